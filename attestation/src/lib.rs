@@ -1,0 +1,1 @@
+//! Whether to believe what a trusted execution environment says about itself.

@@ -1,0 +1,1 @@
+//! Check first, then talk: the client verifier and the postern command.

@@ -1,0 +1,3 @@
+//! Starts the whole attested path on one machine.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The untrusted relay: moves ciphertext, sees nothing.

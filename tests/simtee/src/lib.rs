@@ -1,0 +1,1 @@
+//! A simulated AMD security processor under a throw-away root.
