@@ -1,5 +1,11 @@
 //! The program: ready line, socket protocol, how it ends, what it refuses.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -68,7 +74,7 @@ fn ask(folder: &Path, request: &[u8]) -> Vec<u8> {
     answer
 }
 
-fn request(magic: &[u8; 8]) -> Vec<u8> {
+fn request(magic: [u8; 8]) -> Vec<u8> {
     [magic.as_slice(), &[0x42; 64]].concat()
 }
 
@@ -80,7 +86,7 @@ fn run(arguments: &[&str]) -> Output {
 fn it_serves_reports_and_ends_on_sigterm() {
     let folder = folder();
     let mut running = Running::start(folder.path(), &["--chip-id", &"ab".repeat(64), "--patch", "c0=0102"]);
-    let answer = ask(folder.path(), &request(b"PSTNSP01"));
+    let answer = ask(folder.path(), &request(*b"PSTNSP01"));
     assert_eq!(answer[..4], [0, 0, 4, 0xa0]);
     let report = &answer[4..4 + 0x4a0];
     assert_eq!(report[offset::REPORT_DATA..][..64], [0x42; 64]);
@@ -121,16 +127,16 @@ fn it_ends_when_its_parent_goes_only_if_told_to() {
     drop(running.child.stdin.take());
     std::thread::sleep(Duration::from_millis(300));
     assert!(running.child.try_wait().unwrap().is_none());
-    assert_eq!(ask(folder.path(), &request(b"PSTNSP01"))[..4], [0, 0, 4, 0xa0]);
+    assert_eq!(ask(folder.path(), &request(*b"PSTNSP01"))[..4], [0, 0, 4, 0xa0]);
 }
 
 #[test]
 fn nonsense_gets_a_refusal_and_silence_blocks_nobody() {
     let folder = folder();
     let _running = Running::start(folder.path(), &[]);
-    assert_eq!(ask(folder.path(), &request(b"PSTNSP99")), [0; 8]);
+    assert_eq!(ask(folder.path(), &request(*b"PSTNSP99")), [0; 8]);
     let _silent = UnixStream::connect(folder.path().join("processor.sock")).unwrap();
-    assert_eq!(ask(folder.path(), &request(b"PSTNSP01"))[..4], [0, 0, 4, 0xa0]);
+    assert_eq!(ask(folder.path(), &request(*b"PSTNSP01"))[..4], [0, 0, 4, 0xa0]);
 }
 
 #[test]
@@ -147,7 +153,7 @@ fn a_second_program_on_the_same_socket_is_refused_and_a_stale_socket_is_replaced
     running.wait_killed();
     assert!(socket.exists());
     let _again = Running::start(folder.path(), &[]);
-    assert_eq!(ask(folder.path(), &request(b"PSTNSP01"))[..4], [0, 0, 4, 0xa0]);
+    assert_eq!(ask(folder.path(), &request(*b"PSTNSP01"))[..4], [0, 0, 4, 0xa0]);
 }
 
 impl Running {
