@@ -1,1 +1,39 @@
 //! Whether to believe what a trusted execution environment says about itself.
+//!
+//! Modules in the order in which an appraisal is understood; each imports only from those above it.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        reason = "a test that overflows fails, which is what it is for"
+    )
+)]
+
+pub mod digest;
+pub mod rejection;
+pub mod reader;
+pub mod cbor;
+pub mod work_limit;
+pub mod enclave_claims;
+pub mod keyset;
+pub mod endorsements;
+pub mod evidence;
+pub mod binding;
+pub mod claims;
+pub mod reference_values;
+pub mod floors;
+pub mod policy;
+mod checklist;
+mod platform;
+pub mod appraise;
+pub mod attester;
+
+pub use appraise::{AppraisedEvidence, Expected, SessionBound, Verified, appraise, appraise_evidence};
+pub use digest::{HardwareId, Measurement, Nonce, ReportData, Sha256, Sha384, UnixTime};
+pub use enclave_claims::{Channel, EnclaveClaims, Kind, Role};
+pub use evidence::{EvidenceDocument, TeeType};
+pub use keyset::Keyset;
+pub use policy::Policy;
+pub use rejection::{Check, Code, Outcome, Rejected, Rejection};

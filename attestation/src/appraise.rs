@@ -1,0 +1,453 @@
+//! The argument, step by step, in the order of `postern/1` section A10: fail closed, first error wins.
+//! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
+
+use crate::binding::{session_transcript, verify_session};
+use crate::checklist::{Checklist, Step};
+use crate::claims::{Anchor, HardwareClaims};
+use crate::digest::{Nonce, ReportData, Sha256, Sha384, UnixTime};
+use crate::enclave_claims::{EnclaveClaims, Kind, Role, report_data};
+use crate::evidence::{EvidenceDocument, TeeType};
+use crate::keyset::Keyset;
+use crate::platform::{self, Input, Platform};
+use crate::policy::{DeploymentRule, FloorRule, HardwareRule, Policy, Waiver};
+use crate::reference_values::Requirement;
+use crate::rejection::{Check, Code, Rejected, Rejection};
+use crate::work_limit::WorkLimit;
+use std::time::Duration;
+
+mod config_rules;
+
+/// The protocol version this verifier speaks.
+pub const PROTOCOL_VERSION: u64 = 1;
+
+/// How far ahead a keyset may end.
+pub const MAX_KEYSET_AHEAD: Duration = Duration::from_secs(2 * 3600);
+
+/// Largest public configuration, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
+
+const POLICY: Step = Step::new("policy", Code::PolInvalid, "policy");
+const DOCUMENT: Step = Step::new("document", Code::AttMalformed, "document");
+const TEE: Step = Step::new("tee_type", Code::AttTeeType, "document.cpu");
+const CLAIMS: Step = Step::new("claims", Code::AttClaimsMalformed, "claims");
+const VERSION: Step = Step::new("protocol_version", Code::ProtoDowngrade, "claims.versions");
+const CHANNELS: Step = Step::new("channels", Code::ProtoDowngrade, "claims.channels");
+const ROLE: Step = Step::new("role", Code::AttRole, "claims.role");
+const KIND: Step = Step::new("kind", Code::AttRole, "claims.kind");
+const REPORT_DATA: Step = Step::new("report_data", Code::AttReportData, "cpu.report_data");
+const KEYSET_DIGEST: Step = Step::new("keyset_digest", Code::AttKeyset, "claims.keyset_digest");
+const KEYSET: Step = Step::new("keyset", Code::AttKeyset, "keyset");
+const HARDWARE: Step = Step::new("hardware_id", Code::AttHardwareId, "cpu.hardware_id");
+const DEPLOYMENT: Step = Step::new("deployment", Code::AttDeployment, "claims.deployment_id");
+const CONFIG_DIGEST: Step = Step::new("config_digest", Code::AttConfig, "claims.config_digest");
+const CONFIG_RULES: Step = Step::new("config_rules", Code::CfgRule, "config");
+const KEYSET_END: Step = Step::new("keyset_not_after", Code::AttKeysetExpired, "keyset.not_after");
+const NONCE: Step = Step::new("nonce", Code::AttNonce, "claims.nonce");
+const SESSION: Step = Step::new("session", Code::BindSession, "claims.session");
+
+/// What the caller asked the enclave for. Nothing in it is optional.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Evidence for this nonce.
+    Challenge {
+        /// The role asked for.
+        role: Role,
+        /// The caller's nonce.
+        nonce: Nonce,
+    },
+    /// Evidence for this TLS session.
+    Session {
+        /// The role asked for.
+        role: Role,
+        /// The caller's nonce.
+        nonce: Nonce,
+        /// Exported keying material from the caller's own TLS stack.
+        ekm: [u8; 32],
+    },
+}
+
+impl Expected {
+    const fn role(&self) -> Role {
+        match self {
+            Self::Challenge { role, .. } | Self::Session { role, .. } => *role,
+        }
+    }
+}
+
+/// The positive answer. A channel can be opened from nothing else.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    claims: EnclaveClaims,
+    claims_sha384: Sha384,
+    keyset: Keyset,
+    hardware: HardwareClaims,
+    expires_at: UnixTime,
+    waivers: Vec<Waiver>,
+    checks: Vec<Check>,
+}
+
+impl Verified {
+    /// What the enclave says about itself.
+    pub const fn claims(&self) -> &EnclaveClaims {
+        &self.claims
+    }
+
+    /// SHA-384 of the claims bytes as received; what a bind request names.
+    pub const fn claims_sha384(&self) -> &Sha384 {
+        &self.claims_sha384
+    }
+
+    /// The keys it answers with.
+    pub const fn keyset(&self) -> &Keyset {
+        &self.keyset
+    }
+
+    /// What the hardware says.
+    pub const fn hardware(&self) -> &HardwareClaims {
+        &self.hardware
+    }
+
+    /// When this result ends: the earliest end of evidence, keyset, endorsements and floors.
+    pub const fn expires_at(&self) -> UnixTime {
+        self.expires_at
+    }
+
+    /// Whether the chain ended in a root named by the policy instead of the vendor's.
+    pub fn simulated(&self) -> bool {
+        self.hardware.anchor == Anchor::Simulated
+    }
+
+    /// Every loosening the result was granted under.
+    pub fn waivers(&self) -> &[Waiver] {
+        &self.waivers
+    }
+
+    /// Every check, all passed.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// Whether the TLS key with this SPKI digest is the enclave's for the dialled `name`.
+    ///
+    /// # Errors
+    /// `BIND_SPKI`.
+    pub fn check_tls_key(&self, spki: &Sha256, name: &str) -> Result<(), Rejection> {
+        let listed = |entry: &crate::keyset::TlsKey| {
+            entry.spki_sha256 == *spki && entry.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        };
+        if self.keyset.tls.iter().any(listed) {
+            return Ok(());
+        }
+        let keys: Vec<String> = self.keyset.tls.iter().map(|entry| entry.spki_sha256.to_hex()).collect();
+        Err(Rejection::new(
+            Code::BindSpki,
+            "tls.spki",
+            format!("an attested key for the dialled name, of [{}]", keys.join(", ")),
+            spki.to_hex(),
+        ))
+    }
+
+    /// Whether the enclave's session key signed this very connection.
+    ///
+    /// # Errors
+    /// `BIND_SESSION`; `ATT_ROLE` when `role` is not the appraised one.
+    pub fn check_session(
+        &self,
+        role: Role,
+        nonce: &Nonce,
+        ekm: &[u8; 32],
+        spki: &Sha256,
+        signature: &[u8; 64],
+    ) -> Result<SessionBound, Rejection> {
+        if role != self.claims.role {
+            return Err(Rejection::new(
+                Code::AttRole,
+                "bind.role",
+                self.claims.role.to_string(),
+                role.to_string(),
+            ));
+        }
+        let transcript = session_transcript(role, nonce, ekm, &self.claims_sha384, spki);
+        verify_session(&self.keyset.sbk, &transcript, signature)?;
+        Ok(SessionBound { spki: *spki, expires_at: self.expires_at })
+    }
+}
+
+/// Proof that one TLS connection ends in the appraised enclave. Made only by [`Verified::check_session`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionBound {
+    spki: Sha256,
+    expires_at: UnixTime,
+}
+
+impl SessionBound {
+    /// SHA-256 of the leaf's SPKI on this connection.
+    pub const fn spki(&self) -> &Sha256 {
+        &self.spki
+    }
+
+    /// When the evidence behind it ends; re-bind before the next request after that.
+    pub const fn expires_at(&self) -> UnixTime {
+        self.expires_at
+    }
+}
+
+/// Appraises an evidence document for a channel.
+///
+/// `document` and `config` are the bytes as received, `now` is the caller's own clock.
+///
+/// # Errors
+/// The first check that fails, with the whole list.
+pub fn appraise(
+    document: &[u8],
+    config: &[u8],
+    expected: &Expected,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<Verified, Rejected> {
+    let mut list = Checklist::new(vec![
+        POLICY,
+        DOCUMENT,
+        TEE,
+        CLAIMS,
+        VERSION,
+        CHANNELS,
+        ROLE,
+        KIND,
+        REPORT_DATA,
+        KEYSET_DIGEST,
+        KEYSET,
+    ]);
+    let result = argue(document, config, expected, policy, now, &mut list);
+    match result {
+        Ok(parts) => list.finish().map(|checks| Verified { checks, ..parts }),
+        Err(rejection) => Err(list.reject(rejection)),
+    }
+}
+
+fn argue(
+    document: &[u8],
+    config: &[u8],
+    expected: &Expected,
+    policy: &Policy,
+    now: UnixTime,
+    list: &mut Checklist,
+) -> Result<Verified, Rejection> {
+    list.yields(POLICY, policy.check_for_channel(), "a complete policy", |()| "complete".to_owned())?;
+    let parsed = EvidenceDocument::decode(document);
+    let parsed =
+        list.yields(DOCUMENT, parsed, "an evidence document", |_| format!("{} bytes", document.len()))?;
+    let platform = admitted(parsed.cpu.tee, policy, list)?;
+    list.plan_more(platform.steps());
+    list.plan_more(&[HARDWARE, DEPLOYMENT, CONFIG_DIGEST, CONFIG_RULES, KEYSET_END, NONCE]);
+    if matches!(expected, Expected::Session { .. }) {
+        list.plan_more(&[SESSION]);
+    }
+    let claims = EnclaveClaims::decode(&parsed.claims);
+    let claims = list.yields(CLAIMS, claims, "claims of version 1", |_| "version 1".to_owned())?;
+    offer(&claims, expected, policy, list)?;
+    let committed = report_data(&parsed.claims);
+    let stated = platform.report_data(&parsed.cpu.bytes)?;
+    list.holds(REPORT_DATA, stated == committed, committed.to_hex(), stated.to_hex())?;
+    let digest = Sha384::of(&parsed.keyset);
+    list.holds(
+        KEYSET_DIGEST,
+        digest == claims.keyset_digest,
+        claims.keyset_digest.to_hex(),
+        digest.to_hex(),
+    )?;
+    let keyset = Keyset::decode(&parsed.keyset);
+    let keyset = list.yields(KEYSET, keyset, "a keyset", |keyset| format!("epoch {}", keyset.epoch))?;
+    let input = Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now };
+    let hardware = authenticated(platform, &input, &committed, list)?;
+    hardware_id(&hardware, policy, list)?;
+    deployment(&claims, policy, list)?;
+    let digest = Sha384::of(config);
+    list.holds(
+        CONFIG_DIGEST,
+        digest == claims.config_digest,
+        claims.config_digest.to_hex(),
+        digest.to_hex(),
+    )?;
+    let rules = config_rules::judge(config, &policy.config_rules);
+    list.yields(CONFIG_RULES, rules, "every rule holds", |count| format!("{count} rules hold"))?;
+    let window = keyset.not_after >= now && keyset.not_after <= now.plus(MAX_KEYSET_AHEAD);
+    let expected_end = format!("{now} to {}", now.plus(MAX_KEYSET_AHEAD));
+    list.holds(KEYSET_END, window, expected_end, keyset.not_after.to_string())?;
+    fresh(&claims, expected, list)?;
+    let ends = [now.plus(policy.max_evidence_age), keyset.not_after, hardware.not_after, floors_end(policy)];
+    Ok(Verified {
+        claims_sha384: Sha384::of(&parsed.claims),
+        claims,
+        keyset,
+        expires_at: ends.into_iter().min().unwrap_or(now),
+        hardware,
+        waivers: policy.waivers(),
+        checks: Vec::new(),
+    })
+}
+
+/// A positive answer about CPU evidence alone: no claims, no keyset, no channel.
+#[derive(Clone, Debug)]
+pub struct AppraisedEvidence {
+    /// What the hardware says.
+    pub hardware: HardwareClaims,
+    /// When the shortest-lived endorsement or floor ends.
+    pub expires_at: UnixTime,
+    /// Every loosening in force.
+    pub waivers: Vec<Waiver>,
+    /// Every check, all passed.
+    pub checks: Vec<Check>,
+}
+
+/// Appraises a raw report or quote with its endorsements, for auditors and pipelines.
+///
+/// Unlike [`appraise`] it takes policies with loosenings no channel may have; each is listed in the result.
+///
+/// # Errors
+/// The first check that fails, with the whole list.
+pub fn appraise_evidence(
+    tee: TeeType,
+    evidence: &[u8],
+    endorsements: &[u8],
+    expected: &Requirement<ReportData>,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<AppraisedEvidence, Rejected> {
+    let mut list = Checklist::new(vec![POLICY, TEE, REPORT_DATA]);
+    let input = Input { evidence, endorsements, policy, now };
+    match argue_evidence(tee, &input, expected, &mut list) {
+        Ok(hardware) => list.finish().map(|checks| AppraisedEvidence {
+            expires_at: hardware.not_after.min(floors_end(policy)),
+            hardware,
+            waivers: policy.waivers(),
+            checks,
+        }),
+        Err(rejection) => Err(list.reject(rejection)),
+    }
+}
+
+fn argue_evidence(
+    tee: TeeType,
+    input: &Input<'_>,
+    expected: &Requirement<ReportData>,
+    list: &mut Checklist,
+) -> Result<HardwareClaims, Rejection> {
+    list.yields(POLICY, input.policy.check(), "a complete policy", |()| "complete".to_owned())?;
+    let platform = admitted(tee, input.policy, list)?;
+    list.plan_more(platform.steps());
+    list.plan_more(&[HARDWARE]);
+    let stated = platform.report_data(input.evidence)?;
+    let hardware = authenticated(platform, input, &stated, list)?;
+    hardware_id(&hardware, input.policy, list)?;
+    let wanted = expected.describe(ReportData::to_hex);
+    list.holds(REPORT_DATA, expected.accepts(&stated), wanted, stated.to_hex())?;
+    Ok(hardware)
+}
+
+fn admitted(tee: TeeType, policy: &Policy, list: &mut Checklist) -> Result<&'static dyn Platform, Rejection> {
+    let names: Vec<&str> = policy.tee_types.iter().map(|tee| tee.as_str()).collect();
+    let known = platform::find(tee).filter(|_| policy.tee_types.contains(&tee)).ok_or_else(|| {
+        Rejection::new(
+            TEE.code,
+            TEE.field,
+            format!("a supported one of [{}]", names.join(", ")),
+            tee.as_str(),
+        )
+    });
+    list.yields(TEE, known, &names.join(", "), |_| tee.as_str().to_owned())
+}
+
+/// Versions, channels, role and kind: what the enclave offers against what was asked for.
+fn offer(
+    claims: &EnclaveClaims,
+    expected: &Expected,
+    policy: &Policy,
+    list: &mut Checklist,
+) -> Result<(), Rejection> {
+    let range = claims.min_version..=claims.max_version;
+    let found = format!("{} to {}", claims.min_version, claims.max_version);
+    list.holds(
+        VERSION,
+        range.contains(&PROTOCOL_VERSION),
+        format!("a range with {PROTOCOL_VERSION}"),
+        found,
+    )?;
+    let names = |channels: &[crate::enclave_claims::Channel]| {
+        channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let offered = policy.channels.iter().all(|channel| claims.channels.contains(channel));
+    list.holds(CHANNELS, offered, names(&policy.channels), names(&claims.channels))?;
+    list.holds(ROLE, claims.role == expected.role(), expected.role().to_string(), claims.role.to_string())?;
+    let (kind, holds) = match expected {
+        Expected::Challenge { .. } => ("challenge", matches!(claims.kind, Kind::Challenge { .. })),
+        Expected::Session { .. } => ("session", matches!(claims.kind, Kind::Session { .. })),
+    };
+    list.holds(KIND, holds, kind, claims.kind.name())
+}
+
+/// Authenticates and judges the CPU evidence; the authenticated report data must be the one judged before.
+fn authenticated(
+    platform: &dyn Platform,
+    input: &Input<'_>,
+    stated: &ReportData,
+    list: &mut Checklist,
+) -> Result<HardwareClaims, Rejection> {
+    let hardware = platform.authenticate(input, &mut WorkLimit::new(), list)?;
+    platform.judge(&hardware, input, list)?;
+    if hardware.report_data != *stated {
+        return Err(Rejection::new(
+            REPORT_DATA.code,
+            REPORT_DATA.field,
+            stated.to_hex(),
+            hardware.report_data.to_hex(),
+        ));
+    }
+    Ok(hardware)
+}
+
+fn hardware_id(hardware: &HardwareClaims, policy: &Policy, list: &mut Checklist) -> Result<(), Rejection> {
+    let found = hardware.hardware_id.as_ref().map_or_else(|| "no chip identity".to_owned(), |id| id.to_hex());
+    match &policy.hardware {
+        HardwareRule::Any { .. } => list.holds(HARDWARE, true, "any (waived)", found),
+        HardwareRule::Listed(ids) => {
+            let listed = hardware.hardware_id.as_ref().is_some_and(|id| ids.contains(id));
+            list.holds(HARDWARE, listed, format!("one of {} listed processors", ids.len()), found)
+        }
+    }
+}
+
+fn deployment(claims: &EnclaveClaims, policy: &Policy, list: &mut Checklist) -> Result<(), Rejection> {
+    let found = crate::digest::to_hex(&claims.deployment_id);
+    match &policy.deployment {
+        DeploymentRule::Unpinned => list.holds(DEPLOYMENT, true, "any (not pinned)", found),
+        DeploymentRule::Pinned(id) => {
+            list.holds(DEPLOYMENT, claims.deployment_id == *id, crate::digest::to_hex(id), found)
+        }
+    }
+}
+
+fn fresh(claims: &EnclaveClaims, expected: &Expected, list: &mut Checklist) -> Result<(), Rejection> {
+    let (wanted, ekm) = match expected {
+        Expected::Challenge { nonce, .. } => (nonce, None),
+        Expected::Session { nonce, ekm, .. } => (nonce, Some(ekm)),
+    };
+    let (nonce, session) = match &claims.kind {
+        Kind::Epoch { .. } => (None, None),
+        Kind::Challenge { nonce } => (Some(nonce), None),
+        Kind::Session { nonce, session } => (Some(nonce), Some(session)),
+    };
+    let found = nonce.map_or_else(|| "none".to_owned(), Nonce::to_hex);
+    list.holds(NONCE, nonce == Some(wanted), wanted.to_hex(), found)?;
+    match ekm {
+        None => Ok(()),
+        Some(ekm) => list.holds(SESSION, session == Some(ekm), "this connection", "another connection"),
+    }
+}
+
+fn floors_end(policy: &Policy) -> UnixTime {
+    match &policy.snp.floors {
+        FloorRule::File { floors, grace } => floors.valid_until.plus(*grace),
+        FloorRule::Unchecked { .. } => UnixTime::from_seconds(u64::MAX),
+    }
+}

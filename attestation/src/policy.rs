@@ -1,0 +1,224 @@
+//! The appraisal policy: every check stated, nothing optional, every loosening written down with a reason.
+//! A loosening that a channel may not have is refused before any evidence is read.
+
+use crate::claims::snp::Product;
+use crate::digest::HardwareId;
+use crate::enclave_claims::Channel;
+use crate::evidence::TeeType;
+use crate::reference_values::{IdBlock, ReferenceValues, Release};
+use crate::rejection::{Code, Rejection};
+use std::time::Duration;
+
+pub mod snp;
+
+pub use snp::{Bit, FloorRule, ProvisionalRule, RevocationRule, SigningKeyRule, SnpPolicy};
+
+/// Shortest and longest `max_evidence_age`.
+pub const EVIDENCE_AGE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+
+/// Which roots may end a vendor chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustAnchors {
+    /// Whether the vendors' compiled-in roots are trusted.
+    pub vendor: bool,
+    /// Root certificates (DER) of simulated TEEs. A chain that ends in one makes the result SIMULATED.
+    pub simulated_roots: Vec<Vec<u8>>,
+}
+
+/// Which processors are acceptable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HardwareRule {
+    /// Any processor of the vendor; printed in every result.
+    Any {
+        /// Why.
+        reason: String,
+    },
+    /// These processors.
+    Listed(Vec<HardwareId>),
+}
+
+/// Which deployment is acceptable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeploymentRule {
+    /// The one with this identity (SHA-256 of the deployment authority's SPKI).
+    Pinned([u8; 32]),
+    /// Any, endorsed or not.
+    Unpinned,
+}
+
+/// A scalar of the public configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigValue {
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Integer(u64),
+    /// A text.
+    Text(String),
+}
+
+/// How a configuration value is judged. An absent value never passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigRequirement {
+    /// A whole number of at least this.
+    AtLeast(u64),
+    /// Exactly this.
+    Equals(ConfigValue),
+    /// Anything of the same type but this.
+    NotEquals(ConfigValue),
+}
+
+/// One rule over the enclave's public configuration (JSON).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigRule {
+    /// RFC 6901 pointer into the configuration, for example `/content_logging`.
+    pub pointer: String,
+    /// What must stand there.
+    pub requirement: ConfigRequirement,
+}
+
+/// One loosening in force, for results and people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// The rule that is loosened, for example `hardware`.
+    pub rule: &'static str,
+    /// Why, in the policy author's words.
+    pub reason: String,
+}
+
+/// The whole policy. Built in full; there is no default for what is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Acceptable kinds of TEE. Empty is `POL_EMPTY_ALLOWLIST`.
+    pub tee_types: Vec<TeeType>,
+    /// Acceptable roots.
+    pub trust_anchors: TrustAnchors,
+    /// Acceptable releases. Empty is `POL_EMPTY_ALLOWLIST`.
+    pub references: ReferenceValues,
+    /// Acceptable processors. Empty is `POL_EMPTY_ALLOWLIST`.
+    pub hardware: HardwareRule,
+    /// Acceptable deployment.
+    pub deployment: DeploymentRule,
+    /// Rules over the public configuration.
+    pub config_rules: Vec<ConfigRule>,
+    /// Channels the claims must offer. Empty is `POL_EMPTY_ALLOWLIST`.
+    pub channels: Vec<Channel>,
+    /// How long one appraisal may be relied on: 1 to 60 minutes.
+    pub max_evidence_age: Duration,
+    /// The rules for SEV-SNP.
+    pub snp: SnpPolicy,
+}
+
+impl Policy {
+    /// The standard profile around what only the caller can know.
+    pub fn standard(
+        tee_types: Vec<TeeType>,
+        releases: Vec<Release>,
+        hardware: HardwareRule,
+        deployment: DeploymentRule,
+        config_rules: Vec<ConfigRule>,
+        snp: SnpPolicy,
+    ) -> Self {
+        Self {
+            tee_types,
+            trust_anchors: TrustAnchors { vendor: true, simulated_roots: Vec::new() },
+            references: ReferenceValues::Pinned(releases),
+            hardware,
+            deployment,
+            config_rules,
+            channels: vec![Channel::T],
+            max_evidence_age: Duration::from_secs(600),
+            snp,
+        }
+    }
+
+    /// Refuses a policy that could not mean anything, or accepts nothing by mistake.
+    ///
+    /// # Errors
+    /// `POL_EMPTY_ALLOWLIST` for an empty list, `POL_INVALID` for a value out of range.
+    pub fn check(&self) -> Result<(), Rejection> {
+        let releases_empty = matches!(&self.references, ReferenceValues::Pinned(list) if list.is_empty());
+        let hardware_empty = matches!(&self.hardware, HardwareRule::Listed(list) if list.is_empty());
+        let no_roots = !self.trust_anchors.vendor && self.trust_anchors.simulated_roots.is_empty();
+        for (empty, field) in [
+            (self.tee_types.is_empty(), "policy.tee_types"),
+            (releases_empty, "policy.references"),
+            (hardware_empty, "policy.hardware"),
+            (self.channels.is_empty(), "policy.channels"),
+            (no_roots, "policy.trust_anchors"),
+            (self.snp.versions.is_empty(), "policy.snp.versions"),
+            (self.snp.products.is_empty(), "policy.snp.products"),
+        ] {
+            if empty {
+                return Err(Rejection::new(Code::PolEmptyAllowlist, field, "at least one entry", "none"));
+            }
+        }
+        let (shortest, longest) = EVIDENCE_AGE;
+        if !(shortest..=longest).contains(&self.max_evidence_age) {
+            return Err(Rejection::new(
+                Code::PolInvalid,
+                "policy.max_evidence_age",
+                "1 to 60 minutes",
+                format!("{} seconds", self.max_evidence_age.as_secs()),
+            ));
+        }
+        if self.snp.products.contains(&Product::Milan) && matches!(self.hardware, HardwareRule::Any { .. }) {
+            return Err(Rejection::new(
+                Code::PolInvalid,
+                "policy.snp.products",
+                "a hardware list where Milan is accepted",
+                "hardware = any",
+            ));
+        }
+        self.snp.check()
+    }
+
+    /// Additionally refuses the loosenings no channel may have (part B, "Override: no").
+    ///
+    /// # Errors
+    /// Those of [`Policy::check`], and `POL_INVALID` naming the loosening.
+    pub fn check_for_channel(&self) -> Result<(), Rejection> {
+        self.check()?;
+        let unbound = match &self.references {
+            ReferenceValues::Unchecked { .. } => Some("references"),
+            ReferenceValues::Pinned(releases) => {
+                let waived = |release: &Release| {
+                    matches!(release.id_block, IdBlock::Waived { .. })
+                        || release.host_data.waiver().is_some()
+                        || release.family_id.waiver().is_some()
+                        || release.image_id.waiver().is_some()
+                        || release.guest_svn.waiver().is_some()
+                };
+                releases.iter().any(waived).then_some("references")
+            }
+        };
+        match unbound.or_else(|| self.snp.not_for_channels()) {
+            None => Ok(()),
+            Some(rule) => {
+                Err(Rejection::new(Code::PolInvalid, "policy", "no waiver of this rule for a channel", rule))
+            }
+        }
+    }
+
+    /// Every loosening in force.
+    pub fn waivers(&self) -> Vec<Waiver> {
+        let mut waivers = Vec::new();
+        match &self.references {
+            ReferenceValues::Pinned(_) => waivers.push(Waiver {
+                rule: "release_manifest",
+                reason: "pinned-measurement: the policy's author vouches for the measurements".to_owned(),
+            }),
+            ReferenceValues::Unchecked { reason } => {
+                waivers.push(Waiver { rule: "measurement", reason: reason.clone() });
+            }
+        }
+        if let HardwareRule::Any { reason } = &self.hardware {
+            waivers.push(Waiver { rule: "hardware", reason: reason.clone() });
+        }
+        waivers.extend(self.snp.waivers());
+        waivers
+    }
+}
+
+#[cfg(test)]
+mod tests;
