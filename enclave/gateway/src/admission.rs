@@ -1,0 +1,159 @@
+//! Step 2, admit: who asks, and may they. The only maker of [`Admitted`].
+//!
+//! Two halves: [`authenticate`] sees the head only, before a byte of the body is read; [`admit`] adds what the body
+//! says. Rate limits and budgets join [`admit`] and [`Hold`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::error::Error;
+use crate::wire::{Request, RequestHead};
+
+pub mod key_file;
+
+use key_file::KeyTable;
+
+/// Who asks: one issued key.
+pub struct Key {
+    /// Public name of the key, for audit records.
+    pub id: Arc<str>,
+    /// What it may use.
+    pub models: AllowedModels,
+    /// Most requests at the same time; unlimited if absent.
+    pub max_in_flight: Option<u32>,
+    /// Requests now in flight.
+    in_flight: AtomicU32,
+}
+
+/// Models a key may use; a key without any may use none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedModels {
+    /// Every configured model.
+    Every,
+    /// These model names.
+    These(Vec<String>),
+}
+
+impl AllowedModels {
+    /// Whether a model is among them.
+    pub fn contains(&self, model: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::These(names) => names.iter().any(|name| name == model),
+        }
+    }
+}
+
+/// Proof that a known key asks. Made by [`authenticate`] only.
+pub struct Authenticated {
+    key: Arc<Key>,
+}
+
+impl Authenticated {
+    /// Whose key.
+    pub const fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+}
+
+/// Proof that this request may be answered. Made by [`admit`] only.
+pub struct Admitted {
+    request: Request,
+    key: Arc<Key>,
+    hold: Hold,
+}
+
+/// What an admitted request occupies until it ends, however it ends.
+pub struct Hold {
+    key: Arc<Key>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.key.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Key {
+    /// A key that may use `models`.
+    pub const fn new(id: Arc<str>, models: AllowedModels, max_in_flight: Option<u32>) -> Self {
+        Self { id, models, max_in_flight, in_flight: AtomicU32::new(0) }
+    }
+
+    /// Requests now in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn hold(self: &Arc<Self>) -> Result<Hold, Error> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let hold = Hold { key: Arc::clone(self) };
+        if self.max_in_flight.is_some_and(|most| before >= most) {
+            return Err(Error::TooManyInFlight);
+        }
+        Ok(hold)
+    }
+}
+
+impl Admitted {
+    /// The request.
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Whose key.
+    pub const fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
+    /// Takes apart what later stages no longer need together.
+    pub fn into_hold(self) -> Hold {
+        self.hold
+    }
+}
+
+/// Finds the one credential a request carries and the key it belongs to.
+///
+/// `authorization: Bearer`, `x-api-key` and `api-key` are accepted on every path. Two different credentials are refused,
+/// because two programs could disagree about which one counts.
+pub fn authenticate(head: &RequestHead<'_>, keys: &KeyTable) -> Result<Authenticated, Error> {
+    let mut found: Option<&[u8]> = None;
+    for (name, value) in head.headers {
+        let Some(credential) = credential(name, value)? else { continue };
+        if found.is_some_and(|other| other != credential) {
+            return Err(Error::AmbiguousCredentials);
+        }
+        found = Some(credential);
+    }
+    let credential = found.ok_or(Error::MissingCredentials)?;
+    let key = keys.find(credential).ok_or(Error::CredentialUnknown)?;
+    Ok(Authenticated { key })
+}
+
+/// Admits a parsed request of a known key.
+pub fn admit(request: Request, authenticated: Authenticated) -> Result<Admitted, Error> {
+    let Authenticated { key } = authenticated;
+    if !key.models.contains(&request.model) {
+        return Err(Error::ModelNotAllowed);
+    }
+    let hold = key.hold()?;
+    Ok(Admitted { request, key, hold })
+}
+
+/// The credential in one header, if that header carries one.
+fn credential<'v>(name: &str, value: &'v [u8]) -> Result<Option<&'v [u8]>, Error> {
+    if name.eq_ignore_ascii_case("x-api-key") || name.eq_ignore_ascii_case("api-key") {
+        return Ok(Some(value.trim_ascii()));
+    }
+    if !name.eq_ignore_ascii_case("authorization") {
+        return Ok(None);
+    }
+    let (scheme, token) = value.split_at_checked(7).ok_or(Error::CredentialUnknown)?;
+    if scheme.eq_ignore_ascii_case(b"bearer ") {
+        return Ok(Some(token.trim_ascii()));
+    }
+    Err(Error::CredentialUnknown)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! Step 7, answer: the upstream's bytes become the client's. Settles the exchange when it ends.
+//!
+//! A stream is committed at its first content: before that nothing has reached the client and another deployment may
+//! still be tried; after it, a failure is told in the stream and the stream never looks complete.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::audit::RequestId;
+use crate::cache::exact::ExactCache;
+use crate::cache::{Hit, Missed};
+use crate::chat::{FinishReason, Usage};
+use crate::clock::{Clock, Now};
+use crate::deployment::Deployment;
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+use crate::provider::{self, Refusal};
+use crate::route::Routed;
+use crate::settle::Exchange;
+use crate::upstream::{Progress, UpstreamBody, UpstreamResponse};
+use crate::wire::Scratch;
+
+mod relay;
+
+use relay::{End, Relay};
+
+/// Most bytes of an upstream's error body that are read.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+/// Most bytes that are held back while waiting for the first content.
+const MAX_HELD: usize = 256 * 1024;
+/// Most events that are held back while waiting for the first content.
+const MAX_HELD_EVENTS: usize = 64;
+
+/// What goes to the client.
+pub struct Answer<B> {
+    /// HTTP status.
+    pub status: u16,
+    /// All headers but `content-length` and those of the connection, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: AnswerBody<B>,
+}
+
+/// The body of an [`Answer`].
+pub enum AnswerBody<B> {
+    /// A stream of events.
+    Stream(Box<AnswerStream<B>>),
+    /// All at once.
+    Whole(Plaintext<Bytes>),
+}
+
+/// A streamed answer whose first content has arrived. Dropping it cancels the upstream and settles the exchange.
+pub struct AnswerStream<B> {
+    relay: Relay<B>,
+    /// Events from before the commit point.
+    held: Plaintext<Vec<u8>>,
+    exchange: Exchange,
+    over: Option<Step>,
+}
+
+/// What [`AnswerStream::next`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Appended bytes, and the stream has failed: an error event is its last one. The connection must not end as if the
+    /// answer were complete.
+    Broken,
+    /// Appended the last bytes; the answer is complete.
+    Complete,
+    /// Appended bytes; more will come.
+    More,
+}
+
+/// An upstream's answer up to where it is certain to be the one the client gets.
+#[expect(clippy::large_enum_variant, reason = "moved once per request")]
+pub(crate) enum Received<B> {
+    Stream { relay: Relay<B>, held: Plaintext<Vec<u8>> },
+    Whole { body: Plaintext<Bytes>, usage: Option<Usage>, finish: Option<FinishReason> },
+}
+
+impl<B: UpstreamBody> AnswerStream<B> {
+    /// Waits for the next piece and appends it to `out`; the first call returns at once.
+    ///
+    /// Cancel safe as far as [`UpstreamBody::read`] is: the shell may race it against a timer to send keep-alives.
+    pub async fn next(&mut self, out: &mut Plaintext<Vec<u8>>, clock: &impl Clock) -> Step {
+        if let Some(step) = self.over {
+            return step;
+        }
+        let before = out.expose().len();
+        out.expose_mut().append(self.held.expose_mut());
+        while self.relay.end().is_none() && out.expose().len() == before {
+            self.relay.advance(out.expose_mut()).await;
+        }
+        let step = match self.relay.end() {
+            None => Step::More,
+            Some(End::Complete) => Step::Complete,
+            Some(End::Failed { error, told }) => {
+                if !*told {
+                    error.append_event(out.expose_mut());
+                }
+                Step::Broken
+            }
+        };
+        self.exchange.answered(out.expose().len().saturating_sub(before));
+        self.note(step, clock.now());
+        step
+    }
+
+    /// The upstream's body after [`Step::Complete`], so that the shell can read it to its end and keep the connection.
+    pub fn into_upstream_body(self) -> B {
+        self.relay.into_body()
+    }
+
+    fn note(&mut self, step: Step, now: Now) {
+        self.exchange.seen(now);
+        if step == Step::More {
+            return;
+        }
+        self.over = Some(step);
+        self.exchange.reported(self.relay.usage(), self.relay.finish());
+        match self.relay.end() {
+            Some(End::Failed { error, .. }) => self.exchange.broken(error.code(), now),
+            Some(End::Complete) | None => self.exchange.complete(now),
+        }
+    }
+}
+
+/// Reads an upstream's answer to its commit point: the first content of a stream, the end of a whole body.
+pub(crate) async fn receive<B: UpstreamBody>(
+    response: UpstreamResponse<B>,
+    routed: &Routed,
+    at: &Arc<Deployment>,
+    max_bytes: usize,
+    sent: Now,
+    clock: &impl Clock,
+) -> Result<Received<B>, Error> {
+    if !(200..=299).contains(&response.status) {
+        return Err(refusal(response, at).await);
+    }
+    let request = routed.missed().screened().admitted().request();
+    if request.stream && is_event_stream(&response.headers) {
+        let mut relay = Relay::new(response.body, request, Arc::clone(at));
+        let held = hold_back(&mut relay, at, sent, clock).await?;
+        return Ok(Received::Stream { relay, held });
+    }
+    let body = read_whole(response.body, max_bytes).await?;
+    let whole = request.wire.inspect_whole(body.expose(), &mut Scratch::default());
+    let whole = whole.map_err(|_| Error::UpstreamMalformed)?;
+    if whole.is_error || request.stream {
+        return Err(Error::UpstreamStatus { status: 502, retry_after_ms: None, body: None });
+    }
+    Ok(Received::Whole { body, usage: whole.usage, finish: whole.finish })
+}
+
+/// Turns what was received into the client's answer.
+pub(crate) fn deliver<B>(
+    received: Received<B>,
+    at: &Deployment,
+    missed: Missed,
+    cache: Option<&ExactCache>,
+    mut exchange: Exchange,
+    now: Now,
+) -> Answer<B> {
+    let store = cache.zip(missed.fingerprint().copied());
+    exchange.keep(missed.into_screened().into_admitted().into_hold());
+    let mut headers = common_headers(exchange.id());
+    headers.push(("postern-deployment", at.name.to_string()));
+    headers.push(("postern-provider", at.provider.to_owned()));
+    headers.push(("postern-exposure-class", at.exposure.as_str().to_owned()));
+    headers.push(("postern-attempts", exchange.attempts().to_string()));
+    exchange.first_content(now);
+    match received {
+        Received::Stream { relay, held } => {
+            headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
+            headers.push(("cache-control", "no-cache".to_owned()));
+            let stream = AnswerStream { relay, held, exchange, over: None };
+            Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) }
+        }
+        Received::Whole { body, usage, finish } => {
+            headers.push(("content-type", JSON.to_owned()));
+            if let Some((cache, fingerprint)) = store {
+                cache.store(fingerprint, &body, usage, now);
+                headers.push(("postern-cache", "miss".to_owned()));
+            }
+            exchange.reported(usage, finish);
+            exchange.answered(body.expose().len());
+            exchange.complete(now);
+            Answer { status: 200, headers, body: AnswerBody::Whole(body) }
+        }
+    }
+}
+
+/// Gives a stored answer again.
+pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B> {
+    let Hit { screened, answer } = hit;
+    exchange.keep(screened.into_admitted().into_hold());
+    let mut headers = common_headers(exchange.id());
+    headers.push(("content-type", JSON.to_owned()));
+    headers.push(("postern-cache", "hit".to_owned()));
+    headers.push(("postern-cache-age", answer.age.as_secs().to_string()));
+    exchange.cache_hit();
+    exchange.reported(answer.usage, None);
+    exchange.answered(answer.body.expose().len());
+    exchange.complete(now);
+    Answer { status: 200, headers, body: AnswerBody::Whole(answer.body) }
+}
+
+/// An answer that needs no upstream.
+pub(crate) fn local<B>(id: &RequestId, body: Vec<u8>) -> Answer<B> {
+    let mut headers = common_headers(id);
+    headers.push(("content-type", JSON.to_owned()));
+    Answer { status: 200, headers, body: AnswerBody::Whole(Plaintext::new(body.into())) }
+}
+
+fn common_headers(id: &RequestId) -> Vec<(&'static str, String)> {
+    let mut headers = Vec::with_capacity(10);
+    headers.push(("x-request-id", id.as_str().to_owned()));
+    headers.push(("request-id", id.as_str().to_owned()));
+    headers
+}
+
+/// Holds events back until the first content, the end, or the limit.
+async fn hold_back<B: UpstreamBody>(
+    relay: &mut Relay<B>,
+    at: &Deployment,
+    sent: Now,
+    clock: &impl Clock,
+) -> Result<Plaintext<Vec<u8>>, Error> {
+    let mut held = Plaintext::new(Vec::new());
+    while !relay.has_content() && relay.end().is_none() {
+        if relay.events() >= MAX_HELD_EVENTS || held.expose().len() >= MAX_HELD {
+            return Ok(held);
+        }
+        if clock.now().since(sent) > at.timeouts.first_content {
+            return Err(Error::UpstreamTimeout);
+        }
+        relay.advance(held.expose_mut()).await;
+    }
+    if relay.has_content() { Ok(held) } else { relay.take_early_failure().map_or(Ok(held), Err) }
+}
+
+async fn refusal<B: UpstreamBody>(response: UpstreamResponse<B>, at: &Deployment) -> Error {
+    let UpstreamResponse { status, headers, body } = response;
+    // A body that does not arrive in full is treated as none: the status alone says enough.
+    let body = read_whole(body, MAX_ERROR_BODY).await.unwrap_or_default();
+    provider::explain(Refusal { status, headers: &headers, body }, at)
+}
+
+async fn read_whole<B: UpstreamBody>(mut body: B, max_bytes: usize) -> Result<Plaintext<Bytes>, Error> {
+    let mut buffer = Plaintext::new(Vec::new());
+    loop {
+        let progress = body.read(buffer.expose_mut()).await?;
+        if buffer.expose().len() > max_bytes {
+            return Err(Error::AnswerTooLarge);
+        }
+        if progress == Progress::End {
+            return Ok(buffer.map(Bytes::from));
+        }
+    }
+}
+
+fn is_event_stream(headers: &[(String, Vec<u8>)]) -> bool {
+    let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let expected = b"text/event-stream";
+    content_type
+        .and_then(|(_, value)| value.get(..expected.len()))
+        .is_some_and(|own| own.eq_ignore_ascii_case(expected))
+}
+
+const JSON: &str = "application/json";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The record of one exchange: ids, counts and decisions. It cannot hold content, since [`crate::Plaintext`] implements
+//! nothing that a record needs.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::chat::{FinishReason, Usage};
+use crate::wire::OperationName;
+
+/// Version of the record's JSON form.
+pub const FORMAT: u32 = 1;
+
+/// What happened, without what was said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditRecord {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The id that the client got in `x-request-id`.
+    pub request_id: RequestId,
+    /// When the request was read, milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// The key's public id.
+    pub key: Arc<str>,
+    /// `gen_ai.operation.name`.
+    pub operation: OperationName,
+    /// The API format.
+    pub wire: &'static str,
+    /// The configured model name; absent if the request named none.
+    pub model: Option<Arc<str>>,
+    /// The deployment that answered, or was tried last.
+    pub deployment: Option<Arc<str>>,
+    /// Its provider.
+    pub provider: Option<&'static str>,
+    /// Whether the answer was streamed.
+    pub stream: bool,
+    /// Deployments tried.
+    pub attempts: u32,
+    /// Whether the cache answered.
+    pub cache_hit: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// `error.type`, if it did not end well.
+    pub error: Option<&'static str>,
+    /// The guardrail that refused.
+    pub guardrail: Option<Arc<str>>,
+    /// Tokens, if the upstream reported them.
+    pub usage: Option<Usage>,
+    /// Why the completion stopped.
+    pub finish_reason: Option<FinishReason>,
+    /// Size of the request body.
+    pub request_bytes: u64,
+    /// Size of the answer as given out.
+    pub answer_bytes: u64,
+    /// From reading the request to the first content, microseconds.
+    pub first_content_us: Option<u64>,
+    /// From reading the request to the end, microseconds.
+    pub duration_us: u64,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A stream that had begun could not be completed.
+    Broken,
+    /// The client left, or the shell gave up.
+    Cancelled,
+    /// The client got the whole answer.
+    Complete,
+    /// The client got an error in place of an answer.
+    Refused,
+}
+
+/// An id of 128 bits in lower-case hex, chosen by the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// From two words that differ from request to request.
+    pub fn new(high: u64, low: u64) -> Self {
+        Self(format!("{high:016x}{low:016x}").into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AuditRecord {
+    /// One line of JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// Records that wait to be taken out by the shell; bounded.
+#[derive(Default)]
+pub struct Journal {
+    state: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    records: VecDeque<AuditRecord>,
+    lost: u64,
+}
+
+/// Most records that wait.
+pub const MAX_WAITING: usize = 4096;
+
+impl Journal {
+    /// Adds a record; if nobody took the earlier ones, the oldest is lost and counted.
+    pub fn push(&self, record: AuditRecord) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.records.len() >= MAX_WAITING {
+            state.records.pop_front();
+            state.lost = state.lost.saturating_add(1);
+        }
+        state.records.push_back(record);
+    }
+
+    /// Takes all waiting records, oldest first, and says how many were lost before them.
+    pub fn take(&self) -> (Vec<AuditRecord>, u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.records.drain(..).collect(), std::mem::take(&mut state.lost))
+    }
+}
+
+/// Whole microseconds of a duration.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

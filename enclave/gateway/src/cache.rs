@@ -1,0 +1,60 @@
+//! Step 4, look up: answered before, for this key.
+
+use crate::clock::Now;
+use crate::guardrail::Screened;
+
+pub mod exact;
+
+use exact::{CachedAnswer, ExactCache, Fingerprint};
+
+/// What the cache says.
+pub enum Lookup {
+    /// The same request of the same key was answered before.
+    Hit(Hit),
+    /// Not answered before, or not to be cached.
+    Miss(Missed),
+}
+
+/// An answer to give again, and the admitted request that it answers.
+pub struct Hit {
+    /// The request, still holding what it occupies.
+    pub screened: Screened,
+    /// The stored answer.
+    pub answer: CachedAnswer,
+}
+
+/// Proof that the cache was asked. Made by [`look_up`] only.
+pub struct Missed {
+    screened: Screened,
+    fingerprint: Option<Fingerprint>,
+}
+
+impl Missed {
+    /// The screened request.
+    pub const fn screened(&self) -> &Screened {
+        &self.screened
+    }
+
+    /// Under what to store the answer, if it may be stored.
+    pub const fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.fingerprint.as_ref()
+    }
+
+    /// Gives the screened request to the next stage.
+    pub fn into_screened(self) -> Screened {
+        self.screened
+    }
+}
+
+/// Looks for an earlier answer. Without a cache (the default), everything misses.
+pub fn look_up(screened: Screened, cache: Option<&ExactCache>, now: Now) -> Lookup {
+    let Some(cache) = cache else { return Lookup::Miss(Missed { screened, fingerprint: None }) };
+    let admitted = screened.admitted();
+    let Some(fingerprint) = Fingerprint::of(admitted.request(), &admitted.key().id) else {
+        return Lookup::Miss(Missed { screened, fingerprint: None });
+    };
+    match cache.find(&fingerprint, now) {
+        Some(answer) => Lookup::Hit(Hit { screened, answer }),
+        None => Lookup::Miss(Missed { screened, fingerprint: Some(fingerprint) }),
+    }
+}

@@ -1,0 +1,51 @@
+//! What every dialect's exchange has in common. Usage for now; the canonical request and delta join it when the first
+//! cross-dialect provider does.
+
+use serde::Serialize;
+
+/// Tokens of one exchange as the upstream reported them, in `OpenAI`'s sense: input includes cached tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens of the completion, reasoning included.
+    pub output_tokens: u64,
+    /// The provider's own total, or the sum if it gives none; larger than the sum for some reasoning models.
+    pub total_tokens: u64,
+    /// Part of the input that the provider had cached.
+    pub cached_input_tokens: u64,
+    /// Part of the output that was reasoning.
+    pub reasoning_tokens: u64,
+}
+
+/// Why a completion stopped, as a closed set: the upstream's own string never travels further than the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// Withheld by the provider's filter.
+    ContentFilter,
+    /// The legacy function call.
+    FunctionCall,
+    /// The token limit.
+    Length,
+    /// Anything else.
+    Other,
+    /// The natural end or a stop sequence.
+    Stop,
+    /// The model wants tools called.
+    ToolCalls,
+}
+
+impl FinishReason {
+    /// From `OpenAI`'s word.
+    pub fn from_openai(word: &[u8]) -> Self {
+        match word {
+            b"content_filter" => Self::ContentFilter,
+            b"function_call" => Self::FunctionCall,
+            b"length" => Self::Length,
+            b"stop" => Self::Stop,
+            b"tool_calls" => Self::ToolCalls,
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The configuration: parsed and checked once, then the immutable [`Gateway`] that the stages borrow from.
+//!
+//! Secrets appear as references only (`file:/run/...`); the shell resolves them through [`SecretSource`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::deployment::Exposure;
+use crate::plaintext::Secret;
+
+mod build;
+mod gateway;
+mod parse;
+
+pub use build::build;
+pub use gateway::Gateway;
+pub use parse::{Invalid, parse};
+
+/// Version of the configuration's format that this build understands.
+pub const VERSION: u32 = 1;
+
+/// The gateway's part of the configuration file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Bounds on sizes.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Who may ask.
+    pub admission: AdmissionConfig,
+    /// Deployments by name.
+    pub deployments: BTreeMap<String, DeploymentConfig>,
+    /// Names that clients use, and what serves them.
+    pub models: BTreeMap<String, ModelConfig>,
+    /// Content checks by name; all of them apply to every request.
+    #[serde(default)]
+    pub guardrails: BTreeMap<String, GuardrailConfig>,
+    /// Caches; none unless configured.
+    #[serde(default)]
+    pub cache: CacheConfig,
+}
+
+/// Bounds on sizes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Most bytes of a request body; at most 100 MiB.
+    pub request_body_bytes: u64,
+    /// Most bytes of a buffered answer.
+    pub answer_body_bytes: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { request_body_bytes: 20 * 1024 * 1024, answer_body_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// Who may ask: keys written here, or in a file of their own, or both.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdmissionConfig {
+    /// Reference to a TOML file with `[[keys]]` tables.
+    pub key_file: Option<SecretReference>,
+    /// Reference to the pepper of `hmac_sha256` digests.
+    pub pepper: Option<SecretReference>,
+    /// Issued keys.
+    pub keys: Vec<KeyConfig>,
+}
+
+/// The contents of a key file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFile {
+    /// Issued keys.
+    pub keys: Vec<KeyConfig>,
+}
+
+/// One issued key: exactly one of the two digests.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// Public name, unique.
+    pub id: String,
+    /// SHA-256 of the credential, lower-case hex: `printf %s KEY | sha256sum`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// HMAC-SHA-256 of the credential under the pepper, lower-case hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac_sha256: Option<String>,
+    /// Model names it may use; `["*"]` for all.
+    pub models: Vec<String>,
+    /// Most requests at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
+}
+
+/// One model at one provider.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentConfig {
+    /// A registered provider.
+    pub provider: String,
+    /// What the provider calls the model.
+    pub model: String,
+    /// Address of the API up to its version, such as `https://api.example.com/v1`; the provider's own if absent.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Reference to the provider's credential.
+    #[serde(default)]
+    pub credential: Option<SecretReference>,
+    /// How far content sent there is exposed; `provider_visible` unless stated.
+    #[serde(default)]
+    pub exposure: Option<Exposure>,
+    /// Allows plain HTTP to an address that is not loopback.
+    #[serde(default)]
+    pub allow_plain_http: bool,
+    /// How long to wait.
+    #[serde(default)]
+    pub timeouts: TimeoutsConfig,
+    /// Built-in model only: events per second.
+    #[serde(default)]
+    pub tokens_per_second: Option<u32>,
+}
+
+/// How long to wait, in milliseconds; 1 to 3,600,000.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsConfig {
+    /// To connect, TLS included; 5,000 unless stated.
+    pub connect_ms: Option<u64>,
+    /// To the answer's head; 60,000 unless stated.
+    pub response_head_ms: Option<u64>,
+    /// To the first content of a stream; 60,000 unless stated.
+    pub first_content_ms: Option<u64>,
+    /// Between two pieces of an answer; 30,000 unless stated.
+    pub stall_ms: Option<u64>,
+    /// For everything; 1,800,000 unless stated.
+    pub total_ms: Option<u64>,
+}
+
+/// A name that clients use.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// A registered strategy; `priority` unless stated.
+    #[serde(default = "priority")]
+    pub strategy: String,
+    /// Names of deployments, in the order that `priority` uses.
+    pub deployments: Vec<String>,
+}
+
+/// One content check.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardrailConfig {
+    /// A registered kind.
+    pub kind: String,
+    /// For `deny_list`: phrases that must not occur, in any letter case.
+    #[serde(default)]
+    pub phrases: Vec<String>,
+}
+
+/// Caches.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Answers byte-identical buffered requests of the same key again.
+    pub exact: Option<ExactCacheConfig>,
+}
+
+/// Settings of the exact cache.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExactCacheConfig {
+    /// How long an answer may be given again; 1 to 86,400.
+    pub ttl_seconds: u64,
+    /// Most bytes of stored answers; 64 KiB to 1 GiB.
+    pub max_bytes: u64,
+}
+
+/// Where a secret is, never the secret: `scheme:place`, as the shell's [`SecretSource`] understands it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct SecretReference(String);
+
+impl SecretReference {
+    /// From its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Scheme and place; nothing if it has no scheme.
+    pub fn parts(&self) -> Option<(&str, &str)> {
+        self.0.split_once(':').filter(|(scheme, place)| !scheme.is_empty() && !place.is_empty())
+    }
+}
+
+/// Resolves references to secrets; the shell implements it.
+pub trait SecretSource {
+    /// Reads the secret that a reference names.
+    fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError>;
+}
+
+/// Why a reference could not be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// Nothing is there.
+    Missing,
+    /// Something is there that may not or cannot be read.
+    Unreadable,
+    /// No such scheme.
+    UnknownScheme,
+}
+
+/// What is wrong with a configuration, and where. Contains names of keys, never values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Which key, as `deployments.main.provider`; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong.
+    pub problem: Invalid,
+}
+
+impl ConfigError {
+    /// A stable code.
+    pub const fn code(&self) -> &'static str {
+        self.problem.code()
+    }
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, problem } = self;
+        match path.as_str() {
+            "" => write!(out, "{}: {problem}", problem.code()),
+            path => write!(out, "{}: {path}: {problem}", problem.code()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+fn priority() -> String {
+    "priority".to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Checks deployments: provider, address, credential, timeouts.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{Deployments, read, unknown, value};
+use crate::config::parse::closest;
+use crate::config::{ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
+use crate::deployment::{Confidentiality, Credential, Deployment, Endpoint, Exposure, Timeouts};
+use crate::plaintext::Secret;
+use crate::provider::{self, Access, Authentication};
+use crate::wire::is_model_name;
+
+pub(super) fn build(
+    configured: &BTreeMap<String, DeploymentConfig>,
+    secrets: &dyn SecretSource,
+) -> Result<Deployments, ConfigError> {
+    let mut deployments = Deployments::new();
+    for (name, own) in configured {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+            return Err(value("deployments", "names of 1 to 64 characters of A-Z a-z 0-9 . _ -".to_owned()));
+        }
+        let built = one(name, own, secrets)?;
+        deployments.insert(name.as_str().into(), Arc::new(built));
+    }
+    Ok(deployments)
+}
+
+fn one(name: &str, own: &DeploymentConfig, secrets: &dyn SecretSource) -> Result<Deployment, ConfigError> {
+    let path = |key: &str| format!("deployments.{name}.{key}");
+    let provider = provider::find(&own.provider)
+        .ok_or_else(|| unknown(path("provider"), "provider", closest(&own.provider, provider::names())))?;
+    if !is_model_name(&own.model) {
+        return Err(value(path("model"), super::MODEL_NAME.to_owned()));
+    }
+    let access = provider.access();
+    let address = address(own, access).map_err(|expected| value(path("base_url"), expected.to_owned()))?;
+    let confidentiality = match &address.endpoint {
+        Endpoint::Builtin => Confidentiality::Internal,
+        Endpoint::Http { .. } => Confidentiality::Plain,
+        Endpoint::Https { .. } => Confidentiality::WebPki,
+    };
+    let internal = confidentiality == Confidentiality::Internal;
+    if own.tokens_per_second.is_some_and(|rate| !internal || rate == 0 || rate > 100_000) {
+        let expected = "1 to 100000, for provider 'builtin' only";
+        return Err(value(path("tokens_per_second"), expected.to_owned()));
+    }
+    let exposure = match own.exposure {
+        None if internal => Exposure::Attested,
+        None => Exposure::ProviderVisible,
+        Some(Exposure::Attested) if !internal => {
+            let expected = "'contract_zdr' or 'provider_visible': nothing attests this upstream";
+            return Err(value(path("exposure"), expected.to_owned()));
+        }
+        Some(stated) => stated,
+    };
+    Ok(Deployment {
+        name: name.into(),
+        provider: provider.name(),
+        model: own.model.as_str().into(),
+        // Model names need no escaping.
+        model_json: format!("\"{}\"", own.model).into(),
+        endpoint: address.endpoint,
+        base_path: address.path.into(),
+        credential: credential(name, own, access, secrets)?,
+        confidentiality,
+        exposure,
+        timeouts: timeouts(name, &own.timeouts)?,
+        tokens_per_second: own.tokens_per_second,
+    })
+}
+
+struct Address {
+    endpoint: Endpoint,
+    path: String,
+}
+
+fn address(own: &DeploymentConfig, access: Access) -> Result<Address, &'static str> {
+    if access.authentication == Authentication::Internal {
+        let none = own.base_url.is_none();
+        return if none {
+            Ok(Address { endpoint: Endpoint::Builtin, path: "/v1".to_owned() })
+        } else {
+            Err("no address: this provider is built in")
+        };
+    }
+    let url = own
+        .base_url
+        .as_deref()
+        .or(access.base_url)
+        .ok_or("an address such as 'https://api.example.com/v1'")?;
+    let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return Err("'https://' or 'http://' first"),
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = path.trim_end_matches('/');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    if !path.bytes().all(plain) || path.contains("..") || path.contains("//") {
+        return Err("a plain path, without query, escapes or '..'");
+    }
+    let (host, port) = host_and_port(authority, if tls { 443 } else { 80 })?;
+    if !tls && !own.allow_plain_http && !is_loopback(&host) {
+        return Err("'https://', or a loopback address, or 'allow_plain_http = true'");
+    }
+    let host: Arc<str> = host.into();
+    let endpoint = if tls { Endpoint::Https { host, port } } else { Endpoint::Http { host, port } };
+    Ok(Address { endpoint, path: path.to_owned() })
+}
+
+/// A name, an IPv4 address or a bracketed IPv6 address (returned without brackets), perhaps with a port.
+fn host_and_port(authority: &str, default: u16) -> Result<(String, u16), &'static str> {
+    let expected = "a host name or address, perhaps with a port, without user or password";
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or(expected)?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| expected)?;
+            (host, rest.strip_prefix(':').or_else(|| rest.is_empty().then_some("")).ok_or(expected)?)
+        }
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    let is_name = !host.is_empty() && host.len() <= 253 && host.bytes().all(plain);
+    if !is_name && !authority.starts_with('[') {
+        return Err(expected);
+    }
+    let given = if port.is_empty() { Ok(default) } else { port.parse() };
+    let port = given.ok().filter(|port| *port != 0).ok_or("a port from 1 to 65535")?;
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn credential(
+    name: &str,
+    own: &DeploymentConfig,
+    access: Access,
+    secrets: &dyn SecretSource,
+) -> Result<Option<Credential>, ConfigError> {
+    let path = format!("deployments.{name}.credential");
+    let reference = match (access.authentication, &own.credential) {
+        (Authentication::Bearer, None) => {
+            return Err(value(path, "a reference to the provider's API key".to_owned()));
+        }
+        (Authentication::Internal, Some(_)) => {
+            return Err(value(path, "no credential: this provider is built in".to_owned()));
+        }
+        (_, None) => return Ok(None),
+        (_, Some(reference)) => reference,
+    };
+    let secret = read(secrets, reference, &path)?;
+    let bare = secret.expose().trim_ascii();
+    if bare.is_empty() || !bare.iter().all(u8::is_ascii_graphic) {
+        return Err(value(path, "a secret of visible ASCII characters".to_owned()));
+    }
+    let scheme = b"Bearer ";
+    let whole = Zeroizing::new([scheme.as_slice(), bare].concat());
+    Ok(Some(Credential {
+        header: "authorization",
+        value: Arc::new(Secret::new(whole.to_vec())),
+        scheme_length: scheme.len(),
+    }))
+}
+
+fn timeouts(name: &str, own: &TimeoutsConfig) -> Result<Timeouts, ConfigError> {
+    let read = |key: &str, given: Option<u64>, default: Duration| match given {
+        None => Ok(default),
+        Some(ms) if (1..=3_600_000).contains(&ms) => Ok(Duration::from_millis(ms)),
+        Some(_) => Err(value(format!("deployments.{name}.timeouts.{key}"), "1 to 3600000".to_owned())),
+    };
+    let default = Timeouts::default();
+    Ok(Timeouts {
+        connect: read("connect_ms", own.connect_ms, default.connect)?,
+        response_head: read("response_head_ms", own.response_head_ms, default.response_head)?,
+        first_content: read("first_content_ms", own.first_content_ms, default.first_content)?,
+        stall: read("stall_ms", own.stall_ms, default.stall)?,
+        total: read("total_ms", own.total_ms, default.total)?,
+    })
+}

@@ -1,0 +1,81 @@
+//! What a checked configuration becomes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::admission::key_file::KeyTable;
+use crate::audit::RequestId;
+use crate::cache::exact::ExactCache;
+use crate::guardrail::Guardrails;
+use crate::route::Models;
+use crate::settle::Books;
+
+/// Everything the stages need. Immutable but for the books, the cache and a counter; share it in an `Arc`.
+pub struct Gateway {
+    pub(super) keys: KeyTable,
+    pub(super) models: Models,
+    pub(super) guardrails: Guardrails,
+    pub(super) cache: Option<ExactCache>,
+    pub(super) books: Arc<Books>,
+    pub(super) max_body_bytes: usize,
+    pub(super) max_answer_bytes: usize,
+    pub(super) public: serde_json::Value,
+    pub(super) seed: u64,
+    pub(super) sequence: AtomicU64,
+}
+
+impl Gateway {
+    /// Gives request ids and routing draws a start of their own. The shell passes fresh random bits at boot.
+    #[must_use]
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// What clients may know of the configuration: no keys, no credentials, no references to either.
+    pub const fn public_config(&self) -> &serde_json::Value {
+        &self.public
+    }
+
+    /// Audit records and metrics.
+    pub const fn books(&self) -> &Arc<Books> {
+        &self.books
+    }
+
+    /// An id for a request that did not get as far as [`crate::pipeline::open`] or was refused there.
+    pub fn next_request_id(&self) -> RequestId {
+        RequestId::new(self.seed, self.draw())
+    }
+
+    /// Most bytes of any request body.
+    pub const fn max_body_bytes(&self) -> usize {
+        self.max_body_bytes
+    }
+
+    /// The names that clients may ask for.
+    pub const fn models(&self) -> &Models {
+        &self.models
+    }
+
+    pub(crate) const fn keys(&self) -> &KeyTable {
+        &self.keys
+    }
+
+    pub(crate) const fn guardrails(&self) -> &Guardrails {
+        &self.guardrails
+    }
+
+    pub(crate) const fn cache(&self) -> Option<&ExactCache> {
+        self.cache.as_ref()
+    }
+
+    pub(crate) const fn max_answer_bytes(&self) -> usize {
+        self.max_answer_bytes
+    }
+
+    /// A number that differs from call to call and looks random.
+    pub(crate) fn draw(&self) -> u64 {
+        let count = self.sequence.fetch_add(1, Ordering::Relaxed);
+        crate::provider::builtin::mix(self.seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}

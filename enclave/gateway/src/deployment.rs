@@ -1,0 +1,145 @@
+//! One model at one provider: where it is, what it is called there, and how far content is exposed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::plaintext::Secret;
+
+/// One model at one provider, from the configuration; immutable.
+pub struct Deployment {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// The provider's name (`gen_ai.provider.name`), as registered.
+    pub provider: &'static str,
+    /// What the provider calls the model.
+    pub model: Arc<str>,
+    /// The same as a JSON string, ready to splice.
+    pub model_json: Bytes,
+    /// Where to connect.
+    pub endpoint: Endpoint,
+    /// Path prefix before the API's own paths, such as `/v1`; no trailing slash.
+    pub base_path: Arc<str>,
+    /// The provider's credential, ready to send.
+    pub credential: Option<Credential>,
+    /// How far the upstream has proved itself.
+    pub confidentiality: Confidentiality,
+    /// How far content sent there is exposed.
+    pub exposure: Exposure,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// For the built-in model: events per second, unlimited if absent.
+    pub tokens_per_second: Option<u32>,
+}
+
+/// Where a deployment's bytes go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The model inside this program.
+    Builtin,
+    /// Plain HTTP; the configuration allows it for loopback only unless it says otherwise.
+    Http {
+        /// Name or address.
+        host: Arc<str>,
+        /// TCP port.
+        port: u16,
+    },
+    /// HTTPS.
+    Https {
+        /// Name, checked against the certificate.
+        host: Arc<str>,
+        /// TCP port.
+        port: u16,
+    },
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Builtin => out.write_str("builtin"),
+            Self::Http { host, port } => write!(out, "http://{host}:{port}"),
+            Self::Https { host, port } => write!(out, "https://{host}:{port}"),
+        }
+    }
+}
+
+/// A credential header. Shared, because every call of the deployment sends it; never printed.
+#[derive(Clone)]
+pub struct Credential {
+    /// Header name, lower case.
+    pub header: &'static str,
+    /// Header value, scheme included.
+    pub value: Arc<Secret<Vec<u8>>>,
+    /// Length of the scheme before the bare credential in `value`.
+    pub scheme_length: usize,
+}
+
+impl Credential {
+    /// The credential without its scheme: what must not appear in anything that leaves.
+    pub fn bare(&self) -> &[u8] {
+        self.value.expose().get(self.scheme_length..).unwrap_or_default()
+    }
+}
+
+/// How far the upstream proves itself before anything is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidentiality {
+    /// Runs inside this enclave.
+    Internal,
+    /// By nothing: plain bytes.
+    Plain,
+    /// By a certificate of the public web.
+    WebPki,
+}
+
+/// How far content is exposed on a route; ordered from the narrowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exposure {
+    /// Only attested code sees it.
+    Attested,
+    /// The provider sees it and has promised in a contract not to keep it.
+    ContractZdr,
+    /// The provider sees it.
+    ProviderVisible,
+}
+
+impl Exposure {
+    /// As it appears in headers and the models list.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attested => "attested",
+            Self::ContractZdr => "contract_zdr",
+            Self::ProviderVisible => "provider_visible",
+        }
+    }
+}
+
+/// How long one attempt may take. The shell keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// From the request's last byte to the answer's head.
+    pub response_head: Duration,
+    /// From sending to the first content of a stream; kept here, not by the shell.
+    pub first_content: Duration,
+    /// Between two pieces of an answer.
+    pub stall: Duration,
+    /// Everything.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response_head: Duration::from_mins(1),
+            first_content: Duration::from_mins(1),
+            stall: Duration::from_secs(30),
+            total: Duration::from_mins(30),
+        }
+    }
+}

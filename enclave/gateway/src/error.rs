@@ -1,0 +1,350 @@
+//! What stopped a request, whose fault it is, and whether to try elsewhere.
+//!
+//! Errors carry facts, never strings from outside: no prompt, no credential, no parser's quotation. The one exception
+//! is an upstream's own answer ([`Forwarded`]), which goes back to the client and cannot be printed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::plaintext::Plaintext;
+use crate::scan::Problem;
+
+mod body;
+
+/// Why a request was not answered, or why an answer stopped.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two different credentials arrived; which one counts would be a guess.
+    AmbiguousCredentials,
+    /// The upstream's whole answer is larger than configured.
+    AnswerTooLarge,
+    /// The request body is larger than `limit` bytes.
+    BodyTooLarge {
+        /// Most bytes accepted.
+        limit: usize,
+    },
+    /// The body arrived compressed.
+    ContentEncoding,
+    /// A guardrail refused the content.
+    ContentRefused {
+        /// The guardrail's name in the configuration.
+        guardrail: Arc<str>,
+    },
+    /// A credential arrived that no key matches.
+    CredentialUnknown,
+    /// No path of the gateway.
+    EndpointUnknown,
+    /// A field of the request has a value that the API does not allow.
+    FieldInvalid {
+        /// The field.
+        param: &'static str,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A field that the API requires is absent.
+    FieldMissing {
+        /// The field.
+        param: &'static str,
+    },
+    /// A field asks for something this route does not do.
+    FieldUnsupported {
+        /// The field.
+        param: &'static str,
+    },
+    /// The body is not the JSON object that the API wants.
+    JsonInvalid {
+        /// What is wrong.
+        problem: Problem,
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, from 1.
+        column: usize,
+    },
+    /// The path exists, for another method.
+    MethodUnsupported {
+        /// The method that it has.
+        allow: &'static str,
+    },
+    /// No credential arrived.
+    MissingCredentials,
+    /// The key may not use this model.
+    ModelNotAllowed,
+    /// No model of that name.
+    ModelUnknown,
+    /// Policy leaves no deployment that may serve this request.
+    NoCompliantDeployment,
+    /// The key already has as many requests in flight as it may.
+    TooManyInFlight,
+    /// The upstream has not proved itself as this route demands.
+    UpstreamAttestation,
+    /// The upstream could not be reached, or broke off before answering.
+    UpstreamConnection,
+    /// The upstream refused the gateway's own credential.
+    UpstreamCredential,
+    /// The upstream answered something that is not its API.
+    UpstreamMalformed,
+    /// The upstream answered with an error status.
+    UpstreamStatus {
+        /// Its status, 400 to 599.
+        status: u16,
+        /// Its advice when to come back, in milliseconds, as received.
+        retry_after_ms: Option<u64>,
+        /// Its body, if the client may see it.
+        body: Option<Forwarded>,
+    },
+    /// The upstream took longer than configured.
+    UpstreamTimeout,
+    /// The stream ended without its end.
+    UpstreamTruncated,
+}
+
+/// Who has to change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller.
+    Client,
+    /// The gateway's operator.
+    Gateway,
+    /// Nobody: a rule did what it is for.
+    Policy,
+    /// The upstream.
+    Upstream,
+}
+
+/// Where a second try may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nowhere.
+    Never,
+    /// At the next deployment.
+    NextDeployment,
+    /// At the same deployment, or the next.
+    SameDeployment,
+}
+
+/// An upstream's error body on its way to the client. Opaque: it may quote the prompt.
+pub struct Forwarded(Plaintext<Bytes>);
+
+/// Longest advice to wait that is passed on: SDKs ignore longer ones.
+pub const MAX_RETRY_AFTER_MS: u64 = 120_000;
+
+impl Error {
+    /// HTTP status of the answer.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::FieldInvalid { .. }
+            | Self::FieldMissing { .. }
+            | Self::FieldUnsupported { .. }
+            | Self::ContentRefused { .. }
+            | Self::JsonInvalid { .. } => 400,
+            Self::AmbiguousCredentials | Self::CredentialUnknown | Self::MissingCredentials => 401,
+            Self::ModelNotAllowed | Self::NoCompliantDeployment => 403,
+            Self::EndpointUnknown | Self::ModelUnknown => 404,
+            Self::MethodUnsupported { .. } => 405,
+            Self::BodyTooLarge { .. } => 413,
+            Self::ContentEncoding => 415,
+            Self::TooManyInFlight => 429,
+            Self::AnswerTooLarge
+            | Self::UpstreamAttestation
+            | Self::UpstreamConnection
+            | Self::UpstreamCredential
+            | Self::UpstreamMalformed
+            | Self::UpstreamTruncated => 502,
+            Self::UpstreamTimeout => 504,
+            Self::UpstreamStatus { status, .. } => *status,
+        }
+    }
+
+    /// A stable name for audit records and metrics (`error.type`).
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::AmbiguousCredentials => "ambiguous_credentials",
+            Self::AnswerTooLarge => "upstream_answer_too_large",
+            Self::BodyTooLarge { .. } => "request_too_large",
+            Self::ContentEncoding => "unsupported_content_encoding",
+            Self::ContentRefused { .. } => "content_policy_violation",
+            Self::CredentialUnknown => "invalid_api_key",
+            Self::EndpointUnknown => "unsupported_endpoint",
+            Self::FieldInvalid { .. } => "invalid_value",
+            Self::FieldMissing { .. } => "missing_required_parameter",
+            Self::FieldUnsupported { .. } => "unsupported_parameter",
+            Self::JsonInvalid { .. } => "invalid_json",
+            Self::MethodUnsupported { .. } => "method_not_allowed",
+            Self::MissingCredentials => "missing_api_key",
+            Self::ModelNotAllowed => "model_not_allowed",
+            Self::ModelUnknown => "model_not_found",
+            Self::NoCompliantDeployment => "no_compliant_deployment",
+            Self::TooManyInFlight => "concurrency_limit_exceeded",
+            Self::UpstreamAttestation => "upstream_attestation_failed",
+            Self::UpstreamConnection => "upstream_unreachable",
+            Self::UpstreamCredential => "upstream_credentials_exhausted",
+            Self::UpstreamMalformed => "upstream_malformed_answer",
+            Self::UpstreamStatus { .. } => "upstream_error",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamTruncated => "upstream_truncated",
+        }
+    }
+
+    /// Who has to change something.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::AmbiguousCredentials
+            | Self::BodyTooLarge { .. }
+            | Self::ContentEncoding
+            | Self::CredentialUnknown
+            | Self::EndpointUnknown
+            | Self::FieldInvalid { .. }
+            | Self::FieldMissing { .. }
+            | Self::FieldUnsupported { .. }
+            | Self::JsonInvalid { .. }
+            | Self::MethodUnsupported { .. }
+            | Self::MissingCredentials
+            | Self::ModelUnknown => Fault::Client,
+            Self::ContentRefused { .. }
+            | Self::ModelNotAllowed
+            | Self::NoCompliantDeployment
+            | Self::TooManyInFlight => Fault::Policy,
+            Self::UpstreamCredential => Fault::Gateway,
+            Self::AnswerTooLarge
+            | Self::UpstreamAttestation
+            | Self::UpstreamConnection
+            | Self::UpstreamMalformed
+            | Self::UpstreamTimeout
+            | Self::UpstreamTruncated => Fault::Upstream,
+            Self::UpstreamStatus { status, .. } => match *status {
+                400 | 413 | 422 => Fault::Client,
+                _ => Fault::Upstream,
+            },
+        }
+    }
+
+    /// Whether the gateway itself may try again, before the commit point.
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::AmbiguousCredentials
+            | Self::BodyTooLarge { .. }
+            | Self::ContentEncoding
+            | Self::ContentRefused { .. }
+            | Self::CredentialUnknown
+            | Self::EndpointUnknown
+            | Self::FieldInvalid { .. }
+            | Self::FieldMissing { .. }
+            | Self::FieldUnsupported { .. }
+            | Self::JsonInvalid { .. }
+            | Self::MethodUnsupported { .. }
+            | Self::MissingCredentials
+            | Self::ModelNotAllowed
+            | Self::ModelUnknown
+            | Self::NoCompliantDeployment
+            | Self::TooManyInFlight => Retry::Never,
+            Self::AnswerTooLarge
+            | Self::UpstreamAttestation
+            | Self::UpstreamCredential
+            | Self::UpstreamMalformed
+            | Self::UpstreamTimeout
+            | Self::UpstreamTruncated => Retry::NextDeployment,
+            Self::UpstreamConnection => Retry::SameDeployment,
+            Self::UpstreamStatus { status, .. } => match *status {
+                408 | 500 | 502 | 503 | 504 | 529 => Retry::SameDeployment,
+                404 | 429 => Retry::NextDeployment,
+                _ => Retry::Never,
+            },
+        }
+    }
+
+    /// What the client is told: whether coming back makes sense.
+    pub const fn client_should_retry(&self) -> bool {
+        match self {
+            Self::TooManyInFlight
+            | Self::UpstreamConnection
+            | Self::UpstreamTimeout
+            | Self::UpstreamTruncated => true,
+            Self::UpstreamStatus { status, .. } => matches!(*status, 408 | 409 | 429 | 500..=599),
+            Self::AmbiguousCredentials
+            | Self::AnswerTooLarge
+            | Self::BodyTooLarge { .. }
+            | Self::ContentEncoding
+            | Self::ContentRefused { .. }
+            | Self::CredentialUnknown
+            | Self::EndpointUnknown
+            | Self::FieldInvalid { .. }
+            | Self::FieldMissing { .. }
+            | Self::FieldUnsupported { .. }
+            | Self::JsonInvalid { .. }
+            | Self::MethodUnsupported { .. }
+            | Self::MissingCredentials
+            | Self::ModelNotAllowed
+            | Self::ModelUnknown
+            | Self::NoCompliantDeployment
+            | Self::UpstreamAttestation
+            | Self::UpstreamCredential
+            | Self::UpstreamMalformed => false,
+        }
+    }
+
+    /// When to come back, in milliseconds, never more than [`MAX_RETRY_AFTER_MS`].
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        if let Self::UpstreamStatus { retry_after_ms, .. } = self {
+            let wait = retry_after_ms.filter(|_| self.client_should_retry())?;
+            return Some(wait.min(MAX_RETRY_AFTER_MS));
+        }
+        matches!(self, Self::TooManyInFlight).then_some(1000)
+    }
+
+    /// Headers of the answer, names in lower case.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            ("content-type", "application/json".to_owned()),
+            ("x-should-retry", self.client_should_retry().to_string()),
+        ];
+        if let Some(wait) = self.retry_after_ms() {
+            headers.push(("retry-after-ms", wait.to_string()));
+            headers.push(("retry-after", wait.div_ceil(1000).to_string()));
+        }
+        if let Self::MethodUnsupported { allow } = self {
+            headers.push(("allow", (*allow).to_owned()));
+        }
+        headers
+    }
+
+    /// Body of the answer in `OpenAI`'s shape; an upstream's own error of the same dialect is passed on unchanged.
+    pub fn body_json(&self) -> Vec<u8> {
+        if let Self::UpstreamStatus { body: Some(forwarded), .. } = self {
+            return forwarded.0.expose().to_vec();
+        }
+        body::render(self)
+    }
+
+    /// The in-band form for a stream that has begun: one SSE event. Nothing may follow it, above all no `[DONE]`.
+    pub fn append_event(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&body::render(self));
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+impl Forwarded {
+    /// Marks an upstream's error body as fit for the client.
+    pub const fn new(body: Plaintext<Bytes>) -> Self {
+        Self(body)
+    }
+}
+
+impl std::fmt::Debug for Forwarded {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Forwarded(withheld)")
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.code())
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! The words of an error, in `OpenAI`'s shape: fixed texts and numbers only.
+
+use super::{Error, Fault};
+
+/// `{"error":{"message","type","param","code"}}`, as the official SDKs read it.
+pub(super) fn render(error: &Error) -> Vec<u8> {
+    let (message, param) = words(error);
+    let param = param.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""));
+    let body = format!(
+        r#"{{"error":{{"message":"{message}","type":"{kind}","param":{param},"code":"{code}"}}}}"#,
+        kind = kind(error),
+        code = error.code(),
+    );
+    body.into_bytes()
+}
+
+/// `OpenAI`'s `type`.
+const fn kind(error: &Error) -> &'static str {
+    match (error.fault(), error.status()) {
+        (_, 401) => "authentication_error",
+        (_, 403) => "permission_error",
+        (_, 429) => "rate_limit_error",
+        (Fault::Client | Fault::Policy, _) => "invalid_request_error",
+        (Fault::Gateway | Fault::Upstream, _) => "api_error",
+    }
+}
+
+/// The message and the parameter. Texts are written so that they need no JSON escaping.
+fn words(error: &Error) -> (String, Option<&'static str>) {
+    let fixed = match error {
+        Error::AmbiguousCredentials => "two different credentials were sent; send one",
+        Error::AnswerTooLarge => "the upstream's answer is larger than this gateway accepts",
+        Error::BodyTooLarge { limit } => {
+            return (format!("the request body is larger than {limit} bytes"), None);
+        }
+        Error::ContentEncoding => "the request body must not be compressed",
+        Error::ContentRefused { .. } => "a content rule of this gateway refused the request",
+        Error::CredentialUnknown => "the API key is not known to this gateway",
+        Error::EndpointUnknown => "this gateway has no such endpoint",
+        Error::FieldInvalid { param, expected } => {
+            return (format!("invalid value for '{param}': expected {expected}"), Some(param));
+        }
+        Error::FieldMissing { param } => {
+            return (format!("missing required parameter: '{param}'"), Some(param));
+        }
+        Error::FieldUnsupported { param } => {
+            return (format!("'{param}' is not supported here with this value"), Some(param));
+        }
+        Error::JsonInvalid { problem, line, column } => {
+            let problem = problem.as_str();
+            return (
+                format!("the request body is not valid: {problem} at line {line} column {column}"),
+                None,
+            );
+        }
+        Error::MethodUnsupported { .. } => "this endpoint does not have that method",
+        Error::MissingCredentials => "no API key was sent: use 'authorization: Bearer KEY'",
+        Error::ModelNotAllowed => return ("this API key may not use that model".to_owned(), Some("model")),
+        Error::ModelUnknown => return ("that model does not exist here".to_owned(), Some("model")),
+        Error::NoCompliantDeployment => "policy leaves no deployment that may serve this request",
+        Error::TooManyInFlight => "this API key has too many requests in flight",
+        Error::UpstreamAttestation => "the upstream has not proved itself as this route demands",
+        Error::UpstreamConnection => "the upstream could not be reached or broke off",
+        Error::UpstreamCredential => "the upstream refused the gateway's credential",
+        Error::UpstreamMalformed => "the upstream answered something that is not its API",
+        Error::UpstreamStatus { status, .. } => {
+            return (format!("the upstream answered with status {status}"), None);
+        }
+        Error::UpstreamTimeout => "the upstream took too long",
+        Error::UpstreamTruncated => "the upstream's stream ended before its end",
+    };
+    (fixed.to_owned(), None)
+}

@@ -1,0 +1,107 @@
+//! Step 3, screen: may this content pass. The only maker of [`Screened`].
+//!
+//! A guardrail is one file in `guardrail/` and one line in [`GUARDRAILS`].
+
+use std::sync::Arc;
+
+use crate::admission::Admitted;
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+use crate::scan;
+
+pub mod deny_list;
+
+/// Every kind of guardrail, by the name the configuration uses.
+pub const GUARDRAILS: &[&dyn GuardrailKind] = &[&deny_list::KIND];
+
+/// A kind of guardrail: makes configured checks.
+pub trait GuardrailKind: Sync {
+    /// The `kind` in the configuration.
+    fn name(&self) -> &'static str;
+    /// Makes a check from its settings; the error says what is wrong with them, without quoting them.
+    fn configure(&self, settings: &Settings) -> Result<Box<dyn Guardrail>, &'static str>;
+}
+
+/// Settings of one configured guardrail; each kind reads its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Phrases, for kinds that take some.
+    pub phrases: Vec<String>,
+}
+
+/// One configured check of a text.
+pub trait Guardrail: Send + Sync {
+    /// Judges one text of the request: one string, escapes resolved.
+    fn check(&self, text: Plaintext<&str>) -> Verdict;
+}
+
+/// What a check says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Refuse the request.
+    Block,
+    /// Nothing to object.
+    Pass,
+}
+
+/// The configured guardrails, in the order of their names.
+#[derive(Default)]
+pub struct Guardrails {
+    checks: Vec<(Arc<str>, Box<dyn Guardrail>)>,
+}
+
+/// Proof that every configured guardrail has passed this request. Made by [`screen`] only.
+pub struct Screened {
+    admitted: Admitted,
+}
+
+impl Screened {
+    /// The admitted request.
+    pub const fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    /// Gives the admitted request to the next stage.
+    pub fn into_admitted(self) -> Admitted {
+        self.admitted
+    }
+}
+
+impl Guardrails {
+    /// Adds a configured check.
+    pub fn push(&mut self, name: Arc<str>, check: Box<dyn Guardrail>) {
+        self.checks.push((name, check));
+    }
+
+    /// Names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.checks.iter().map(|(name, _)| name)
+    }
+}
+
+/// Puts every string of the request, field names included, before every guardrail.
+pub fn screen(admitted: Admitted, guardrails: &Guardrails) -> Result<Screened, Error> {
+    if guardrails.checks.is_empty() {
+        return Ok(Screened { admitted });
+    }
+    let mut blocked: Option<&Arc<str>> = None;
+    let mut decoded = Plaintext::new(String::new());
+    scan::strings(admitted.request().body.expose(), |raw| {
+        if blocked.is_some() {
+            return;
+        }
+        decoded.expose_mut().clear();
+        if scan::unescape_into(raw, decoded.expose_mut()) {
+            blocked = first_block(guardrails, decoded.expose());
+        }
+    });
+    match blocked {
+        Some(name) => Err(Error::ContentRefused { guardrail: Arc::clone(name) }),
+        None => Ok(Screened { admitted }),
+    }
+}
+
+fn first_block<'g>(guardrails: &'g Guardrails, text: &str) -> Option<&'g Arc<str>> {
+    let blocks = |check: &dyn Guardrail| check.check(Plaintext::new(text)) == Verdict::Block;
+    guardrails.checks.iter().find(|(_, check)| blocks(check.as_ref())).map(|(name, _)| name)
+}

@@ -1,0 +1,202 @@
+//! The whole life of one request, top to bottom.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::admission::{self, Authenticated};
+use crate::answer::{self, Answer, Received};
+use crate::audit::RequestId;
+use crate::cache::{self, Hit, Lookup};
+use crate::clock::{Clock, Now};
+use crate::config::Gateway;
+use crate::deployment::{Deployment, Exposure};
+use crate::error::{Error, Retry};
+use crate::guardrail;
+use crate::plaintext::Plaintext;
+use crate::provider;
+use crate::route::{self, Model, Routed};
+use crate::settle::Exchange;
+use crate::upstream::Upstream;
+use crate::wire::openai_models::{self, Listed};
+use crate::wire::{self, Operation, RequestHead, Wire};
+
+/// A request whose head was accepted: the path exists and, where it matters, the key is known.
+pub struct Opened {
+    operation: Operation,
+    authenticated: Option<Authenticated>,
+    request_id: RequestId,
+    max_body: usize,
+}
+
+impl Opened {
+    /// Most bytes the shell may read for this request; zero if it has no body. More is [`Error::BodyTooLarge`].
+    pub const fn max_body_bytes(&self) -> usize {
+        self.max_body
+    }
+
+    /// The id for `x-request-id`; answers carry it already, errors do not.
+    pub const fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+}
+
+/// Looks at the head alone: finds the operation and the key, before a byte of the body is read.
+pub fn open(head: &RequestHead<'_>, gateway: &Gateway, _: Now) -> Result<Opened, Error> {
+    let operation = wire::operation(head)?;
+    let request_id = gateway.next_request_id();
+    if matches!(operation, Operation::Probe) {
+        return Ok(Opened { operation, authenticated: None, request_id, max_body: 0 });
+    }
+    let authenticated = Some(admission::authenticate(head, gateway.keys())?);
+    let has_body = matches!(operation, Operation::Inference(_));
+    let max_body = if has_body { body_limit(head, gateway)? } else { 0 };
+    Ok(Opened { operation, authenticated, request_id, max_body })
+}
+
+/// Answers an opened request.
+///
+/// Waits for the upstream up to the commit point, so that the shell can write the head and the first event at once.
+/// Dropping the future cancels everything and settles.
+pub async fn handle<U: Upstream>(
+    opened: Opened,
+    body: Plaintext<Bytes>,
+    gateway: &Gateway,
+    upstream: &U,
+    clock: &impl Clock,
+) -> Result<Answer<U::Body>, Error> {
+    let Opened { operation, authenticated, request_id, max_body } = opened;
+    if body.expose().len() > max_body {
+        return Err(Error::BodyTooLarge { limit: max_body });
+    }
+    let Some(who) = authenticated else { return Ok(answer::local(&request_id, Vec::new())) };
+    let wire = match operation {
+        Operation::Inference(wire) => wire,
+        Operation::ListModels => return Ok(answer::local(&request_id, list_models(&who, gateway))),
+        Operation::Probe => return Ok(answer::local(&request_id, Vec::new())),
+        Operation::ShowModel(name) => {
+            return show_model(&name, &who, gateway).map(|body| answer::local(&request_id, body));
+        }
+    };
+    let size = body.expose().len();
+    let mut exchange = Exchange::begin(request_id, &who, wire, size, gateway.books(), clock.now());
+    match infer(wire, body, who, &mut exchange, gateway, upstream, clock).await {
+        Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),
+        Err(error) => {
+            exchange.refuse(&error, clock.now());
+            Err(error)
+        }
+    }
+}
+
+/// The stages, in order. Each takes the proof of the one before.
+async fn infer<U: Upstream>(
+    wire: &'static dyn Wire,
+    body: Plaintext<Bytes>,
+    who: Authenticated,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+    upstream: &U,
+    clock: &impl Clock,
+) -> Result<Reached<U::Body>, Error> {
+    let request = wire.parse(body)?;
+    exchange.asked(gateway.models().find(&request.model), request.stream);
+    let admitted = admission::admit(request, who)?;
+    let screened = guardrail::screen(admitted, gateway.guardrails())?;
+    let missed = match cache::look_up(screened, gateway.cache(), clock.now()) {
+        Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
+        Lookup::Miss(missed) => missed,
+    };
+    let routed = route::plan(missed, gateway.models(), gateway.draw())?;
+    attempt(routed, exchange, gateway, upstream, clock).await
+}
+
+/// The one attempt loop: tries deployments in order until one has committed.
+async fn attempt<U: Upstream>(
+    routed: Routed,
+    exchange: &mut Exchange,
+    gateway: &Gateway,
+    upstream: &U,
+    clock: &impl Clock,
+) -> Result<Reached<U::Body>, Error> {
+    let mut first_error = None;
+    for at in routed.attempts() {
+        exchange.attempt(at);
+        let call = provider::encode(&routed, at)?;
+        let sent = clock.now();
+        let outcome = match upstream.send(call).await {
+            Ok(response) => {
+                answer::receive(response, &routed, at, gateway.max_answer_bytes(), sent, clock).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(received) => return Ok(Reached::Fresh { received, at: Arc::clone(at), routed }),
+            Err(error) if error.retry() == Retry::Never => return Err(first_error.unwrap_or(error)),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or(Error::NoCompliantDeployment))
+}
+
+/// An answer the client will get: from here nothing is tried again.
+#[expect(clippy::large_enum_variant, reason = "moved once per request")]
+enum Reached<B> {
+    Cached(Hit),
+    Fresh { received: Received<B>, at: Arc<Deployment>, routed: Routed },
+}
+
+impl<B> Reached<B> {
+    fn into_answer(self, gateway: &Gateway, exchange: Exchange, now: Now) -> Answer<B> {
+        match self {
+            Self::Cached(hit) => answer::replay(hit, exchange, now),
+            Self::Fresh { received, at, routed } => {
+                answer::deliver(received, &at, routed.into_missed(), gateway.cache(), exchange, now)
+            }
+        }
+    }
+}
+
+/// The configured limit, or the error that the head alone justifies.
+fn body_limit(head: &RequestHead<'_>, gateway: &Gateway) -> Result<usize, Error> {
+    let limit = gateway.max_body_bytes();
+    for (name, value) in head.headers {
+        let plain = value.eq_ignore_ascii_case(b"identity");
+        if name.eq_ignore_ascii_case("content-encoding") && !plain {
+            return Err(Error::ContentEncoding);
+        }
+        if name.eq_ignore_ascii_case("content-length") {
+            let length = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<usize>().ok());
+            if length.is_some_and(|length| length > limit) {
+                return Err(Error::BodyTooLarge { limit });
+            }
+        }
+    }
+    Ok(limit)
+}
+
+/// The models this key may use, and no others.
+fn list_models(who: &Authenticated, gateway: &Gateway) -> Vec<u8> {
+    let allowed = gateway.models().iter().filter(|model| who.key().models.contains(&model.name));
+    openai_models::list(allowed.map(listed))
+}
+
+fn show_model(name: &str, who: &Authenticated, gateway: &Gateway) -> Result<Vec<u8>, Error> {
+    let allowed = who.key().models.contains(name);
+    let model = gateway.models().find(name).filter(|_| allowed).ok_or(Error::ModelUnknown)?;
+    Ok(openai_models::show(&listed(model)))
+}
+
+/// A model as the list shows it; its exposure is the widest of its deployments.
+fn listed(model: &Model) -> Listed<'_> {
+    let first = model.deployments.first();
+    let widest = model.deployments.iter().map(|own| own.exposure).max();
+    Listed {
+        id: &model.name,
+        owned_by: first.map_or("postern", |own| own.provider),
+        exposure_class: widest.unwrap_or(Exposure::ProviderVisible).as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Step 6, encode: a planned request as one vendor's bytes, and a vendor's refusal in our words.
+//!
+//! A vendor that speaks `OpenAI`'s API is one line in [`openai_compatible::VENDORS`]; any other is one file in
+//! `provider/` and one line in [`PROVIDERS`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::deployment::{Deployment, Endpoint};
+use crate::error::{Error, Forwarded};
+use crate::plaintext::Plaintext;
+use crate::route::Routed;
+use crate::scan::{Fields, Kind};
+use crate::upstream::UpstreamCall;
+
+pub mod builtin;
+pub mod openai_compatible;
+
+/// Every provider with a file of its own; [`find`] also looks into the table of compatible vendors.
+pub const PROVIDERS: &[&dyn Provider] = &[&builtin::Builtin];
+
+/// A vendor of models.
+pub trait Provider: Sync {
+    /// `gen_ai.provider.name`, and `provider` in the configuration.
+    fn name(&self) -> &'static str;
+    /// Where its API is and how it authenticates.
+    fn access(&self) -> Access;
+    /// Encodes a planned request for one deployment.
+    fn encode(&self, routed: &Routed, at: &Arc<Deployment>) -> Result<UpstreamCall, Error>;
+    /// Understands an answer with an error status.
+    fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error;
+}
+
+/// Where a vendor's API is and how it authenticates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The public address of the API, if there is one; the configuration may name another.
+    pub base_url: Option<&'static str>,
+    /// How the credential is sent.
+    pub authentication: Authentication,
+}
+
+/// How a vendor wants its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// `authorization: Bearer`, required.
+    Bearer,
+    /// `authorization: Bearer` if configured.
+    OptionalBearer,
+    /// None: it runs in here.
+    Internal,
+}
+
+/// An upstream's answer with an error status.
+pub struct Refusal<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// Head fields.
+    pub headers: &'a [(String, Vec<u8>)],
+    /// The body, bounded by the caller.
+    pub body: Plaintext<Bytes>,
+}
+
+/// The provider of that name.
+pub fn find(name: &str) -> Option<&'static dyn Provider> {
+    let own = PROVIDERS.iter().copied().find(|provider| provider.name() == name);
+    own.or_else(|| openai_compatible::find(name))
+}
+
+/// All provider names, for the configuration's suggestions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let own = PROVIDERS.iter().map(|provider| provider.name());
+    own.chain(openai_compatible::VENDORS.iter().map(|vendor| vendor.name))
+}
+
+/// Encodes for the provider of `at`.
+pub fn encode(routed: &Routed, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
+    find(at.provider).ok_or(Error::NoCompliantDeployment)?.encode(routed, at)
+}
+
+/// Understands an error status of the provider of `at`.
+pub fn explain(refusal: Refusal<'_>, at: &Deployment) -> Error {
+    match find(at.provider) {
+        Some(provider) => provider.explain(refusal, at),
+        None => Error::UpstreamMalformed,
+    }
+}
+
+/// The rule for vendors with `OpenAI`'s error shape. A refusal of our own credential is never the client's business; any
+/// other refusal below 500 is passed on unchanged when it is JSON and names neither our credential nor the host.
+fn explain_openai(refusal: Refusal<'_>, at: &Deployment) -> Error {
+    let Refusal { status, headers, body } = refusal;
+    if matches!(status, 401..=403) || is_insufficient_quota(status, body.expose()) {
+        return Error::UpstreamCredential;
+    }
+    if !(400..=599).contains(&status) {
+        return Error::UpstreamMalformed;
+    }
+    let may_pass = status < 500 && is_error_object(body.expose()) && may_pass_on(body.expose(), at);
+    let body = may_pass.then(|| Forwarded::new(body));
+    Error::UpstreamStatus { status, retry_after_ms: retry_after_ms(headers), body }
+}
+
+fn is_error_object(body: &[u8]) -> bool {
+    let mut fields = Fields::new();
+    fields.scan(body).is_ok() && fields.find(body, "error").is_some_and(|field| field.kind != Kind::Null)
+}
+
+/// 429 with code `insufficient_quota`: our account is empty, coming back does not help.
+fn is_insufficient_quota(status: u16, body: &[u8]) -> bool {
+    let mut fields = Fields::new();
+    if status != 429 || fields.scan(body).is_err() {
+        return false;
+    }
+    let Some(error) = fields.find(body, "error").map(|field| field.value(body)) else { return false };
+    let mut inner = Fields::new();
+    let code = inner.scan_utf8(error).ok().and_then(|()| inner.find(error, "code")?.raw_string(error));
+    code == Some(b"insufficient_quota")
+}
+
+/// Whether an upstream's own words may go to the client: they name neither our credential nor the host.
+pub(crate) fn may_pass_on(body: &[u8], at: &Deployment) -> bool {
+    let contains = |needle: &[u8]| !needle.is_empty() && memchr::memmem::find(body, needle).is_some();
+    let host = match &at.endpoint {
+        Endpoint::Builtin => "",
+        Endpoint::Http { host, .. } | Endpoint::Https { host, .. } => host,
+    };
+    let credential = at.credential.as_ref().is_some_and(|credential| contains(credential.bare()));
+    !credential && !contains(host.as_bytes())
+}
+
+/// `retry-after-ms`, or `retry-after` in seconds; dates are not understood and count as no advice.
+fn retry_after_ms(headers: &[(String, Vec<u8>)]) -> Option<u64> {
+    let number = |wanted: &str| -> Option<u64> {
+        let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    };
+    number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds.saturating_mul(1000)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Strings inside JSON: where they end, and what they say.
+
+use super::{Problem, ScanError};
+
+/// Refuses bytes that are not UTF-8, and a byte order mark.
+pub(super) fn check_utf8(document: &[u8]) -> Result<(), ScanError> {
+    if document.starts_with(b"\xef\xbb\xbf") {
+        return Err(ScanError { problem: Problem::Syntax, offset: 0 });
+    }
+    match std::str::from_utf8(document) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ScanError { problem: Problem::Utf8, offset: error.valid_up_to() }),
+    }
+}
+
+/// How many bytes from the start are neither a quote, a backslash nor a control character.
+///
+/// Words of eight bytes for short strings, blocks of 32 (which the compiler turns into vector instructions) for long
+/// ones; see `benches/scan.rs`.
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    let mut done: usize = 0;
+    let (words, _) = bytes.as_chunks::<8>();
+    for word in words.iter().take(SHORT_WORDS) {
+        let hits = special_bits(u64::from_le_bytes(*word));
+        if hits != 0 {
+            return done.saturating_add(first_byte(hits));
+        }
+        done = done.saturating_add(8);
+    }
+    let (blocks, _) = bytes.get(done..).unwrap_or_default().as_chunks::<BLOCK>();
+    for block in blocks {
+        if block.iter().fold(false, |seen, byte| seen | is_special(*byte)) {
+            break;
+        }
+        done = done.saturating_add(BLOCK);
+    }
+    let tail = bytes.get(done..).unwrap_or_default();
+    done.saturating_add(tail.iter().position(|byte| is_special(*byte)).unwrap_or(tail.len()))
+}
+
+/// In a valid document: the length of a string's content, up to its closing quote.
+pub(super) fn string_end(body: &[u8]) -> usize {
+    let mut at: usize = 0;
+    while let Some(next) = memchr::memchr2(b'"', b'\\', body.get(at..).unwrap_or_default()) {
+        at = at.saturating_add(next);
+        if body.get(at) == Some(&b'"') {
+            return at;
+        }
+        at = at.saturating_add(2);
+    }
+    body.len()
+}
+
+/// Decodes one backslash sequence at the start of `bytes`: the character and the bytes it took.
+pub(super) fn escape(bytes: &[u8]) -> Result<(char, usize), Problem> {
+    let plain = match bytes.get(1) {
+        None => return Err(Problem::End),
+        Some(b'u') => return unicode_escape(bytes),
+        Some(b'"') => '"',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(_) => return Err(Problem::Escape),
+    };
+    Ok((plain, 2))
+}
+
+/// A string's content (no quotes) with its escapes resolved; nothing if it is not valid.
+pub fn unescape(raw: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    unescape_into(raw, &mut text).then_some(text)
+}
+
+/// The same, appended to `text` so that callers can reuse memory. False if the string is not valid.
+pub fn unescape_into(raw: &[u8], text: &mut String) -> bool {
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (before, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        let (Ok(before), Ok((decoded, length))) = (std::str::from_utf8(before), escape(after)) else {
+            return false;
+        };
+        text.push_str(before);
+        text.push(decoded);
+        rest = after.get(length..).unwrap_or_default();
+    }
+    std::str::from_utf8(rest).map(|last| text.push_str(last)).is_ok()
+}
+
+fn unicode_escape(bytes: &[u8]) -> Result<(char, usize), Problem> {
+    let first = hex4(bytes.get(2..))?;
+    if let Some(single) = char::from_u32(first) {
+        return Ok((single, 6));
+    }
+    match (bytes.get(6), bytes.get(7)) {
+        (None, _) | (Some(b'\\'), None) => return Err(Problem::End),
+        (Some(b'\\'), Some(b'u')) => {}
+        _ => return Err(Problem::Escape),
+    }
+    let second = hex4(bytes.get(8..))?;
+    let pair = char::decode_utf16([first, second].map(|unit| u16::try_from(unit).unwrap_or(0))).next();
+    pair.and_then(Result::ok).map(|decoded| (decoded, 12)).ok_or(Problem::Escape)
+}
+
+fn hex4(bytes: Option<&[u8]>) -> Result<u32, Problem> {
+    let bytes = bytes.unwrap_or_default();
+    let mut value: u32 = 0;
+    for place in 0..4 {
+        let byte = bytes.get(place).ok_or(Problem::End)?;
+        let digit = char::from(*byte).to_digit(16).ok_or(Problem::Escape)?;
+        value = value.wrapping_shl(4) | digit;
+    }
+    Ok(value)
+}
+
+const fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
+}
+
+/// The top bit of each byte of the result says that this byte is special; exact up to and including the first one.
+const fn special_bits(word: u64) -> u64 {
+    let quote = word ^ 0x2222_2222_2222_2222;
+    let slash = word ^ 0x5c5c_5c5c_5c5c_5c5c;
+    let found = zero_bits(quote) | zero_bits(slash) | (word.wrapping_sub(0x2020_2020_2020_2020) & !word);
+    found & HIGH
+}
+
+const fn zero_bits(word: u64) -> u64 {
+    word.wrapping_sub(0x0101_0101_0101_0101) & !word
+}
+
+fn first_byte(hits: u64) -> usize {
+    usize::try_from(hits.trailing_zeros().wrapping_shr(3)).unwrap_or(0)
+}
+
+const HIGH: u64 = 0x8080_8080_8080_8080;
+const BLOCK: usize = 32;
+/// Words looked at one by one before blocks pay.
+const SHORT_WORDS: usize = 4;

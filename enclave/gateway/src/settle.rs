@@ -1,0 +1,164 @@
+//! How an exchange ends, whichever way it ends: release what it held, record it, count it. Exactly once.
+
+use std::sync::Arc;
+
+use crate::admission::{Authenticated, Hold};
+use crate::audit::{AuditRecord, FORMAT, Journal, Outcome, RequestId, micros};
+use crate::chat::{FinishReason, Usage};
+use crate::clock::Now;
+use crate::deployment::Deployment;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::route::Model;
+use crate::wire::Wire;
+
+/// Where settled exchanges are written down.
+#[derive(Default)]
+pub struct Books {
+    /// Audit records that wait for the shell.
+    pub journal: Journal,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// An exchange that has begun. Settles when told how it ended; dropped before that, it settles as cancelled.
+pub struct Exchange {
+    record: AuditRecord,
+    books: Arc<Books>,
+    started: Now,
+    latest: Now,
+    hold: Option<Hold>,
+    settled: bool,
+}
+
+impl Exchange {
+    /// Begins when the body has been read.
+    pub fn begin(
+        id: RequestId,
+        who: &Authenticated,
+        wire: &dyn Wire,
+        size: usize,
+        books: &Arc<Books>,
+        now: Now,
+    ) -> Self {
+        let record = AuditRecord {
+            format: FORMAT,
+            request_id: id,
+            started_unix_ms: now.unix_ms,
+            key: Arc::clone(&who.key().id),
+            operation: wire.operation(),
+            wire: wire.name(),
+            model: None,
+            deployment: None,
+            provider: None,
+            stream: false,
+            attempts: 0,
+            cache_hit: false,
+            outcome: Outcome::Cancelled,
+            error: None,
+            guardrail: None,
+            usage: None,
+            finish_reason: None,
+            request_bytes: count(size),
+            answer_bytes: 0,
+            first_content_us: None,
+            duration_us: 0,
+        };
+        Self { record, books: Arc::clone(books), started: now, latest: now, hold: None, settled: false }
+    }
+
+    /// Which request this is.
+    pub const fn id(&self) -> &RequestId {
+        &self.record.request_id
+    }
+
+    /// Deployments tried so far.
+    pub const fn attempts(&self) -> u32 {
+        self.record.attempts
+    }
+
+    /// The configured model that was asked for, if there is one of that name, and whether as a stream.
+    pub fn asked(&mut self, model: Option<&Model>, stream: bool) {
+        self.record.model = model.map(|model| Arc::clone(&model.name));
+        self.record.stream = stream;
+    }
+
+    /// A deployment is being tried.
+    pub fn attempt(&mut self, at: &Deployment) {
+        self.record.attempts = self.record.attempts.saturating_add(1);
+        self.record.deployment = Some(Arc::clone(&at.name));
+        self.record.provider = Some(at.provider);
+    }
+
+    /// Keeps what admission held until the end.
+    pub fn keep(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
+
+    /// The cache answers.
+    pub const fn cache_hit(&mut self) {
+        self.record.cache_hit = true;
+    }
+
+    /// The first content has arrived.
+    pub fn first_content(&mut self, now: Now) {
+        self.seen(now);
+        self.record.first_content_us = Some(micros(now.since(self.started)));
+    }
+
+    /// What the upstream reports; later reports replace earlier ones.
+    pub fn reported(&mut self, usage: Option<Usage>, finish: Option<FinishReason>) {
+        self.record.usage = usage.or(self.record.usage);
+        self.record.finish_reason = finish.or(self.record.finish_reason);
+    }
+
+    /// Bytes were given to the client.
+    pub fn answered(&mut self, bytes: usize) {
+        self.record.answer_bytes = self.record.answer_bytes.saturating_add(count(bytes));
+    }
+
+    /// It is this late now; counts if the exchange is dropped.
+    pub const fn seen(&mut self, now: Now) {
+        self.latest = now;
+    }
+
+    /// The client has the whole answer.
+    pub fn complete(&mut self, now: Now) {
+        self.settle(Outcome::Complete, None, now);
+    }
+
+    /// The client gets an error instead of an answer.
+    pub fn refuse(&mut self, error: &Error, now: Now) {
+        if let Error::ContentRefused { guardrail } = error {
+            self.record.guardrail = Some(Arc::clone(guardrail));
+        }
+        self.settle(Outcome::Refused, Some(error.code()), now);
+    }
+
+    /// The stream had begun and could not be completed.
+    pub fn broken(&mut self, code: &'static str, now: Now) {
+        self.settle(Outcome::Broken, Some(code), now);
+    }
+
+    fn settle(&mut self, outcome: Outcome, error: Option<&'static str>, now: Now) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        self.hold = None;
+        self.record.outcome = outcome;
+        self.record.error = error;
+        self.record.duration_us = micros(now.since(self.started));
+        self.books.metrics.count(&self.record);
+        self.books.journal.push(self.record.clone());
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.settle(Outcome::Cancelled, Some("client_cancelled"), self.latest);
+    }
+}
+
+fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}

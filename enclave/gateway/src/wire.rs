@@ -1,0 +1,182 @@
+//! Step 1, parse: which API format a request speaks, and what the gateway needs to know of its body.
+//!
+//! A format is one file in `wire/` and one line in [`WIRES`].
+
+use bytes::Bytes;
+
+use crate::chat::{FinishReason, Usage};
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+use crate::scan::{Fields, ScanError};
+
+pub mod openai_chat;
+pub mod openai_embeddings;
+pub mod openai_models;
+mod openai_shape;
+pub mod sse;
+
+pub(crate) use openai_shape::is_model_name;
+
+/// Every API format that goes upstream.
+pub const WIRES: &[&dyn Wire] = &[&openai_chat::OpenAiChat, &openai_embeddings::OpenAiEmbeddings];
+
+/// An HTTP request's head as the shell read it: borrowed, unparsed.
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// Method, upper case.
+    pub method: &'a str,
+    /// Path without the query, as received.
+    pub path: &'a str,
+    /// Query without the question mark.
+    pub query: Option<&'a str>,
+    /// Names as received (compared ignoring ASCII case) and raw values.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// What a request wants, from its method and path alone.
+#[derive(Clone)]
+pub enum Operation {
+    /// Something an upstream answers.
+    Inference(&'static dyn Wire),
+    /// `GET /v1/models`
+    ListModels,
+    /// `GET` or `HEAD /`: is anybody there.
+    Probe,
+    /// `GET /v1/models/{id}`, with the decoded id.
+    ShowModel(String),
+}
+
+/// `gen_ai.operation.name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationName {
+    /// A chat completion.
+    Chat,
+    /// Embeddings.
+    Embeddings,
+}
+
+impl OperationName {
+    /// As OpenTelemetry writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
+
+/// One API format: how to read its requests, and how to see what an answer in the same format says.
+pub trait Wire: Sync {
+    /// The format's name, as in `tests/golden/<name>/` and audit records.
+    fn name(&self) -> &'static str;
+    /// `gen_ai.operation.name`.
+    fn operation(&self) -> OperationName;
+    /// The path clients post to.
+    fn path(&self) -> &'static str;
+    /// Checks a body and finds what the gateway needs.
+    fn parse(&self, body: Plaintext<Bytes>) -> Result<Request, Error>;
+    /// Checks a whole answer and reads its usage.
+    fn inspect_whole(&self, body: &[u8], scratch: &mut Scratch) -> Result<Whole, Malformed>;
+    /// Reads one stream event's data.
+    fn inspect_event(&self, data: &[u8], scratch: &mut Scratch) -> Result<Frame, Malformed>;
+}
+
+/// A checked request: its original bytes and where the fields that matter stand in them.
+pub struct Request {
+    /// The API format.
+    pub wire: &'static dyn Wire,
+    /// The model name the client asked for, decoded.
+    pub model: String,
+    /// Whether the client wants a stream.
+    pub stream: bool,
+    /// Whether the client asked for usage in the stream.
+    pub include_usage: bool,
+    /// The original bytes.
+    pub body: Plaintext<Bytes>,
+    /// Top-level fields of `body`.
+    pub fields: Fields,
+}
+
+/// Tables that inspecting reuses from event to event, so that a stream allocates nothing per chunk.
+#[derive(Default)]
+pub struct Scratch {
+    /// Fields of the event itself.
+    pub top: Fields,
+    /// Fields of an object inside.
+    pub inner: Fields,
+    /// Fields of an object inside that.
+    pub innermost: Fields,
+}
+
+/// What a whole answer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Tokens, if reported.
+    pub usage: Option<Usage>,
+    /// Why the first choice stopped.
+    pub finish: Option<FinishReason>,
+    /// The body is an error object under a success status.
+    pub is_error: bool,
+}
+
+/// What one stream event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A piece of the answer.
+    Chunk(Chunk),
+    /// The regular end.
+    Done,
+    /// The upstream reports a failure.
+    Failure,
+}
+
+/// One piece of a streamed answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// Text, refusal, tool call, reasoning, audio, or a finish reason: the client has something.
+    pub content: bool,
+    /// Running totals so far; the last one counts.
+    pub usage: Option<Usage>,
+    /// Nothing but usage: dropped unless the client asked.
+    pub usage_only: bool,
+    /// Bytes of the data to cut so that the `usage` member is gone.
+    pub usage_member: Option<std::ops::Range<usize>>,
+    /// Why the first choice stopped.
+    pub finish: Option<FinishReason>,
+}
+
+/// An upstream's bytes are not its API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl From<ScanError> for Malformed {
+    fn from(_: ScanError) -> Self {
+        Self
+    }
+}
+
+/// Finds out what a request wants, from its method and path. Paths are compared exactly: nothing is normalised, so
+/// nothing that looks different can mean the same.
+pub fn operation(head: &RequestHead<'_>) -> Result<Operation, Error> {
+    if let Some(wire) = WIRES.iter().find(|wire| wire.path() == head.path) {
+        return allow(head, "POST", &["POST"], Operation::Inference(*wire));
+    }
+    let read = &["GET", "HEAD"];
+    if head.path == "/" {
+        return allow(head, "GET, HEAD", read, Operation::Probe);
+    }
+    match openai_models::target(head.path)? {
+        Some(target) => allow(head, "GET", read, target),
+        None => Err(Error::EndpointUnknown),
+    }
+}
+
+fn allow(
+    head: &RequestHead<'_>,
+    allow: &'static str,
+    methods: &[&str],
+    operation: Operation,
+) -> Result<Operation, Error> {
+    if methods.contains(&head.method) { Ok(operation) } else { Err(Error::MethodUnsupported { allow }) }
+}

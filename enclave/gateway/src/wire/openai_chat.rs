@@ -1,0 +1,159 @@
+//! `POST /v1/chat/completions` (`OpenAI` API reference, "Create chat completion"; chunk shapes as the official SDKs
+//! read them).
+
+use bytes::Bytes;
+
+use super::openai_shape::{boolean, is_error, model, scan_request, usage};
+use super::{Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use crate::chat::FinishReason;
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+use crate::scan::{Field, Fields, Kind, elements};
+
+/// The chat completions format.
+pub struct OpenAiChat;
+
+impl Wire for OpenAiChat {
+    fn name(&self) -> &'static str {
+        "openai_chat"
+    }
+
+    fn operation(&self) -> OperationName {
+        OperationName::Chat
+    }
+
+    fn path(&self) -> &'static str {
+        "/v1/chat/completions"
+    }
+
+    fn parse(&self, body: Plaintext<Bytes>) -> Result<Request, Error> {
+        let fields = scan_request(&body)?;
+        let document = body.expose();
+        let model = model(&body, &fields)?;
+        check_messages(document, &fields)?;
+        let stream = boolean(document, &fields, "stream")?.unwrap_or(false);
+        let include_usage = include_usage(document, &fields, stream)?;
+        Ok(Request { wire: &Self, model, stream, include_usage, body, fields })
+    }
+
+    fn inspect_whole(&self, body: &[u8], scratch: &mut Scratch) -> Result<Whole, Malformed> {
+        scratch.top.scan(body)?;
+        let mut whole = Whole { is_error: is_error(body, scratch), ..Whole::default() };
+        if let Some(field) = scratch.top.find(body, "usage") {
+            whole.usage = usage(body, field, &mut scratch.inner)?;
+        }
+        if let Some(choices) = choices(body, &scratch.top) {
+            whole.finish = inspect_choices(choices, &mut scratch.inner, &mut scratch.innermost)?.finish;
+        }
+        Ok(whole)
+    }
+
+    fn inspect_event(&self, data: &[u8], scratch: &mut Scratch) -> Result<Frame, Malformed> {
+        if data.trim_ascii() == b"[DONE]" {
+            return Ok(Frame::Done);
+        }
+        scratch.top.scan(data)?;
+        if is_error(data, scratch) {
+            return Ok(Frame::Failure);
+        }
+        let mut chunk = Chunk::default();
+        let mut any_choice = false;
+        if let Some(choices) = choices(data, &scratch.top) {
+            let seen = inspect_choices(choices, &mut scratch.inner, &mut scratch.innermost)?;
+            (any_choice, chunk.content, chunk.finish) = (seen.any, seen.content, seen.finish);
+        }
+        if let Some(field) = scratch.top.find(data, "usage") {
+            chunk.usage_member = Some(scratch.top.member_span(field));
+            chunk.usage = usage(data, field, &mut scratch.inner)?;
+            chunk.usage_only = !any_choice && chunk.usage.is_some();
+        }
+        Ok(Frame::Chunk(chunk))
+    }
+}
+
+fn check_messages(document: &[u8], fields: &Fields) -> Result<(), Error> {
+    let messages = fields.find(document, "messages").ok_or(Error::FieldMissing { param: "messages" })?;
+    if messages.kind == Kind::Array {
+        return Ok(());
+    }
+    Err(Error::FieldInvalid { param: "messages", expected: "an array of messages" })
+}
+
+/// Whether the client asked for usage in its stream.
+fn include_usage(document: &[u8], fields: &Fields, stream: bool) -> Result<bool, Error> {
+    let Some(options) = fields.find(document, "stream_options") else { return Ok(false) };
+    match options.kind {
+        Kind::Null => return Ok(false),
+        Kind::Object if stream => {}
+        Kind::Object => return Err(Error::FieldUnsupported { param: "stream_options" }),
+        Kind::Array | Kind::False | Kind::Number | Kind::String | Kind::True => {
+            return Err(Error::FieldInvalid { param: "stream_options", expected: "an object" });
+        }
+    }
+    let object = options.value(document);
+    let mut inner = Fields::new();
+    let expected = "an object without duplicate fields";
+    inner.scan_utf8(object).map_err(|_| Error::FieldInvalid { param: "stream_options", expected })?;
+    Ok(boolean(object, &inner, "include_usage")?.unwrap_or(false))
+}
+
+/// The `choices` array's bytes.
+fn choices<'d>(document: &'d [u8], fields: &Fields) -> Option<&'d [u8]> {
+    let field = fields.find(document, "choices").filter(|field| field.kind == Kind::Array)?;
+    Some(field.value(document))
+}
+
+/// What all choices of one chunk say together.
+#[derive(Default)]
+struct Seen {
+    any: bool,
+    content: bool,
+    finish: Option<FinishReason>,
+}
+
+fn inspect_choices(array: &[u8], choice: &mut Fields, delta: &mut Fields) -> Result<Seen, Malformed> {
+    let mut seen = Seen::default();
+    let mut outcome = Ok(());
+    elements(array, |element, kind| {
+        seen.any = true;
+        if kind == Kind::Object && outcome.is_ok() {
+            outcome = inspect_choice(element, choice, delta, &mut seen);
+        }
+    })?;
+    outcome.map(|()| seen)
+}
+
+fn inspect_choice(
+    element: &[u8],
+    choice: &mut Fields,
+    delta: &mut Fields,
+    seen: &mut Seen,
+) -> Result<(), Malformed> {
+    choice.scan_utf8(element)?;
+    let finish = choice.find(element, "finish_reason").and_then(|field| field.raw_string(element));
+    if let Some(word) = finish {
+        seen.finish.get_or_insert_with(|| FinishReason::from_openai(word));
+        seen.content = true;
+    }
+    if seen.content {
+        return Ok(());
+    }
+    if let Some(field) = choice.find(element, "delta").filter(|field| field.kind == Kind::Object) {
+        let object = field.value(element);
+        delta.scan_utf8(object)?;
+        seen.content = delta.iter().any(|field| is_content(object, field));
+    }
+    Ok(())
+}
+
+/// Whether a member of a delta gives the client something: a role alone does not.
+fn is_content(delta: &[u8], field: &Field) -> bool {
+    if field.is(delta, "role") {
+        return false;
+    }
+    match field.kind {
+        Kind::String | Kind::Array => field.value.len() > 2,
+        Kind::Object => true,
+        Kind::False | Kind::Null | Kind::Number | Kind::True => false,
+    }
+}

@@ -1,0 +1,92 @@
+//! What the `OpenAI` formats share: the model field, the usage object, the error object.
+
+use bytes::Bytes;
+
+use super::{Malformed, Scratch};
+use crate::chat::Usage;
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+use crate::scan::{Field, Fields, Kind, unescape};
+
+/// Longest model name accepted, in characters after decoding.
+const MAX_MODEL: usize = 256;
+
+/// Scans a request body that must be an object.
+pub(super) fn scan_request(body: &Plaintext<Bytes>) -> Result<Fields, Error> {
+    let mut fields = Fields::new();
+    let document = body.expose();
+    match fields.scan(document) {
+        Ok(()) => Ok(fields),
+        Err(refusal) => {
+            let (line, column) = refusal.position(document);
+            Err(Error::JsonInvalid { problem: refusal.problem, line, column })
+        }
+    }
+}
+
+/// The `model` field: a name that cannot be mistaken for a path.
+pub(super) fn model(body: &Plaintext<Bytes>, fields: &Fields) -> Result<String, Error> {
+    let document = body.expose();
+    let field = fields.find(document, "model").ok_or(Error::FieldMissing { param: "model" })?;
+    let expected = "the name of a model, at most 256 characters of A-Z a-z 0-9 . _ : / @ + -";
+    let name = field.raw_string(document).and_then(unescape).filter(|name| is_model_name(name));
+    name.ok_or(Error::FieldInvalid { param: "model", expected })
+}
+
+/// Whether a text is usable as a model name: short, printable, without traversal or encoded separators.
+pub(crate) fn is_model_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@+-".contains(&byte);
+    !name.is_empty() && name.len() <= MAX_MODEL && name.bytes().all(plain) && !name.contains("..")
+}
+
+/// An optional boolean field; `null` counts as absent.
+pub(super) fn boolean(document: &[u8], fields: &Fields, param: &'static str) -> Result<Option<bool>, Error> {
+    match fields.find(document, param).map(|field| field.kind) {
+        None | Some(Kind::Null) => Ok(None),
+        Some(Kind::True) => Ok(Some(true)),
+        Some(Kind::False) => Ok(Some(false)),
+        Some(_) => Err(Error::FieldInvalid { param, expected: "true or false" }),
+    }
+}
+
+/// Reads a `usage` object: all three shapes in which vendors report details.
+pub(super) fn usage(
+    document: &[u8],
+    field: &Field,
+    scratch: &mut Fields,
+) -> Result<Option<Usage>, Malformed> {
+    if field.kind != Kind::Object {
+        return Ok(None);
+    }
+    let object = field.value(document);
+    scratch.scan_utf8(object)?;
+    let number = |fields: &Fields, name: &str| fields.find(object, name).and_then(|own| own.unsigned(object));
+    let input = number(scratch, "prompt_tokens").unwrap_or(0);
+    let output = number(scratch, "completion_tokens").unwrap_or(0);
+    let sum = input.saturating_add(output);
+    let mut usage = Usage {
+        input_tokens: input,
+        output_tokens: output,
+        total_tokens: number(scratch, "total_tokens").unwrap_or(sum).max(sum),
+        cached_input_tokens: number(scratch, "prompt_cache_hit_tokens").unwrap_or(0),
+        reasoning_tokens: 0,
+    };
+    let span =
+        |name| scratch.find(object, name).filter(|own| own.kind == Kind::Object).map(|own| own.value.clone());
+    let (of_input, of_output) = (span("prompt_tokens_details"), span("completion_tokens_details"));
+    let mut detail = |span: Option<std::ops::Range<usize>>, name| -> Result<Option<u64>, Malformed> {
+        let Some(details) = span.and_then(|span| object.get(span)) else { return Ok(None) };
+        scratch.scan_utf8(details)?;
+        Ok(scratch.find(details, name).and_then(|own| own.unsigned(details)))
+    };
+    if let Some(cached) = detail(of_input, "cached_tokens")? {
+        usage.cached_input_tokens = cached;
+    }
+    usage.reasoning_tokens = detail(of_output, "reasoning_tokens")?.unwrap_or(0);
+    Ok(Some(usage))
+}
+
+/// Whether the scanned top level is an error object.
+pub(super) fn is_error(document: &[u8], scratch: &Scratch) -> bool {
+    scratch.top.find(document, "error").is_some_and(|field| field.kind != Kind::Null)
+}
