@@ -1,0 +1,87 @@
+//! Where the programs are: built with the cargo that runs us, or beside our own executable.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::step;
+
+/// The executables of the parts.
+pub(crate) struct Programs {
+    /// `postern-simtee`
+    pub(crate) processor: PathBuf,
+    /// `postern-enclave`
+    pub(crate) enclave: PathBuf,
+    /// `postern-host`
+    pub(crate) host: PathBuf,
+    /// `postern`
+    pub(crate) client: PathBuf,
+}
+
+/// Builds the programs when run by cargo, then finds them beside this executable.
+pub(crate) fn programs(interrupt: &Interrupt) -> Result<Programs, Failure> {
+    let own = std::env::current_exe().map_err(|error| Failure::Build(error.to_string()))?;
+    let folder = own.parent().unwrap_or_else(|| Path::new("."));
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let started = Instant::now();
+        step("build", "the programs (the first time takes some minutes)");
+        build(Path::new(&cargo), folder, interrupt)?;
+        step("", &format!("in {} ({:.1} s)", folder.display(), started.elapsed().as_secs_f32()));
+    } else {
+        step("programs", &format!("in {}", folder.display()));
+    }
+    let find = |name: &str| {
+        let path = folder.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+        Err(Failure::Build(format!(
+            "{} is missing; use `cargo run --release --bin quickstart`, which builds it",
+            path.display()
+        )))
+    };
+    Ok(Programs {
+        processor: find("postern-simtee")?,
+        enclave: find("postern-enclave")?,
+        host: find("postern-host")?,
+        client: find("postern")?,
+    })
+}
+
+/// Builds all programs of the workspace into `folder`, which is named after the profile.
+///
+/// All of them at once, as cargo did for this one, so that features unify the same way and what is
+/// built already is not built again.
+fn build(cargo: &Path, folder: &Path, interrupt: &Interrupt) -> Result<(), Failure> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if !workspace.join("Cargo.toml").is_file() {
+        return Err(Failure::Build(format!("the sources are no longer in {}", workspace.display())));
+    }
+    let profile = folder.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace).args(["build", "--bins", "--quiet"]);
+    command.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
+    if let Some(target) = folder.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| Failure::Build(format!("{}: {error}", cargo.display())))?;
+    loop {
+        match child.try_wait().map_err(|error| Failure::Build(error.to_string()))? {
+            Some(status) if status.success() => return Ok(()),
+            Some(_) => return Err(Failure::Build("cargo failed, see above".to_owned())),
+            None => {
+                if let Err(interrupted) = interrupt.sleep(Duration::from_millis(50)) {
+                    drop(child.kill());
+                    drop(child.wait());
+                    return Err(interrupted);
+                }
+            }
+        }
+    }
+}
