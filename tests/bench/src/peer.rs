@@ -1,0 +1,319 @@
+//! Peers of a run: every one a gateway on loopback in front of the same mock, started and stopped here.
+//!
+//! The gateway has CPU 0 for itself, the mock and the load generator share CPU 1.
+
+mod nginx;
+mod proxies;
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::load::{Exchange, Load, Target};
+use crate::mock::Stats;
+use crate::process::Process;
+use crate::prompt::{self, Shape};
+use crate::tls::{self, Alpn, Group};
+
+/// CPU of the measured gateway.
+pub const GATEWAY_CPU: usize = 0;
+/// CPU of mock and load.
+pub const LOAD_CPU: usize = 1;
+
+/// Which gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Kind {
+    /// No gateway: the mock itself.
+    Direct,
+    /// No gateway: a second mock, on the gateway's CPU, that ends TLS.
+    DirectTls,
+    /// Envoy, TLS 1.3.
+    EnvoyTls,
+    /// `HAProxy`, TLS 1.3.
+    HaproxyTls,
+    /// nginx, plain.
+    Nginx,
+    /// nginx, TLS 1.3: the reference.
+    NginxTls,
+    /// The byte relay, plain.
+    Relay,
+    /// The byte relay behind TLS: the floor.
+    RelayTls,
+}
+
+impl Kind {
+    /// Every peer, in the order of the table.
+    pub const ALL: &[Self] = &[
+        Self::Direct,
+        Self::DirectTls,
+        Self::Relay,
+        Self::RelayTls,
+        Self::Nginx,
+        Self::NginxTls,
+        Self::HaproxyTls,
+        Self::EnvoyTls,
+    ];
+
+    /// True for the peers that the targets need.
+    pub fn is_in_quick_run(self) -> bool {
+        matches!(self, Self::Direct | Self::RelayTls | Self::NginxTls)
+    }
+
+    /// True if it has evidence to bind a session to.
+    pub fn has_evidence(self) -> bool {
+        false
+    }
+
+    /// Name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::DirectTls => "direct-tls",
+            Self::EnvoyTls => "envoy-tls",
+            Self::HaproxyTls => "haproxy-tls",
+            Self::Nginx => "nginx",
+            Self::NginxTls => "nginx-tls",
+            Self::Relay => "relay",
+            Self::RelayTls => "relay-tls",
+        }
+    }
+
+    /// True if clients speak TLS to it.
+    pub fn is_tls(self) -> bool {
+        !matches!(self, Self::Direct | Self::Nginx | Self::Relay)
+    }
+
+    /// Key exchange groups that it has.
+    pub fn groups(self) -> &'static [Group] {
+        match self {
+            Self::Direct | Self::Nginx | Self::Relay => &[],
+            Self::HaproxyTls | Self::NginxTls => &[Group::X25519, Group::P256],
+            Self::DirectTls | Self::EnvoyTls | Self::RelayTls => {
+                &[Group::X25519, Group::P256, Group::X25519mlkem768]
+            }
+        }
+    }
+}
+
+/// What every peer of a run shares.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Folder for configuration files and logs.
+    pub state: PathBuf,
+    /// Certificate of every harness-made end, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// This program, which is also mock and relay.
+    pub program: PathBuf,
+    /// The mock's plain listener.
+    pub upstream: SocketAddr,
+    /// The mock's listener behind the egress frame.
+    pub egress: SocketAddr,
+}
+
+/// A running peer.
+#[derive(Debug)]
+pub struct Peer {
+    /// Which it is.
+    pub kind: Kind,
+    /// Where the load goes.
+    pub address: SocketAddr,
+    /// Key that every request carries.
+    pub bearer: Option<String>,
+    /// `model` of every request.
+    pub model: String,
+    /// Where to ask the mock behind it for its counts.
+    pub counts_at: SocketAddr,
+    /// From the start of its (last) process to the first whole answer.
+    pub started_in: Duration,
+    /// What is measured; none for `direct`.
+    pub processes: Vec<Process>,
+}
+
+impl Peer {
+    /// Starts a peer and waits for its first answer; nothing if its program is not installed.
+    ///
+    /// # Errors
+    /// It is installed but does not come up.
+    pub fn start(kind: Kind, setup: &Setup) -> Result<Option<Self>> {
+        let address = free_address()?;
+        let mut counts_at = setup.upstream;
+        let own = |arguments: &[String]| {
+            let mut command = Command::new(&setup.program);
+            command.args(arguments);
+            command
+        };
+        let relay =
+            vec!["relay".to_owned(), format!("--listen={address}"), format!("--to={}", setup.upstream)];
+        let tls = [
+            format!("--certificate={}", setup.certificate.display()),
+            format!("--key={}", setup.key.display()),
+        ];
+        let command = match kind {
+            Kind::Direct => None,
+            Kind::DirectTls => {
+                counts_at = free_address()?;
+                let listeners =
+                    ["mock".to_owned(), format!("--plain={counts_at}"), format!("--tls={address}")];
+                Some(own(&[listeners.as_slice(), tls.as_slice()].concat()))
+            }
+            Kind::EnvoyTls => proxies::envoy(setup, address)?,
+            Kind::HaproxyTls => proxies::haproxy(setup, address)?,
+            Kind::Nginx => nginx::command(setup, address, false)?,
+            Kind::NginxTls => nginx::command(setup, address, true)?,
+            Kind::Relay => Some(own(&relay)),
+            Kind::RelayTls => Some(own(&[relay.as_slice(), tls.as_slice()].concat())),
+        };
+        if command.is_none() && kind != Kind::Direct {
+            return Ok(None);
+        }
+        let mut peer = Self {
+            kind,
+            address: if kind == Kind::Direct { setup.upstream } else { address },
+            bearer: None,
+            model: "mock".to_owned(),
+            counts_at,
+            started_in: Duration::ZERO,
+            processes: Vec::new(),
+        };
+        let start = Instant::now();
+        if let Some(command) = command {
+            peer.processes.push(Process::start(kind.name(), &command, GATEWAY_CPU, &setup.state)?);
+        }
+        peer.await_answer().with_context(|| format!("start {}", kind.name()))?;
+        peer.started_in = start.elapsed();
+        Ok(Some(peer))
+    }
+
+    /// Where and how to load it, with the given group in TLS.
+    ///
+    /// # Errors
+    /// TLS settings cannot be made.
+    pub fn target(&self, group: Group) -> Result<Target> {
+        let tls = if self.kind.is_tls() { Some(tls::client(group, Alpn::Http11)?) } else { None };
+        Ok(Target { address: self.address, tls })
+    }
+
+    /// A chat request of the given shape and size.
+    pub fn exchange(&self, shape: Shape, prompt_bytes: usize, close: bool) -> Exchange {
+        let body = prompt::body(&self.model, shape, prompt_bytes);
+        Exchange {
+            message: prompt::message(&body, self.bearer.as_deref(), close).into(),
+            chunks: match shape {
+                Shape::Stream { chunks, .. } => Some(chunks),
+                Shape::Whole => None,
+            },
+        }
+    }
+
+    /// The request that binds a session to evidence which the client already holds.
+    ///
+    /// # Errors
+    /// The peer has no evidence.
+    pub fn bind_exchange(&self) -> Result<Exchange> {
+        bail!("{} has no evidence", self.kind.name())
+    }
+
+    /// Memory of its processes, bytes (proportional set size).
+    ///
+    /// # Errors
+    /// A process has ended.
+    pub fn memory_bytes(&self) -> Result<u64> {
+        self.processes.iter().map(Process::memory_bytes).sum()
+    }
+
+    /// Groups that a handshake may use; the first is used where the group does not matter.
+    pub fn group(&self) -> Group {
+        self.kind.groups().first().copied().unwrap_or(Group::X25519)
+    }
+
+    /// What the mock behind this peer has served.
+    ///
+    /// # Errors
+    /// The mock does not answer.
+    pub fn counts(&self) -> Result<Stats> {
+        mock_stats(self.counts_at)
+    }
+
+    /// CPU time so far of each process, nanoseconds.
+    ///
+    /// # Errors
+    /// A process has ended.
+    pub fn cpu_ns(&self) -> Result<Vec<u64>> {
+        self.processes.iter().map(Process::cpu_ns).collect()
+    }
+
+    fn await_answer(&mut self) -> Result<()> {
+        use crate::load::{Arrival, Connections, Limit};
+        let patience = Instant::now() + START_PATIENCE;
+        loop {
+            for process in &mut self.processes {
+                process.check()?;
+            }
+            let job = vec![self.exchange(Shape::Whole, 300, true)];
+            let tried = Load::new(self.target(self.group())?, job, 1, Connections::New)
+                .and_then(|mut load| load.run(Arrival::Closed, Limit::Jobs(1)));
+            match tried {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > patience => {
+                    let logs: String = self.processes.iter().map(Process::log).collect();
+                    bail!("no answer in {START_PATIENCE:?}: {error:#}\n{logs}");
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
+/// Asks a mock's plain listener for its counts.
+///
+/// # Errors
+/// It does not answer.
+pub fn mock_stats(address: SocketAddr) -> Result<Stats> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    socket.write_all(b"GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    while !answer.ends_with(b"}") {
+        let count = socket.read(&mut buffer)?;
+        ensure!(count > 0, "the mock closed the connection");
+        answer.extend_from_slice(&buffer[..count]);
+    }
+    let body = memchr::memmem::find(&answer, b"\r\n\r\n").context("no head in the mock's answer")? + 4;
+    Ok(serde_json::from_slice(&answer[body..])?)
+}
+
+/// A loopback address that nobody listens on at this moment.
+///
+/// # Errors
+/// No port is free.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// The program's path if it is installed.
+fn installed(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders =
+        std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
+    let folders: Vec<PathBuf> = folders.collect();
+    names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file()))
+}
+
+fn write(setup: &Setup, name: &str, text: &str) -> Result<PathBuf> {
+    let path = setup.state.join(name);
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path of the state folder is not UTF-8")
+}
+
+const START_PATIENCE: Duration = Duration::from_secs(10);
