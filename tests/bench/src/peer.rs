@@ -3,6 +3,7 @@
 //! The gateway has CPU 0 for itself, the mock and the load generator share CPU 1.
 
 mod nginx;
+pub mod postern;
 mod proxies;
 
 use std::io::{Read as _, Write as _};
@@ -39,6 +40,10 @@ pub enum Kind {
     Nginx,
     /// nginx, TLS 1.3: the reference.
     NginxTls,
+    /// `postern-enclave` alone; the mock plays the host's egress.
+    PosternEnclave,
+    /// `postern-host` in front of and behind `postern-enclave`, over Unix sockets.
+    PosternWhole,
     /// The byte relay, plain.
     Relay,
     /// The byte relay behind TLS: the floor.
@@ -56,16 +61,21 @@ impl Kind {
         Self::NginxTls,
         Self::HaproxyTls,
         Self::EnvoyTls,
+        Self::PosternEnclave,
+        Self::PosternWhole,
     ];
 
     /// True for the peers that the targets need.
     pub fn is_in_quick_run(self) -> bool {
-        matches!(self, Self::Direct | Self::RelayTls | Self::NginxTls)
+        matches!(
+            self,
+            Self::Direct | Self::RelayTls | Self::NginxTls | Self::PosternEnclave | Self::PosternWhole
+        )
     }
 
     /// True if it has evidence to bind a session to.
     pub fn has_evidence(self) -> bool {
-        false
+        matches!(self, Self::PosternEnclave | Self::PosternWhole)
     }
 
     /// Name in the table.
@@ -77,6 +87,8 @@ impl Kind {
             Self::HaproxyTls => "haproxy-tls",
             Self::Nginx => "nginx",
             Self::NginxTls => "nginx-tls",
+            Self::PosternEnclave => "postern-enclave",
+            Self::PosternWhole => "postern-host+enclave",
             Self::Relay => "relay",
             Self::RelayTls => "relay-tls",
         }
@@ -95,6 +107,7 @@ impl Kind {
             Self::DirectTls | Self::EnvoyTls | Self::RelayTls => {
                 &[Group::X25519, Group::P256, Group::X25519mlkem768]
             }
+            Self::PosternEnclave | Self::PosternWhole => &[Group::X25519mlkem768, Group::X25519],
         }
     }
 }
@@ -114,6 +127,15 @@ pub struct Setup {
     pub upstream: SocketAddr,
     /// The mock's listener behind the egress frame.
     pub egress: SocketAddr,
+    /// Socket of the simulated security processor.
+    pub processor: PathBuf,
+}
+
+impl Setup {
+    /// A program of this project, if it was built in the same profile as this one.
+    fn built(&self, name: &str) -> Option<PathBuf> {
+        Some(self.program.parent()?.join(name)).filter(|path| path.is_file())
+    }
 }
 
 /// A running peer.
@@ -141,49 +163,21 @@ impl Peer {
     /// # Errors
     /// It is installed but does not come up.
     pub fn start(kind: Kind, setup: &Setup) -> Result<Option<Self>> {
-        let address = free_address()?;
-        let mut counts_at = setup.upstream;
-        let own = |arguments: &[String]| {
-            let mut command = Command::new(&setup.program);
-            command.args(arguments);
-            command
-        };
-        let relay =
-            vec!["relay".to_owned(), format!("--listen={address}"), format!("--to={}", setup.upstream)];
-        let tls = [
-            format!("--certificate={}", setup.certificate.display()),
-            format!("--key={}", setup.key.display()),
-        ];
-        let command = match kind {
-            Kind::Direct => None,
-            Kind::DirectTls => {
-                counts_at = free_address()?;
-                let listeners =
-                    ["mock".to_owned(), format!("--plain={counts_at}"), format!("--tls={address}")];
-                Some(own(&[listeners.as_slice(), tls.as_slice()].concat()))
-            }
-            Kind::EnvoyTls => proxies::envoy(setup, address)?,
-            Kind::HaproxyTls => proxies::haproxy(setup, address)?,
-            Kind::Nginx => nginx::command(setup, address, false)?,
-            Kind::NginxTls => nginx::command(setup, address, true)?,
-            Kind::Relay => Some(own(&relay)),
-            Kind::RelayTls => Some(own(&[relay.as_slice(), tls.as_slice()].concat())),
-        };
-        if command.is_none() && kind != Kind::Direct {
-            return Ok(None);
-        }
+        let address = if kind == Kind::Direct { setup.upstream } else { free_address()? };
+        let counts_at = if kind == Kind::DirectTls { free_address()? } else { setup.upstream };
+        let Some(commands) = commands(kind, setup, address, counts_at)? else { return Ok(None) };
         let mut peer = Self {
             kind,
-            address: if kind == Kind::Direct { setup.upstream } else { address },
-            bearer: None,
+            address,
+            bearer: kind.has_evidence().then(|| postern::BEARER.to_owned()),
             model: "mock".to_owned(),
             counts_at,
             started_in: Duration::ZERO,
             processes: Vec::new(),
         };
         let start = Instant::now();
-        if let Some(command) = command {
-            peer.processes.push(Process::start(kind.name(), &command, GATEWAY_CPU, &setup.state)?);
+        for (role, command) in commands {
+            peer.processes.push(Process::start(role, &command, GATEWAY_CPU, &setup.state)?);
         }
         peer.await_answer().with_context(|| format!("start {}", kind.name()))?;
         peer.started_in = start.elapsed();
@@ -216,7 +210,8 @@ impl Peer {
     /// # Errors
     /// The peer has no evidence.
     pub fn bind_exchange(&self) -> Result<Exchange> {
-        bail!("{} has no evidence", self.kind.name())
+        ensure!(self.kind.has_evidence(), "{} has no evidence", self.kind.name());
+        Ok(Exchange { message: postern::bind_message(self.address, self.group())?.into(), chunks: None })
     }
 
     /// Memory of its processes, bytes (proportional set size).
@@ -268,6 +263,57 @@ impl Peer {
             }
         }
     }
+}
+
+/// What to start, by role, in order; nothing if a program of it is not installed.
+fn commands(
+    kind: Kind,
+    setup: &Setup,
+    listen: SocketAddr,
+    counts_at: SocketAddr,
+) -> Result<Option<Vec<(&'static str, Command)>>> {
+    let identity =
+        [format!("--certificate={}", setup.certificate.display()), format!("--key={}", setup.key.display())];
+    let own = |part: &str, arguments: &[String]| {
+        let mut command = Command::new(&setup.program);
+        command.arg(part).args(arguments);
+        Some(command)
+    };
+    let relay = [format!("--listen={listen}"), format!("--to={}", setup.upstream)];
+    let command = match kind {
+        Kind::Direct => return Ok(Some(Vec::new())),
+        Kind::DirectTls => {
+            let listeners = [format!("--plain={counts_at}"), format!("--tls={listen}")];
+            own("mock", &[listeners, identity].concat())
+        }
+        Kind::EnvoyTls => proxies::envoy(setup, listen)?,
+        Kind::HaproxyTls => proxies::haproxy(setup, listen)?,
+        Kind::Nginx => nginx::command(setup, listen, false)?,
+        Kind::NginxTls => nginx::command(setup, listen, true)?,
+        Kind::PosternEnclave => {
+            let places =
+                postern::Places { enclave: format!("tcp:{listen}"), egress: format!("tcp:{}", setup.egress) };
+            postern::enclave(setup, kind.name(), &places)?
+        }
+        Kind::PosternWhole => return whole_commands(setup, listen),
+        Kind::Relay => own("relay", &relay),
+        Kind::RelayTls => own("relay", &[relay, identity].concat()),
+    };
+    Ok(command.map(|command| vec![(kind.name(), command)]))
+}
+
+fn whole_commands(setup: &Setup, listen: SocketAddr) -> Result<Option<Vec<(&'static str, Command)>>> {
+    // A second instance beside the first needs its own sockets.
+    let folder = setup.state.join(format!("postern-{}", listen.port()));
+    std::fs::create_dir_all(&folder)?;
+    let places = postern::Places {
+        enclave: format!("unix:{}", text(&folder.join("enclave.sock"))?),
+        egress: format!("unix:{}", text(&folder.join("egress.sock"))?),
+    };
+    let name = Kind::PosternWhole.name();
+    let enclave = postern::enclave(setup, name, &places)?;
+    let host = postern::host(setup, name, listen, &places)?;
+    Ok(enclave.zip(host).map(|(enclave, host)| vec![("postern-host", host), ("postern-enclave", enclave)]))
 }
 
 /// Asks a mock's plain listener for its counts.

@@ -91,6 +91,7 @@ pub fn run(plan: &Plan, state: &Path) -> Result<Samples> {
     std::fs::create_dir_all(state).with_context(|| format!("create {}", state.display()))?;
     process::pin_self(LOAD_CPU)?;
     let (setup, mut mock) = set_up(state)?;
+    let _processor = peer::postern::start_processor(&setup, LOAD_CPU)?;
     let mut samples = Samples { about: about(plan), ..Samples::default() };
     let mut peers = Vec::new();
     for kind in &plan.peers {
@@ -143,6 +144,7 @@ fn set_up(state: &Path) -> Result<(Setup, Process)> {
         program: std::env::current_exe()?,
         upstream: peer::free_address()?,
         egress: peer::free_address()?,
+        processor: state.join("processor.sock"),
     };
     tls::write_certificate(&setup.certificate, &setup.key)?;
     let mut command = Command::new(&setup.program);
