@@ -1,1 +1,41 @@
-//! The gateway inside the confidential VM: sockets, keys and time around the pipeline.
+//! The shell around the pipeline: sockets, keys and time, inside the confidential VM.
+//!
+//! Modules in the order in which the process comes to life and then serves a connection. What may be said to
+//! whom is decided in the `gateway` crate; whether this process deserves trust is decided by clients, from
+//! the evidence that [`agent`] obtains.
+
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "test code"))]
+
+pub mod config;
+
+pub mod telemetry;
+
+pub mod clock;
+
+pub mod entropy;
+
+pub mod rate;
+
+pub mod secrets;
+
+pub mod transport;
+
+pub mod host_link;
+
+pub mod endorsements;
+
+pub mod identity;
+
+pub mod agent;
+
+pub mod http1;
+
+pub mod upstream;
+
+pub mod worker;
+
+pub mod ingress;
+
+pub mod boot;
+
+pub mod serve;

@@ -1,0 +1,239 @@
+//! The attestation agent: the one place that asks the hardware to sign.
+//!
+//! It quotes nothing it is handed. Its inputs are a kind, a nonce and a live connection; the claims are made
+//! here from this process's own values, so no caller can obtain evidence over bytes of its choosing
+//! (protocol.md A4; the evidence-oracle attack needs exactly that).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use attestation::attester::{Attester, AttesterError};
+use attestation::binding::{self, BindRequest, BindResponse};
+use attestation::digest::{Nonce, Sha256, Sha384};
+use attestation::enclave_claims::{Channel, EnclaveClaims, Kind, Role, TimeQuality, report_data};
+use attestation::evidence::{CpuEvidence, EvidenceDocument};
+use tokio::sync::Semaphore;
+
+use crate::clock::ProcessClock;
+use crate::endorsements::EndorsementSource;
+use crate::identity::{Epoch, Identity, IdentityError};
+use crate::rate::RateLimit;
+
+/// How long claims may be bound to at the rate at which they are made, in seconds; longer than any client
+/// policy lets evidence age by default.
+const ISSUED_SECONDS: usize = 900;
+/// Requests that may wait for the hardware at once; more are told to come back.
+const QUOTES_WAITING: usize = 32;
+
+/// Why there is no evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentError {
+    /// The hardware or its driver failed.
+    Attester(&'static str),
+    /// More requests than the configured rate; come back after this many seconds.
+    Busy {
+        /// Seconds to wait.
+        retry_after: u32,
+    },
+    /// Bind names evidence that this process did not issue, or not recently.
+    EvidenceUnknown,
+    /// No exporter value from the TLS stack.
+    Exporter,
+    /// New keys are due and could not be made.
+    Identity(IdentityError),
+}
+
+impl AgentError {
+    /// Stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Attester(code) => code,
+            Self::Busy { .. } => "EVIDENCE_BUSY",
+            Self::EvidenceUnknown => "EVIDENCE_UNKNOWN",
+            Self::Exporter => "EXPORTER",
+            Self::Identity(error) => error.code(),
+        }
+    }
+}
+
+impl From<IdentityError> for AgentError {
+    fn from(error: IdentityError) -> Self {
+        Self::Identity(error)
+    }
+}
+
+/// A live TLS connection, as far as the agent needs to know it.
+pub trait Connection {
+    /// Exports 32 bytes from this connection's own TLS stack (RFC 8446 section 7.5).
+    fn export(&self, label: &[u8], context: &[u8]) -> Option<[u8; 32]>;
+    /// The negotiated application protocol.
+    fn alpn(&self) -> &[u8];
+    /// SHA-256 of the key that this connection's handshake was signed with.
+    fn spki(&self) -> Sha256;
+}
+
+/// See the module documentation.
+pub struct Agent {
+    attester: Arc<dyn Attester>,
+    endorsements: EndorsementSource,
+    identity: Identity,
+    config_digest: Sha384,
+    deployment_id: [u8; 32],
+    issued: Mutex<Issued>,
+    waiting: Semaphore,
+    rate: RateLimit,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Agent").field("tee", &self.attester.tee()).finish_non_exhaustive()
+    }
+}
+
+impl Agent {
+    /// An agent for this process.
+    pub fn new(
+        attester: Arc<dyn Attester>,
+        endorsements: EndorsementSource,
+        identity: Identity,
+        config_digest: Sha384,
+        deployment_id: [u8; 32],
+        evidence_per_second: u32,
+    ) -> Self {
+        Self {
+            attester,
+            endorsements,
+            identity,
+            config_digest,
+            deployment_id,
+            issued: Mutex::new(Issued::new(evidence_per_second)),
+            waiting: Semaphore::new(QUOTES_WAITING),
+            rate: RateLimit::new(evidence_per_second),
+        }
+    }
+
+    /// The keys in force now.
+    ///
+    /// # Errors
+    /// [`AgentError::Identity`] when new keys are due and cannot be made.
+    pub fn epoch(&self) -> Result<Arc<Epoch>, AgentError> {
+        Ok(self.identity.epoch(ProcessClock::shared().unix())?)
+    }
+
+    /// Evidence of kind 1: fresh for the caller's nonce.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn challenge(&self, nonce: Nonce) -> Result<Vec<u8>, AgentError> {
+        let epoch = self.epoch()?;
+        self.evidence(&epoch, Kind::Challenge { nonce }).await
+    }
+
+    /// Answers a bind request (protocol.md A6) for the connection it came on.
+    ///
+    /// # Errors
+    /// [`AgentError::EvidenceUnknown`] asks the client for fresh evidence first.
+    pub async fn bind(
+        &self,
+        request: &BindRequest,
+        connection: &impl Connection,
+    ) -> Result<BindResponse, AgentError> {
+        let role = Role::Gateway;
+        let epoch = self.issued_under(&request.claims).ok_or(AgentError::EvidenceUnknown)?;
+        let context =
+            binding::exporter_context(role, connection.alpn(), &request.nonce, &epoch.keyset_digest);
+        let ekm = connection.export(binding::EXPORTER_LABEL, &context).ok_or(AgentError::Exporter)?;
+        if request.evidence {
+            let kind = Kind::Session { nonce: request.nonce, session: ekm };
+            return self.evidence(&epoch, kind).await.map(BindResponse::Evidence);
+        }
+        let spki = connection.spki();
+        let transcript = binding::session_transcript(role, &request.nonce, &ekm, &request.claims, &spki);
+        Ok(BindResponse::Signature(epoch.sign(&transcript)))
+    }
+
+    fn issued_under(&self, claims: &Sha384) -> Option<Arc<Epoch>> {
+        let now = ProcessClock::shared().unix();
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.epochs.get(claims).filter(|epoch| epoch.honoured(now)).cloned()
+    }
+
+    async fn evidence(&self, epoch: &Arc<Epoch>, kind: Kind) -> Result<Vec<u8>, AgentError> {
+        let now = ProcessClock::shared().unix();
+        self.rate.take(now).map_err(|retry_after| AgentError::Busy { retry_after })?;
+        let _waiting = self.waiting.try_acquire().map_err(|_| AgentError::Busy { retry_after: 1 })?;
+        let claims = EnclaveClaims {
+            role: Role::Gateway,
+            kind,
+            keyset_digest: epoch.keyset_digest,
+            config_digest: self.config_digest,
+            deployment_id: self.deployment_id,
+            instance_id: self.identity.instance(),
+            channels: vec![Channel::T],
+            min_version: 1,
+            max_version: 1,
+            state_head: None,
+            gpu_digest: None,
+            // The clock is the host's word until a time protocol says otherwise.
+            time_quality: TimeQuality::Degraded,
+        }
+        .encode();
+        let attester = Arc::clone(&self.attester);
+        let data = report_data(&claims);
+        let quote = tokio::task::spawn_blocking(move || attester.quote(&data))
+            .await
+            .map_err(|_| AgentError::Attester("ATTESTER_PANICKED"))?
+            .map_err(|error| AgentError::Attester(attester_code(error)))?;
+        let endorsements = self.endorsements.for_quote(&quote).await;
+        let document = EvidenceDocument {
+            claims: claims.clone(),
+            keyset: epoch.keyset.clone(),
+            cpu: CpuEvidence { tee: self.attester.tee(), bytes: quote.bytes },
+            endorsements,
+            devices: None,
+            release: None,
+            deployment: None,
+        }
+        .encode();
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.remember(Sha384::of(&claims), Arc::clone(epoch));
+        drop(issued);
+        Ok(document)
+    }
+}
+
+/// Claims that this process made lately, and the keys that they vouch for.
+struct Issued {
+    kept: usize,
+    order: VecDeque<Sha384>,
+    epochs: HashMap<Sha384, Arc<Epoch>>,
+}
+
+impl Issued {
+    fn new(per_second: u32) -> Self {
+        let kept = usize::try_from(per_second).unwrap_or(usize::MAX).saturating_mul(ISSUED_SECONDS);
+        Self { kept, order: VecDeque::new(), epochs: HashMap::new() }
+    }
+
+    fn remember(&mut self, claims: Sha384, epoch: Arc<Epoch>) {
+        if self.order.len() >= self.kept
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.epochs.remove(&oldest);
+        }
+        self.order.push_back(claims);
+        self.epochs.insert(claims, epoch);
+    }
+}
+
+/// Stable code of what the hardware or its driver said.
+const fn attester_code(error: AttesterError) -> &'static str {
+    match error {
+        AttesterError::Busy => "ATTESTER_BUSY",
+        AttesterError::Io { .. } => "ATTESTER_IO",
+        AttesterError::Malformed(_) => "ATTESTER_MALFORMED",
+        AttesterError::Refused => "ATTESTER_REFUSED",
+        AttesterError::Unavailable(_) => "ATTESTER_UNAVAILABLE",
+        _ => "ATTESTER",
+    }
+}

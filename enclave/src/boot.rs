@@ -1,0 +1,165 @@
+//! From a configuration to a serving process, one irreversible step at a time.
+//!
+//! Each step takes the one before by value, so that keys exist only after the entropy gate, evidence only
+//! after keys, and a listener only after evidence.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use attestation::attester::{Attester, ConfigfsTsm, SocketAttester};
+use attestation::digest::{Nonce, Sha384};
+use gateway::Gateway;
+use tokio::sync::watch;
+
+use crate::agent::{Agent, AgentError};
+use crate::clock::ProcessClock;
+use crate::config::Config;
+use crate::endorsements::EndorsementSource;
+use crate::entropy::{Hardware, Kernel, Seeds};
+use crate::host_link::HostLink;
+use crate::identity::{Identity, IdentityError};
+use crate::secrets::References;
+use crate::transport::{Address, Listening};
+use crate::worker::{Phase, Shared};
+
+/// Why the process does not serve: one line, with what to do next.
+#[derive(Debug)]
+pub enum BootError {
+    /// The listening address cannot be bound.
+    Bind(Address, std::io::ErrorKind),
+    /// `[gateway]` refers to something that is not there.
+    Gateway(gateway::config::ConfigError),
+    /// A deployment is reached over the network and there is no host to carry it.
+    NoEgress,
+    /// Keys could not be made.
+    Identity(IdentityError),
+    /// The hardware gave no evidence.
+    NoEvidence(AgentError),
+    /// `tee.attester` or `tee.deployment_id` is not one of the forms.
+    Tee(&'static str),
+}
+
+impl std::fmt::Display for BootError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bind(address, kind) => write!(out, "BIND: {address}: {kind}; is another process there?"),
+            Self::Gateway(error) => write!(out, "{error}"),
+            Self::NoEgress => out.write_str(
+                "CONFIG_VALUE: host.egress: must be set, since a deployment is reached over the network; point it at postern-host",
+            ),
+            Self::Identity(error) => {
+                write!(out, "{}: no keys were made; this machine's randomness cannot be used", error.code())
+            }
+            Self::NoEvidence(error) => write!(
+                out,
+                "{}: no evidence from tee.attester; without a TEE this program does not serve",
+                error.code()
+            ),
+            Self::Tee(problem) => write!(out, "CONFIG_VALUE: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
+
+/// The configuration is read and names a source of evidence.
+pub struct Measured {
+    config: Config,
+    attester: Arc<dyn Attester>,
+    deployment_id: [u8; 32],
+}
+
+/// Keys exist.
+pub struct Keyed {
+    measured: Measured,
+    identity: Identity,
+}
+
+/// The hardware has vouched for the keys once; the listener is bound.
+pub struct Attested {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// The bound listener.
+    pub listening: Listening,
+    /// The configuration, for the parts that workers read once.
+    pub config: Config,
+}
+
+impl Measured {
+    /// Takes the configuration and finds the source of evidence.
+    ///
+    /// # Errors
+    /// [`BootError::Tee`].
+    pub fn new(config: Config) -> Result<Self, BootError> {
+        let attester = attester(&config.tee.attester)?;
+        let deployment_id = match &config.tee.deployment_id {
+            None => [0; 32],
+            Some(hex) => *attestation::digest::Sha256::from_hex(hex)
+                .map_err(|_| BootError::Tee("tee.deployment_id: must be 64 hex digits"))?
+                .as_bytes(),
+        };
+        Ok(Self { config, attester, deployment_id })
+    }
+
+    /// Opens the entropy gate and makes the first keys.
+    ///
+    /// # Errors
+    /// [`BootError::Identity`].
+    pub fn make_keys(self) -> Result<Keyed, BootError> {
+        let gate = Seeds::open(Kernel::default(), Hardware).map_err(IdentityError::from);
+        let now = ProcessClock::shared().unix();
+        let identity = gate
+            .and_then(|seeds| Identity::generate(seeds, self.config.listen.names.clone(), now))
+            .map_err(BootError::Identity)?;
+        Ok(Keyed { measured: self, identity })
+    }
+}
+
+impl Keyed {
+    /// Builds the gateway, asks the hardware for evidence once, and binds the listener.
+    ///
+    /// # Errors
+    /// [`BootError`].
+    pub async fn attest(self) -> Result<Attested, BootError> {
+        let Self { measured: Measured { config, attester, deployment_id }, identity } = self;
+        let gateway = gateway::config::build(config.gateway.clone(), &References).map_err(BootError::Gateway)?;
+        if config.host.egress.is_none() && needs_egress(&gateway) {
+            return Err(BootError::NoEgress);
+        }
+        let public_config = config.public(gateway.public_config()).to_string().into_bytes();
+        let host = config.host.egress.clone().map(HostLink::new);
+        let agent = Agent::new(
+            attester,
+            EndorsementSource::new(host),
+            identity,
+            Sha384::of(&public_config),
+            deployment_id,
+            config.limits.evidence_per_second,
+        );
+        // A process that cannot prove itself has nothing to offer.
+        agent.challenge(Nonce::new([0; 32])).await.map_err(BootError::NoEvidence)?;
+        let listening = Listening::bind(&config.listen.address)
+            .map_err(|error| BootError::Bind(config.listen.address.clone(), error.kind()))?;
+        let shared = Shared {
+            agent,
+            gateway,
+            limits: config.limits.clone(),
+            public_config,
+            phase: watch::Sender::new(Phase::Serving),
+            connections: AtomicUsize::new(0),
+        };
+        Ok(Attested { shared: Arc::new(shared), listening, config })
+    }
+}
+
+fn attester(text: &str) -> Result<Arc<dyn Attester>, BootError> {
+    match text.split_once(':') {
+        None if text == "configfs-tsm" => Ok(Arc::new(ConfigfsTsm::default())),
+        Some(("socket", path)) if !path.is_empty() => Ok(Arc::new(SocketAttester::new(path))),
+        _ => Err(BootError::Tee("tee.attester: must be `configfs-tsm` or `socket:PATH`")),
+    }
+}
+
+fn needs_egress(gateway: &Gateway) -> bool {
+    gateway.deployments().any(|deployment| deployment.endpoint != gateway::deployment::Endpoint::Builtin)
+}

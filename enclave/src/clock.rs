@@ -1,0 +1,46 @@
+//! Time inside the enclave. The host owns both clocks, so neither is trusted further than a hint.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use attestation::digest::UnixTime;
+use gateway::{Clock, Now};
+
+/// The process clock: wall time that never runs backwards, and a monotonic count since start.
+#[derive(Debug)]
+pub struct ProcessClock {
+    started: Instant,
+    started_unix: Duration,
+}
+
+impl ProcessClock {
+    /// The one clock of this process.
+    pub fn shared() -> &'static Self {
+        static CLOCK: OnceLock<ProcessClock> = OnceLock::new();
+        CLOCK.get_or_init(Self::start)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's clocks")]
+    fn start() -> Self {
+        let started_unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), started_unix }
+    }
+
+    /// Seconds since 1970. Read once at start and carried on by the monotonic clock, so that a host that
+    /// sets the wall clock back later moves nothing.
+    pub fn unix(&self) -> UnixTime {
+        UnixTime::from_seconds(self.started_unix.saturating_add(self.elapsed()).as_secs())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl Clock for ProcessClock {
+    fn now(&self) -> Now {
+        let elapsed = self.elapsed();
+        let unix = self.started_unix.saturating_add(elapsed);
+        Now { unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX), monotonic: elapsed }
+    }
+}

@@ -1,0 +1,278 @@
+//! The enclave's own file: where it listens, what vouches for it, how much it will bear.
+//!
+//! One versioned TOML file. An unknown key is an error. It names secrets, it never holds one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gateway::config::GatewayConfig;
+use serde::Deserialize;
+
+use crate::transport::Address;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Format of this file; 1.
+    pub version: u32,
+    /// Where and as whom clients are served.
+    pub listen: Listen,
+    /// What vouches for this enclave.
+    pub tee: Tee,
+    /// Services of the untrusted host.
+    #[serde(default)]
+    pub host: Host,
+    /// What one client, and all of them, may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How the process ends.
+    #[serde(default)]
+    pub drain: Drain,
+    /// Keys, deployments and models.
+    pub gateway: GatewayConfig,
+}
+
+/// `[listen]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// `tcp:IP:PORT`, `unix:PATH` or `vsock:PORT`.
+    #[serde(deserialize_with = "address")]
+    pub address: Address,
+    /// DNS names clients dial; they are in the TLS certificate and in the attested keyset.
+    pub names: Vec<String>,
+    /// Key exchange groups offered.
+    #[serde(default)]
+    pub key_exchange: KeyExchange,
+    /// Worker threads, each with its own runtime. Default: one per CPU.
+    pub workers: Option<usize>,
+}
+
+/// Key exchange groups of the TLS endpoint.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyExchange {
+    /// X25519MLKEM768 first, X25519 for clients that have nothing better.
+    Compatible,
+    /// X25519MLKEM768 and nothing else.
+    #[default]
+    PostQuantum,
+}
+
+/// `[tee]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tee {
+    /// `configfs-tsm`, or `socket:PATH` for a security processor behind a Unix socket.
+    pub attester: String,
+    /// Deployment authority this instance belongs to: SHA-256 of its public key, as hex. Absent: none.
+    #[serde(default)]
+    pub deployment_id: Option<String>,
+}
+
+/// `[host]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Where `postern-host` takes outgoing connections and fetches endorsements. Absent: no way out.
+    #[serde(default, deserialize_with = "some_address")]
+    pub egress: Option<Address>,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once; more are closed at once.
+    pub connections: usize,
+    /// Bytes of one message head.
+    pub header_bytes: usize,
+    /// Seconds for the TLS handshake, and again for each message head once its first byte came.
+    pub header_seconds: u64,
+    /// Seconds a connection may stay idle between requests. Short, because what the last request left in
+    /// buffers goes with the connection.
+    pub idle_seconds: u64,
+    /// Seconds without a byte of progress in a request body, or without the client taking a byte.
+    pub body_idle_seconds: u64,
+    /// HTTP/2 streams at once on one connection.
+    pub streams_per_connection: u32,
+    /// Evidence documents made per second, on average, for all clients together.
+    pub evidence_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            header_bytes: 16 * 1024,
+            header_seconds: 5,
+            idle_seconds: 5,
+            body_idle_seconds: 20,
+            streams_per_connection: 128,
+            evidence_per_second: 20,
+        }
+    }
+}
+
+impl Limits {
+    /// See [`Self::header_seconds`].
+    pub const fn header_time(&self) -> Duration {
+        Duration::from_secs(self.header_seconds)
+    }
+
+    /// See [`Self::idle_seconds`].
+    pub const fn idle_time(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds)
+    }
+
+    /// See [`Self::body_idle_seconds`].
+    pub const fn body_idle_time(&self) -> Duration {
+        Duration::from_secs(self.body_idle_seconds)
+    }
+}
+
+/// `[drain]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// Seconds between `readyz` turning 503 and the listener closing, for load balancers to notice.
+    pub delay_seconds: u64,
+    /// Seconds that streams in flight may still take.
+    pub limit_seconds: u64,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay_seconds: 0, limit_seconds: 600 }
+    }
+}
+
+/// Why the file was refused: one line, with the place where there is one.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file could not be read.
+    Unreadable(PathBuf, std::io::ErrorKind),
+    /// TOML or schema, with line and column.
+    Syntax {
+        /// 1-based.
+        line: usize,
+        /// 1-based.
+        column: usize,
+        /// What the parser says about keys and types; never the value.
+        problem: String,
+    },
+    /// A value that parses but cannot be meant.
+    Value {
+        /// Key path.
+        key: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(path, kind) => {
+                write!(out, "CONFIG_UNREADABLE: {}: {kind}; name a readable file with --config", path.display())
+            }
+            Self::Syntax { line, column, problem } => {
+                write!(out, "CONFIG_SYNTAX: line {line}, column {column}: {problem}")
+            }
+            Self::Value { key, expected } => write!(out, "CONFIG_VALUE: {key}: {expected}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the first thing that is wrong.
+    #[expect(clippy::disallowed_methods, reason = "start-up reads its one configuration file")]
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable(path.to_owned(), error.kind()))?;
+        Self::parse(&text)
+    }
+
+    /// Parses and checks the text of the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the first thing that is wrong.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+            ConfigError::Syntax { line, column, problem: error.message().lines().collect::<Vec<_>>().join(" ") }
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, expected| Err(ConfigError::Value { key, expected });
+        if self.version != 1 {
+            return refuse("version", "must be 1, the only format there is");
+        }
+        let valid_name = |name: &String| rustls_pki_types::ServerName::try_from(name.as_str()).is_ok();
+        if self.listen.names.is_empty() || !self.listen.names.iter().all(valid_name) {
+            return refuse("listen.names", "must list at least one DNS name or IP address, and nothing else");
+        }
+        if self.listen.workers.is_some_and(|workers| workers == 0 || workers > 1024) {
+            return refuse("listen.workers", "must be 1 to 1024");
+        }
+        let limits = &self.limits;
+        if limits.connections == 0 || limits.evidence_per_second == 0 || limits.streams_per_connection == 0 {
+            return refuse("limits", "every count must be at least 1");
+        }
+        if !(1024..=64 * 1024).contains(&limits.header_bytes) {
+            return refuse("limits.header_bytes", "must be 1024 to 65536");
+        }
+        if limits.header_seconds == 0 || limits.body_idle_seconds == 0 || limits.idle_seconds == 0 {
+            return refuse("limits", "every time must be at least 1 second");
+        }
+        if limits.idle_seconds > 60 {
+            return refuse("limits.idle_seconds", "must be at most 60: idle connections keep residue in memory");
+        }
+        Ok(())
+    }
+
+    /// What clients may rely on, as published at `/.well-known/postern/config` and hashed into the claims.
+    ///
+    /// Every behaviour that could betray a client is named here, so that switching it on shows.
+    pub fn public(&self, gateway: serde_json::Value) -> serde_json::Value {
+        serde_json::json!({
+            "version": 1,
+            "content_logging": false,
+            "debug": false,
+            "stream_shape": "none",
+            "tls": {
+                "names": self.listen.names,
+                "post_quantum_required": self.listen.key_exchange == KeyExchange::PostQuantum,
+            },
+            "limits": {
+                "idle_seconds": self.limits.idle_seconds,
+                "header_bytes": self.limits.header_bytes,
+            },
+            "gateway": gateway,
+        })
+    }
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count());
+    (before.matches('\n').count().saturating_add(1), column.saturating_add(1))
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+fn some_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+    address(deserializer).map(Some)
+}

@@ -1,0 +1,127 @@
+//! What a client may ask before it trusts: evidence, a binding, the public configuration, and liveness.
+
+use attestation::binding::{BindRequest, ChallengeRequest};
+use attestation::cbor::Writer;
+use attestation::evidence::EvidenceDocument;
+
+use crate::agent::{AgentError, Connection};
+use crate::telemetry::{Event, emit};
+use crate::worker::{Phase, Worker};
+
+/// Largest request body on these paths, in bytes.
+pub const MAX_BODY: u64 = 512;
+
+/// One of the fixed paths, with a method it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WellKnown {
+    /// `POST /.well-known/postern/bind`
+    Bind,
+    /// `GET /.well-known/postern/config`
+    Config,
+    /// `POST /.well-known/postern/evidence`
+    Evidence,
+    /// `GET /livez`
+    Live,
+    /// Right path, wrong method.
+    MethodNotAllowed,
+    /// `GET /readyz`
+    Ready,
+    /// Below `/.well-known/postern/`, but nothing there.
+    Unknown,
+}
+
+/// A small complete answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Media type.
+    pub content_type: &'static str,
+    /// Body.
+    pub body: Vec<u8>,
+    /// `retry-after`, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl WellKnown {
+    /// The fixed path that a request names, if it names one.
+    pub fn route(method: &str, path: &str) -> Option<Self> {
+        let (allowed, target) = match path {
+            "/livez" => ("GET", Self::Live),
+            "/readyz" => ("GET", Self::Ready),
+            "/.well-known/postern/bind" => ("POST", Self::Bind),
+            "/.well-known/postern/config" => ("GET", Self::Config),
+            // Kind 0, by GET, needs a public beacon and is not offered; kind 1 takes a nonce by POST.
+            "/.well-known/postern/evidence" => ("POST", Self::Evidence),
+            other if other.starts_with("/.well-known/postern/") => return Some(Self::Unknown),
+            _ => return None,
+        };
+        Some(if method == allowed { target } else { Self::MethodNotAllowed })
+    }
+
+    /// Answers it.
+    pub async fn answer(self, body: &[u8], worker: &Worker, connection: &impl Connection) -> Reply {
+        match self {
+            Self::Bind => bind(body, worker, connection).await,
+            Self::Config => Reply::ok("application/json", worker.shared.public_config.clone()),
+            Self::Evidence => evidence(body, worker).await,
+            Self::Live => Reply::ok("text/plain", b"ok\n".to_vec()),
+            Self::MethodNotAllowed => Reply::problem(405, "METHOD_NOT_ALLOWED"),
+            Self::Ready if worker.shared.phase() == Phase::Serving => Reply::ok("text/plain", b"ok\n".to_vec()),
+            Self::Ready => {
+                let mut reply = Reply::ok("text/plain", b"draining\n".to_vec());
+                reply.status = 503;
+                reply
+            }
+            Self::Unknown => Reply::problem(404, "NOT_FOUND"),
+        }
+    }
+}
+
+async fn evidence(body: &[u8], worker: &Worker) -> Reply {
+    let Ok(request) = ChallengeRequest::decode(body) else {
+        return Reply::problem(400, "CHALLENGE_MALFORMED");
+    };
+    match worker.shared.agent.challenge(request.nonce).await {
+        Ok(document) => Reply::ok(EvidenceDocument::MEDIA_TYPE, document),
+        Err(error) => refusal(error),
+    }
+}
+
+async fn bind(body: &[u8], worker: &Worker, connection: &impl Connection) -> Reply {
+    let Ok(request) = BindRequest::decode(body) else {
+        return Reply::problem(400, "BIND_MALFORMED");
+    };
+    match worker.shared.agent.bind(&request, connection).await {
+        Ok(response) => Reply::ok("application/cbor", response.encode()),
+        Err(error) => refusal(error),
+    }
+}
+
+fn refusal(error: AgentError) -> Reply {
+    match error {
+        AgentError::Busy { retry_after } => {
+            let mut reply = Reply::problem(429, error.code());
+            reply.retry_after = Some(retry_after);
+            reply
+        }
+        AgentError::EvidenceUnknown => Reply::problem(409, error.code()),
+        AgentError::Attester(_) | AgentError::Exporter | AgentError::Identity(_) => {
+            emit(Event::EvidenceFailed { reason: error.code() });
+            Reply::problem(503, error.code())
+        }
+    }
+}
+
+impl Reply {
+    fn ok(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status: 200, content_type, body, retry_after: None }
+    }
+
+    /// `{1: code}`: for people and logs; no client decides by it, since nothing has vouched for it.
+    pub fn problem(status: u16, code: &str) -> Self {
+        let mut writer = Writer::new();
+        writer.map(1).uint(1).text(code);
+        Self { status, content_type: "application/problem+cbor", body: writer.into_bytes(), retry_after: None }
+    }
+}

@@ -1,0 +1,130 @@
+//! `postern-enclave`: starts, or dies with one line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use postern_enclave::boot::Measured;
+use postern_enclave::config::Config;
+use postern_enclave::serve::Serving;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: postern_alloc::ZeroOnFree = postern_alloc::ZeroOnFree;
+
+const USAGE: &str = "usage: postern-enclave --config FILE [--json-ready] [--exit-on-stdin-close]
+       postern-enclave --check FILE";
+
+/// What was asked for on the command line.
+struct Arguments {
+    config: PathBuf,
+    check_only: bool,
+    json_ready: bool,
+    exit_on_stdin_close: bool,
+}
+
+fn main() -> ExitCode {
+    postern_enclave::telemetry::report_panics_without_their_message();
+    let Some(arguments) = arguments(std::env::args_os().skip(1)) else {
+        say(USAGE);
+        return ExitCode::from(2);
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("postern-enclave: {error}"));
+            ExitCode::from(error.exit)
+        }
+    }
+}
+
+/// A failure with its exit status: 2 for what the operator can mend in the file, 1 for the rest.
+struct Failure {
+    line: String,
+    exit: u8,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.line)
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 2 };
+    let failure = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 1 };
+    let config = Config::load(&arguments.config).map_err(|error| usage(&error))?;
+    let measured = Measured::new(config).map_err(|error| usage(&error))?;
+    if arguments.check_only {
+        measured.check().map_err(|error| usage(&error))?;
+        say("ok");
+        return Ok(());
+    }
+    let keyed = measured.make_keys().map_err(|error| failure(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failure(&e.kind()))?;
+    let stop = watch_for_the_end(&runtime, arguments.exit_on_stdin_close).map_err(|e| failure(&e.kind()))?;
+    let attested = runtime.block_on(keyed.attest()).map_err(|error| failure(&error))?;
+    let listen = attested.listening.local_address(&attested.config.listen.address);
+    let serving = Serving::start(attested).map_err(|error| failure(&error.kind()))?;
+    if arguments.json_ready {
+        print_line(&serde_json::json!({ "ready": true, "listen": listen.to_string() }).to_string());
+    }
+    runtime.block_on(async {
+        stop.await;
+        serving.stop().await;
+    });
+    Ok(())
+}
+
+/// A future that ends on SIGTERM, on SIGINT, or when the parent closes standard input.
+fn watch_for_the_end(
+    runtime: &tokio::runtime::Runtime,
+    on_stdin: bool,
+) -> std::io::Result<impl Future<Output = ()> + use<>> {
+    let _inside = runtime.enter();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (closed, stdin_closed) = tokio::sync::oneshot::channel::<()>();
+    if on_stdin {
+        std::thread::Builder::new().name("stdin".into()).spawn(move || {
+            drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+            drop(closed.send(()));
+        })?;
+    } else {
+        // Kept open for ever: without the flag, standard input is nobody's business.
+        std::mem::forget(closed);
+    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = stdin_closed => {}
+        }
+    })
+}
+
+fn arguments(given: impl Iterator<Item = std::ffi::OsString>) -> Option<Arguments> {
+    let (mut config, mut check_only, mut json_ready, mut exit_on_stdin_close) = (None, false, false, false);
+    let mut given = given;
+    while let Some(argument) = given.next() {
+        match argument.to_str()? {
+            "--config" => config = Some(PathBuf::from(given.next()?)),
+            "--check" => {
+                config = Some(PathBuf::from(given.next()?));
+                check_only = true;
+            }
+            "--json-ready" => json_ready = true,
+            "--exit-on-stdin-close" => exit_on_stdin_close = true,
+            _ => return None,
+        }
+    }
+    Some(Arguments { config: config?, check_only, json_ready, exit_on_stdin_close })
+}
+
+#[expect(clippy::print_stderr, reason = "the one line that says why the program ends")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+#[expect(clippy::print_stdout, reason = "the line that scripts wait for")]
+fn print_line(line: &str) {
+    println!("{line}");
+}

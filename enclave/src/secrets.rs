@@ -1,0 +1,1 @@
+//! Where secrets named in the configuration are read, once, at start.

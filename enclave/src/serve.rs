@@ -1,0 +1,139 @@
+//! Worker threads, and the orderly end of the process.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+use crate::boot::Attested;
+use crate::config::{Drain, KeyExchange};
+use crate::host_link::HostLink;
+use crate::ingress::{accept_loop, tls::Acceptors};
+use crate::telemetry::{Event, emit};
+use crate::transport::Listening;
+use crate::upstream::Upstreams;
+use crate::worker::{Phase, Shared, Worker};
+
+/// Worker threads that accept connections.
+pub struct Serving {
+    shared: Arc<Shared>,
+    drain: Drain,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Starts the workers; all are accepting when this returns.
+    ///
+    /// # Errors
+    /// What the kernel says when a thread or its runtime cannot be made.
+    pub fn start(attested: Attested) -> std::io::Result<Self> {
+        let Attested { shared, listening, config } = attested;
+        let workers = config.listen.workers.map_or_else(std::thread::available_parallelism, |workers| {
+            std::num::NonZeroUsize::new(workers).ok_or(std::io::ErrorKind::InvalidInput.into())
+        })?;
+        let listening = Arc::new(listening);
+        let mut threads = Vec::new();
+        let mut ready = Vec::new();
+        for index in 0..workers.get() {
+            let (accepting, is_accepting) = oneshot::channel();
+            let seat = Seat {
+                index,
+                shared: Arc::clone(&shared),
+                listening: Arc::clone(&listening),
+                key_exchange: config.listen.key_exchange,
+                host: config.host.egress.clone().map(HostLink::new),
+                accepting,
+            };
+            let name = format!("worker-{index}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || seat.run())?);
+            ready.push(is_accepting);
+        }
+        for is_accepting in ready {
+            is_accepting.blocking_recv().map_err(|_| std::io::Error::from(std::io::ErrorKind::Other))??;
+        }
+        emit(Event::Serving { workers: workers.get() });
+        Ok(Self { shared, drain: config.drain, threads })
+    }
+
+    /// Drains: says not ready, stops accepting, lets requests in flight finish, then cuts what is left.
+    pub async fn stop(self) {
+        let connections = || self.shared.connections.load(Ordering::Relaxed);
+        self.shared.phase.send_replace(Phase::Leaving);
+        sleep(Duration::from_secs(self.drain.delay_seconds)).await;
+        emit(Event::Draining);
+        self.shared.phase.send_replace(Phase::Draining);
+        let limit = Instant::now() + Duration::from_secs(self.drain.limit_seconds);
+        while connections() > 0 && Instant::now() < limit {
+            sleep(STEP).await;
+        }
+        let cut = connections();
+        self.shared.phase.send_replace(Phase::Cutting);
+        for thread in self.threads {
+            // A worker that panicked has nothing left to wait for.
+            drop(thread.join());
+        }
+        emit(Event::Stopped { cut });
+    }
+}
+
+/// What one worker thread is made from; crosses into the thread, after which nothing is shared but `shared`.
+struct Seat {
+    index: usize,
+    shared: Arc<Shared>,
+    listening: Arc<Listening>,
+    key_exchange: KeyExchange,
+    host: Option<HostLink>,
+    accepting: oneshot::Sender<std::io::Result<()>>,
+}
+
+impl Seat {
+    fn run(self) {
+        let runtime = match Builder::new_current_thread().enable_all().max_blocking_threads(8).build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(self.accepting.send(Err(error))),
+        };
+        LocalSet::new().block_on(&runtime, self.serve());
+    }
+
+    async fn serve(self) {
+        let listener = match self.listening.on_worker(self.index) {
+            Ok(listener) => listener,
+            Err(error) => return drop(self.accepting.send(Err(error))),
+        };
+        let worker = Rc::new(Worker {
+            shared: Arc::clone(&self.shared),
+            upstreams: Upstreams::new(self.host),
+            acceptors: Acceptors::new(self.key_exchange),
+        });
+        let sweeper = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            loop {
+                sleep(SWEEP).await;
+                sweeper.upstreams.sweep();
+            }
+        });
+        drop(self.accepting.send(Ok(())));
+        if let Some(listener) = listener {
+            accept_loop(listener, worker).await;
+        }
+        let mut phase = self.shared.phase.subscribe();
+        drop(phase.wait_for(|phase| *phase == Phase::Cutting).await);
+        let limit = Instant::now() + CUT_TIME;
+        while self.shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < limit {
+            sleep(STEP).await;
+        }
+    }
+}
+
+/// How often the end of the last connection is looked for.
+const STEP: Duration = Duration::from_millis(10);
+/// How often idle upstream connections are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long cut streams may take to say why.
+const CUT_TIME: Duration = Duration::from_secs(1);

@@ -1,0 +1,84 @@
+//! Implements the pipeline's one port: sends a call where its deployment says, through the host.
+//!
+//! The host carries the bytes and may carry them anywhere; what makes the far end the right one is its
+//! certificate (or, for the built-in model, that it never leaves this process).
+
+pub mod builtin;
+pub mod connection;
+pub mod exchange;
+pub mod pool;
+
+use std::rc::Rc;
+
+use gateway::deployment::Endpoint;
+use gateway::upstream::{Progress, ReadError, SendError, Upstream, UpstreamBody as ReadBody, UpstreamCall};
+use gateway::UpstreamResponse;
+use tokio::time::{Instant, timeout};
+
+use crate::host_link::HostLink;
+use builtin::BuiltinBody;
+use connection::Connector;
+use exchange::HttpBody;
+use pool::Pool;
+
+/// This worker's way to every upstream.
+#[derive(Debug)]
+pub struct Upstreams {
+    connector: Connector,
+    pool: Rc<Pool>,
+}
+
+impl Upstreams {
+    /// No connections yet. Without a host link only the built-in model can be reached.
+    pub fn new(host: Option<HostLink>) -> Self {
+        Self { connector: Connector::new(host), pool: Rc::default() }
+    }
+
+    async fn exchange(&self, call: &UpstreamCall) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
+        let endpoint = &call.deployment.endpoint;
+        // A kept connection may have been closed by the far end just now. If it fails before the first byte
+        // of an answer, the call goes out once more on a fresh one.
+        if let Some(kept) = self.pool.take(endpoint) {
+            match exchange::send(kept, call, &self.pool).await {
+                Err(SendError::Connection) => {}
+                sent => return sent,
+            }
+        }
+        let fresh = timeout(call.timeouts.connect, self.connector.connect(endpoint)).await;
+        exchange::send(fresh.map_err(|_| SendError::Timeout)??, call, &self.pool).await
+    }
+}
+
+impl Upstream for Upstreams {
+    type Body = UpstreamBody;
+
+    async fn send(&self, call: UpstreamCall) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
+        if call.deployment.endpoint == Endpoint::Builtin {
+            return Ok(builtin::send(&call));
+        }
+        let deadline = Instant::now() + call.timeouts.total;
+        let mut response = self.exchange(&call).await?;
+        if let UpstreamBody::Http(body) = &mut response.body {
+            body.set_deadline(deadline);
+        }
+        Ok(response)
+    }
+}
+
+/// The body of an answer, wherever it comes from.
+#[derive(Debug)]
+pub enum UpstreamBody {
+    /// From the model in this process.
+    Builtin(BuiltinBody),
+    /// From a connection.
+    Http(HttpBody),
+}
+
+impl ReadBody for UpstreamBody {
+    async fn read(&mut self, into: &mut Vec<u8>) -> Result<Progress, ReadError> {
+        match self {
+            Self::Builtin(body) => Ok(body.read(into).await),
+            Self::Http(body) => body.read(into).await,
+        }
+    }
+}

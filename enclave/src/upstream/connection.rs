@@ -1,0 +1,145 @@
+//! New connections to upstreams: through the host, and TLS inside unless the deployment is plain.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use gateway::deployment::Endpoint;
+use gateway::upstream::SendError;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::version::TLS13;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::host_link::HostLink;
+use crate::transport::Transport;
+
+/// Makes connections for one worker.
+pub struct Connector {
+    host: Option<HostLink>,
+    web_pki: Option<TlsConnector>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Connector").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// Connections go through `host`; without one there are none.
+    pub fn new(host: Option<HostLink>) -> Self {
+        Self { host, web_pki: web_pki().ok() }
+    }
+
+    /// A fresh connection, ready for a request.
+    ///
+    /// # Errors
+    /// [`SendError::Connection`] whatever failed: a host that refuses and a certificate that does not fit
+    /// look the same to the client, and both say "try elsewhere".
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<UpstreamStream, SendError> {
+        let link = self.host.as_ref().ok_or(SendError::Connection)?;
+        let dial = async |host: &str, port| link.connect(host, port).await.map_err(|_| SendError::Connection);
+        match endpoint {
+            Endpoint::Builtin => Err(SendError::Connection),
+            Endpoint::Http { host, port } => dial(host, *port).await.map(UpstreamStream::Plain),
+            Endpoint::Https { host, port } => {
+                let name = ServerName::try_from(host.as_ref()).map_err(|_| SendError::Connection)?.to_owned();
+                let connector = self.web_pki.as_ref().ok_or(SendError::Connection)?;
+                let stream = connector.connect(name, dial(host, *port).await?).await;
+                stream.map(|stream| UpstreamStream::Tls(Box::new(stream))).map_err(|_| SendError::Connection)
+            }
+        }
+    }
+}
+
+/// Roots of the public web as measured into this binary; TLS 1.3, hybrid key exchange offered first.
+fn web_pki() -> Result<TlsConnector, rustls::Error> {
+    let provider = rustls::crypto::CryptoProvider {
+        kx_groups: vec![
+            aws_lc_rs::kx_group::X25519MLKEM768,
+            aws_lc_rs::kx_group::X25519,
+            aws_lc_rs::kx_group::SECP256R1,
+        ],
+        ..aws_lc_rs::default_provider()
+    };
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A connection to an upstream.
+#[derive(Debug)]
+pub enum UpstreamStream {
+    /// Plain bytes, for loopback and private networks that the configuration allows.
+    Plain(Transport),
+    /// TLS 1.3.
+    Tls(Box<TlsStream<Transport>>),
+}
+
+impl UpstreamStream {
+    /// Whether one write of many slices is one system call.
+    pub fn gathers(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(_) => true,
+        }
+    }
+}
+
+impl AsyncRead for UpstreamStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for UpstreamStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.gathers()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One HTTP/1.1 exchange with an upstream: write the call, read the head, then the body piece by piece.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gateway::UpstreamResponse;
+use gateway::deployment::Endpoint;
+use gateway::upstream::{Progress, ReadError, SendError, UpstreamCall};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::UpstreamBody;
+use super::connection::UpstreamStream;
+use super::pool::Pool;
+use crate::http1::response::parse_response;
+use crate::http1::{ChunkedDecoder, Framing};
+use crate::ingress::response::decimal;
+
+/// Longest response head, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// Calls up to this size leave in one buffer; larger bodies are written from where they lie.
+const ONE_WRITE_BYTES: usize = 64 * 1024;
+/// First receive buffer, in bytes.
+const RECEIVE_BYTES: usize = 8 * 1024;
+/// Receive buffer for bodies, in bytes.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// Sends `call` and waits for the final response head.
+///
+/// # Errors
+/// [`SendError::Connection`] only while no byte of an answer has arrived.
+pub async fn send(
+    mut stream: UpstreamStream,
+    call: &UpstreamCall,
+    pool: &Rc<Pool>,
+) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
+    let stall = call.timeouts.stall;
+    timeout(call.timeouts.response_head, write_call(&mut stream, call)).await.map_err(|_| SendError::Timeout)??;
+    let mut received = Vec::with_capacity(RECEIVE_BYTES);
+    let deadline = Instant::now() + call.timeouts.response_head;
+    loop {
+        match timeout_at(deadline, stream.read_buf(&mut received)).await {
+            Err(_) => return Err(SendError::Timeout),
+            Ok(Ok(bytes)) if bytes > 0 => {}
+            Ok(_) if received.is_empty() => return Err(SendError::Connection),
+            Ok(_) => return Err(SendError::Protocol),
+        }
+        if let Some(head) = parse_response(&received).map_err(|_| SendError::Protocol)? {
+            let headers =
+                head.fields.as_slice().iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+            let (status, framing, reusable, length) = (head.status, head.framing, head.reusable, head.length);
+            received.drain(..length.min(received.len()));
+            let body = HttpBody {
+                stream: Some(stream),
+                received,
+                rest: Rest::from_framing(framing),
+                reuse: reusable.then(|| (call.deployment.endpoint.clone(), Rc::clone(pool))),
+                stall,
+                deadline: None,
+            };
+            return Ok(UpstreamResponse { status, headers, body: UpstreamBody::Http(body) });
+        }
+        if received.len() > MAX_HEAD {
+            return Err(SendError::Protocol);
+        }
+    }
+}
+
+async fn write_call(stream: &mut UpstreamStream, call: &UpstreamCall) -> Result<(), SendError> {
+    let parts = call.body.expose();
+    let mut buffer = Vec::with_capacity(HEAD_BYTES.saturating_add(parts.length().min(ONE_WRITE_BYTES)));
+    write_head(&mut buffer, call);
+    let written = if parts.length() <= ONE_WRITE_BYTES {
+        parts.parts().iter().for_each(|part| buffer.extend_from_slice(part));
+        stream.write_all(&buffer).await
+    } else {
+        write_slices(stream, &buffer, parts.parts()).await
+    };
+    written.map_err(|_| SendError::Connection)?;
+    stream.flush().await.map_err(|_| SendError::Connection)
+}
+
+fn write_head(out: &mut Vec<u8>, call: &UpstreamCall) {
+    let (host, port, default_port) = match &call.deployment.endpoint {
+        Endpoint::Builtin => return,
+        Endpoint::Http { host, port } => (host, *port, 80),
+        Endpoint::Https { host, port } => (host, *port, 443),
+    };
+    out.extend_from_slice(call.method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(call.path.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    out.extend_from_slice(host.as_bytes());
+    if port != default_port {
+        out.push(b':');
+        decimal(out, usize::from(port));
+    }
+    for (name, value) in &call.headers {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.expose());
+    }
+    out.extend_from_slice(b"\r\ncontent-length: ");
+    decimal(out, call.body.expose().length());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+async fn write_slices(stream: &mut UpstreamStream, head: &[u8], parts: &[bytes::Bytes]) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = std::iter::once(head).chain(parts.iter().map(AsRef::as_ref)).map(IoSlice::new).collect();
+    let mut rest = slices.as_mut_slice();
+    while !rest.is_empty() {
+        let written = stream.write_vectored(rest).await?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+    }
+    Ok(())
+}
+
+/// What is still to come of a body.
+#[derive(Debug)]
+enum Rest {
+    Chunked(ChunkedDecoder),
+    Length(u64),
+    UntilClose,
+    Complete,
+}
+
+impl Rest {
+    fn from_framing(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => Self::Chunked(ChunkedDecoder::default()),
+            Framing::Length(0) | Framing::None => Self::Complete,
+            Framing::Length(length) => Self::Length(length),
+            Framing::UntilClose => Self::UntilClose,
+        }
+    }
+}
+
+/// The body of one response. Dropping it before its end closes the connection, which cancels the request.
+#[derive(Debug)]
+pub struct HttpBody {
+    stream: Option<UpstreamStream>,
+    received: Vec<u8>,
+    rest: Rest,
+    reuse: Option<(Endpoint, Rc<Pool>)>,
+    stall: Duration,
+    deadline: Option<Instant>,
+}
+
+impl HttpBody {
+    /// After this instant no more bytes are waited for.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// See [`gateway::UpstreamBody::read`].
+    ///
+    /// # Errors
+    /// [`ReadError`]; the connection is then gone.
+    pub async fn read(&mut self, into: &mut Vec<u8>) -> Result<Progress, ReadError> {
+        loop {
+            let before = into.len();
+            self.take_received(into)?;
+            if into.len() > before {
+                return Ok(Progress::Data);
+            }
+            if matches!(self.rest, Rest::Complete) {
+                self.retire();
+                return Ok(Progress::End);
+            }
+            let stream = self.stream.as_mut().ok_or(ReadError::Broken)?;
+            self.received.reserve(BODY_BYTES);
+            let stalled = Instant::now() + self.stall;
+            let until = self.deadline.map_or(stalled, |deadline| deadline.min(stalled));
+            match timeout_at(until, stream.read_buf(&mut self.received)).await {
+                Err(_) => return Err(self.fail(ReadError::Timeout)),
+                Ok(Ok(bytes)) if bytes > 0 => {}
+                Ok(Ok(_)) if matches!(self.rest, Rest::UntilClose) => self.rest = Rest::Complete,
+                Ok(_) => return Err(self.fail(ReadError::Broken)),
+            }
+        }
+    }
+
+    /// Moves what was received and belongs to the body into `into`.
+    fn take_received(&mut self, into: &mut Vec<u8>) -> Result<(), ReadError> {
+        if self.received.is_empty() {
+            return Ok(());
+        }
+        match &mut self.rest {
+            Rest::Complete => {}
+            Rest::Chunked(decoder) => {
+                let used = decoder.decode(&self.received, into).map_err(|_| ReadError::Protocol)?;
+                self.received.drain(..used.min(self.received.len()));
+                if decoder.is_done() {
+                    self.rest = Rest::Complete;
+                }
+            }
+            Rest::Length(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(self.received.len());
+                into.extend(self.received.drain(..take));
+                *left = left.saturating_sub(u64::try_from(take).unwrap_or(u64::MAX));
+                if *left == 0 {
+                    self.rest = Rest::Complete;
+                }
+            }
+            Rest::UntilClose => into.append(&mut self.received),
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: ReadError) -> ReadError {
+        self.reuse = None;
+        self.stream = None;
+        error
+    }
+
+    /// Gives the connection back when the body is complete and nothing follows it.
+    fn retire(&mut self) {
+        let complete = matches!(self.rest, Rest::Complete) && self.received.is_empty();
+        if let (true, Some(stream), Some((endpoint, pool))) = (complete, self.stream.take(), self.reuse.take()) {
+            pool.keep(&endpoint, stream);
+        }
+    }
+}
+
+impl Drop for HttpBody {
+    fn drop(&mut self) {
+        // A reader that stops at the protocol's own end mark leaves the last framing bytes unread.
+        let mut unread = Vec::new();
+        if self.take_received(&mut unread).is_ok() && unread.is_empty() {
+            self.retire();
+        }
+    }
+}
+
+/// Room for a request head, in bytes.
+const HEAD_BYTES: usize = 512;
