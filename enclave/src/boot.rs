@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use attestation::attester::{Attester, ConfigfsTsm, SocketAttester};
+use attestation::attester::Attester;
+use attestation::attester::socket::SocketAttester;
 use attestation::digest::{Nonce, Sha384};
-use gateway::Gateway;
+use attestation::evidence::TeeType;
 use tokio::sync::watch;
 
 use crate::agent::{Agent, AgentError};
@@ -101,6 +102,18 @@ impl Measured {
         Ok(Self { config, attester, deployment_id })
     }
 
+    /// Checks what can be checked without keys, evidence or a listener.
+    ///
+    /// # Errors
+    /// As [`Keyed::attest`], for the configuration's part.
+    pub fn check(&self) -> Result<(), BootError> {
+        gateway::config::build(&self.config.gateway, &References).map_err(BootError::Gateway)?;
+        if self.config.host.egress.is_none() && needs_egress(&self.config) {
+            return Err(BootError::NoEgress);
+        }
+        Ok(())
+    }
+
     /// Opens the entropy gate and makes the first keys.
     ///
     /// # Errors
@@ -122,8 +135,10 @@ impl Keyed {
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
         let Self { measured: Measured { config, attester, deployment_id }, identity } = self;
-        let gateway = gateway::config::build(config.gateway.clone(), &References).map_err(BootError::Gateway)?;
-        if config.host.egress.is_none() && needs_egress(&gateway) {
+        let gateway = gateway::config::build(&config.gateway, &References)
+            .map_err(BootError::Gateway)?
+            .seeded(request_id_seed(identity.instance()));
+        if config.host.egress.is_none() && needs_egress(&config) {
             return Err(BootError::NoEgress);
         }
         let public_config = config.public(gateway.public_config()).to_string().into_bytes();
@@ -152,14 +167,18 @@ impl Keyed {
     }
 }
 
+/// Request ids of two boots do not meet.
+fn request_id_seed(instance: [u8; 16]) -> u64 {
+    instance.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
+}
+
 fn attester(text: &str) -> Result<Arc<dyn Attester>, BootError> {
     match text.split_once(':') {
-        None if text == "configfs-tsm" => Ok(Arc::new(ConfigfsTsm::default())),
-        Some(("socket", path)) if !path.is_empty() => Ok(Arc::new(SocketAttester::new(path))),
+        Some(("socket", path)) if !path.is_empty() => Ok(Arc::new(SocketAttester::new(path, TeeType::Snp))),
         _ => Err(BootError::Tee("tee.attester: must be `configfs-tsm` or `socket:PATH`")),
     }
 }
 
-fn needs_egress(gateway: &Gateway) -> bool {
-    gateway.deployments().any(|deployment| deployment.endpoint != gateway::deployment::Endpoint::Builtin)
+fn needs_egress(config: &Config) -> bool {
+    config.gateway.deployments.values().any(|deployment| deployment.provider != "builtin")
 }

@@ -153,15 +153,8 @@ impl Default for Drain {
 pub enum ConfigError {
     /// The file could not be read.
     Unreadable(PathBuf, std::io::ErrorKind),
-    /// TOML or schema, with line and column.
-    Syntax {
-        /// 1-based.
-        line: usize,
-        /// 1-based.
-        column: usize,
-        /// What the parser says about keys and types; never the value.
-        problem: String,
-    },
+    /// A key or value is wrong; names keys, never values.
+    Invalid(gateway::config::ConfigError),
     /// A value that parses but cannot be meant.
     Value {
         /// Key path.
@@ -175,12 +168,14 @@ impl std::fmt::Display for ConfigError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreadable(path, kind) => {
-                write!(out, "CONFIG_UNREADABLE: {}: {kind}; name a readable file with --config", path.display())
+                write!(
+                    out,
+                    "CONFIG_UNREADABLE: {}: {kind}; name a readable file with --config",
+                    path.display()
+                )
             }
-            Self::Syntax { line, column, problem } => {
-                write!(out, "CONFIG_SYNTAX: line {line}, column {column}: {problem}")
-            }
-            Self::Value { key, expected } => write!(out, "CONFIG_VALUE: {key}: {expected}"),
+            Self::Invalid(error) => error.fmt(out),
+            Self::Value { key, expected } => write!(out, "CONFIG_VALUE: {key}: expected {expected}"),
         }
     }
 }
@@ -204,10 +199,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: the first thing that is wrong.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
-            ConfigError::Syntax { line, column, problem: error.message().lines().collect::<Vec<_>>().join(" ") }
-        })?;
+        let config: Self = gateway::config::parse(text).map_err(ConfigError::Invalid)?;
         config.check()?;
         Ok(config)
     }
@@ -215,27 +207,30 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |key, expected| Err(ConfigError::Value { key, expected });
         if self.version != 1 {
-            return refuse("version", "must be 1, the only format there is");
+            return refuse("version", "1, the only format there is");
         }
         let valid_name = |name: &String| rustls_pki_types::ServerName::try_from(name.as_str()).is_ok();
         if self.listen.names.is_empty() || !self.listen.names.iter().all(valid_name) {
-            return refuse("listen.names", "must list at least one DNS name or IP address, and nothing else");
+            return refuse("listen.names", "at least one DNS name or IP address, and nothing else");
         }
         if self.listen.workers.is_some_and(|workers| workers == 0 || workers > 1024) {
-            return refuse("listen.workers", "must be 1 to 1024");
+            return refuse("listen.workers", "1 to 1024");
         }
         let limits = &self.limits;
         if limits.connections == 0 || limits.evidence_per_second == 0 || limits.streams_per_connection == 0 {
-            return refuse("limits", "every count must be at least 1");
+            return refuse("limits", "counts of at least 1");
         }
         if !(1024..=64 * 1024).contains(&limits.header_bytes) {
-            return refuse("limits.header_bytes", "must be 1024 to 65536");
+            return refuse("limits.header_bytes", "1024 to 65536");
         }
         if limits.header_seconds == 0 || limits.body_idle_seconds == 0 || limits.idle_seconds == 0 {
-            return refuse("limits", "every time must be at least 1 second");
+            return refuse("limits", "times of at least 1 second");
         }
         if limits.idle_seconds > 60 {
-            return refuse("limits.idle_seconds", "must be at most 60: idle connections keep residue in memory");
+            return refuse(
+                "limits.idle_seconds",
+                "at most 60, since idle connections keep residue in memory",
+            );
         }
         Ok(())
     }
@@ -243,7 +238,7 @@ impl Config {
     /// What clients may rely on, as published at `/.well-known/postern/config` and hashed into the claims.
     ///
     /// Every behaviour that could betray a client is named here, so that switching it on shows.
-    pub fn public(&self, gateway: serde_json::Value) -> serde_json::Value {
+    pub fn public(&self, gateway: &serde_json::Value) -> serde_json::Value {
         serde_json::json!({
             "version": 1,
             "content_logging": false,
@@ -260,12 +255,6 @@ impl Config {
             "gateway": gateway,
         })
     }
-}
-
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count());
-    (before.matches('\n').count().saturating_add(1), column.saturating_add(1))
 }
 
 fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {

@@ -35,8 +35,7 @@ impl EndorsementSource {
 
     /// The encoded `endorsements` member for one quote: as complete as can be had.
     pub async fn for_quote(&self, quote: &Quote) -> Vec<u8> {
-        let mut endorsements =
-            Endorsements::from_snp_certificate_table(&quote.auxiliary).unwrap_or_default();
+        let mut endorsements = Endorsements::from_snp_certificate_table(&quote.auxiliary).unwrap_or_default();
         if endorsements.certificates.is_empty() || endorsements.crls.is_empty() {
             let fetched = self.from_host(quote).await;
             if endorsements.certificates.is_empty() {
@@ -107,8 +106,12 @@ impl Chip {
         let vcek = ask(EndorsementQuery::AmdVcek { product, chip_id: self.id, tcb: self.tcb }).await;
         let chain = ask(EndorsementQuery::AmdChain { product }).await.unwrap_or_default();
         let crl = ask(EndorsementQuery::AmdCrl { product }).await;
-        let issuers = CertificateDer::pem_slice_iter(&chain).filter_map(|pem| pem.ok().map(|der| der.to_vec()));
-        Endorsements { certificates: vcek.into_iter().chain(issuers).collect(), crls: crl.into_iter().collect() }
+        let issuers =
+            CertificateDer::pem_slice_iter(&chain).filter_map(|pem| pem.ok().map(|der| der.to_vec()));
+        Endorsements {
+            certificates: vcek.into_iter().chain(issuers).collect(),
+            crls: crl.into_iter().collect(),
+        }
     }
 }
 
@@ -128,7 +131,10 @@ mod tests {
     #[test]
     fn the_report_names_its_own_chip() {
         let genoa = Chip::of_report(&report(0x19, 0x11)).unwrap();
-        assert_eq!((genoa.product, genoa.id, genoa.tcb), (AmdProduct::Genoa, ChipId::Long([9; 64]), [1, 2, 3, 4, 5, 6, 7, 8]));
+        assert_eq!(
+            (genoa.product, genoa.id, genoa.tcb),
+            (AmdProduct::Genoa, ChipId::Long([9; 64]), [1, 2, 3, 4, 5, 6, 7, 8])
+        );
         let turin = Chip::of_report(&report(0x1a, 0x02)).unwrap();
         assert_eq!((turin.product, turin.id), (AmdProduct::Turin, ChipId::Short([9; 8])));
         assert_eq!(Chip::of_report(&report(0x17, 0x31)), None);

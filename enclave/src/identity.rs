@@ -137,7 +137,8 @@ impl Identity {
                 Arc::clone(&last.tls)
             };
             let number = last.number.saturating_add(1);
-            let next = epoch(&mut state.seeds, number, tls, Some(&last.tls), &self.names, &self.receipts, now)?;
+            let next =
+                epoch(&mut state.seeds, number, tls, Some(&last.tls), &self.names, &self.receipts, now)?;
             state.current = Arc::new(next);
             crate::telemetry::emit(crate::telemetry::Event::Rekeyed { epoch: number });
         }
@@ -188,7 +189,8 @@ fn public(pair: &Ed25519KeyPair) -> [u8; 32] {
 /// ECDSA P-256, from the TLS library's own generator (which draws from the kernel and the CPU the gate
 /// has just tested).
 fn tls_identity(names: &[String], now: UnixTime) -> Result<TlsIdentity, IdentityError> {
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|_| IdentityError::Certificate)?;
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
+        .map_err(|_| IdentityError::Certificate)?;
     let mut parameters =
         rcgen::CertificateParams::new(names.to_vec()).map_err(|_| IdentityError::Certificate)?;
     parameters.distinguished_name = rcgen::DistinguishedName::new();

@@ -9,7 +9,7 @@ use postern_enclave::serve::Serving;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
-static ALLOCATOR: postern_alloc::ZeroOnFree = postern_alloc::ZeroOnFree;
+static ALLOCATOR: postern_alloc::ZeroOnFree = postern_alloc::ZeroOnFree::new();
 
 const USAGE: &str = "usage: postern-enclave --config FILE [--json-ready] [--exit-on-stdin-close]
        postern-enclave --check FILE";
@@ -60,7 +60,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let keyed = measured.make_keys().map_err(|error| failure(&error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failure(&e.kind()))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failure(&e.kind()))?;
     let stop = watch_for_the_end(&runtime, arguments.exit_on_stdin_close).map_err(|e| failure(&e.kind()))?;
     let attested = runtime.block_on(keyed.attest()).map_err(|error| failure(&error))?;
     let listen = attested.listening.local_address(&attested.config.listen.address);
@@ -90,7 +91,7 @@ fn watch_for_the_end(
         })?;
     } else {
         // Kept open for ever: without the flag, standard input is nobody's business.
-        std::mem::forget(closed);
+        Box::leak(Box::new(closed));
     }
     Ok(async move {
         tokio::select! {

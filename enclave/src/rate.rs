@@ -33,7 +33,8 @@ impl RateLimit {
         let rate = u64::from(self.per_second);
         let passed = now.seconds().saturating_sub(bucket.filled.seconds());
         if passed > 0 {
-            bucket.tokens = bucket.tokens.saturating_add(passed.saturating_mul(rate)).min(rate.saturating_mul(2));
+            bucket.tokens =
+                bucket.tokens.saturating_add(passed.saturating_mul(rate)).min(rate.saturating_mul(2));
             bucket.filled = now;
         }
         bucket.tokens = bucket.tokens.checked_sub(1).ok_or(1_u32)?;

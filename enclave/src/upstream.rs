@@ -10,9 +10,9 @@ pub mod pool;
 
 use std::rc::Rc;
 
+use gateway::UpstreamResponse;
 use gateway::deployment::Endpoint;
 use gateway::upstream::{Progress, ReadError, SendError, Upstream, UpstreamBody as ReadBody, UpstreamCall};
-use gateway::UpstreamResponse;
 use tokio::time::{Instant, timeout};
 
 use crate::host_link::HostLink;
@@ -32,6 +32,11 @@ impl Upstreams {
     /// No connections yet. Without a host link only the built-in model can be reached.
     pub fn new(host: Option<HostLink>) -> Self {
         Self { connector: Connector::new(host), pool: Rc::default() }
+    }
+
+    /// Closes connections that have been idle too long.
+    pub fn sweep(&self) {
+        self.pool.sweep();
     }
 
     async fn exchange(&self, call: &UpstreamCall) -> Result<UpstreamResponse<UpstreamBody>, SendError> {

@@ -1,6 +1,5 @@
 //! What one worker thread needs to serve connections, and what all of them share.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,7 +25,6 @@ pub enum Phase {
 }
 
 /// Shared by all workers.
-#[derive(Debug)]
 pub struct Shared {
     /// The attestation agent.
     pub agent: Agent,
@@ -40,6 +38,12 @@ pub struct Shared {
     pub phase: watch::Sender<Phase>,
     /// Connections open now.
     pub connections: AtomicUsize,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Shared").field("phase", &self.phase()).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -75,6 +79,4 @@ pub struct Worker {
     pub upstreams: Upstreams,
     /// TLS acceptors.
     pub acceptors: Acceptors,
-    /// Connections of this worker whose handshake is not over.
-    pub handshaking: Cell<usize>,
 }

@@ -73,7 +73,9 @@ impl ChunkedDecoder {
 
     fn step(&mut self, byte: u8) -> Result<State, ChunkError> {
         match (self.state, byte) {
-            (State::SizeStart | State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.size_digit(byte),
+            (State::SizeStart | State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                self.size_digit(byte)
+            }
             (State::Size, b';' | b' ' | b'\t') => Ok(State::Extension),
             (State::Size | State::Extension, b'\r') => Ok(State::SizeLf),
             (State::Extension, b'\n') => Err(ChunkError::Malformed),
@@ -133,8 +135,17 @@ mod tests {
     #[test]
     fn refuses_loose_framing() {
         for bad in [
-            &b"\r\n"[..], b"g\r\n", b"5\nhello", b"5\r\nhelloX", b"5\r\nhello\r0", b"-5\r\n", b"0x5\r\n", b" 5\r\n",
-            b"ffffffffffffffff\r\n", b"1000000000000\r\n", b"0\r\nT\n",
+            &b"\r\n"[..],
+            b"g\r\n",
+            b"5\nhello",
+            b"5\r\nhelloX",
+            b"5\r\nhello\r0",
+            b"-5\r\n",
+            b"0x5\r\n",
+            b" 5\r\n",
+            b"ffffffffffffffff\r\n",
+            b"1000000000000\r\n",
+            b"0\r\nT\n",
         ] {
             assert_eq!(whole(bad).unwrap_err(), ChunkError::Malformed, "{bad:?}");
         }

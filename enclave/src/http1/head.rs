@@ -172,7 +172,8 @@ pub fn parse_request(buffer: &[u8]) -> Result<Option<RequestMessage<'_>>, HeadEr
         return Err(HeadError::MissingHost);
     }
     let framing = fields.framing()?.unwrap_or(Framing::None);
-    let expects_continue = fields.first("expect").is_some_and(|v| trim(v).eq_ignore_ascii_case(b"100-continue"));
+    let expects_continue =
+        fields.first("expect").is_some_and(|v| trim(v).eq_ignore_ascii_case(b"100-continue"));
     let close = fields.connection_has("close");
     Ok(Some(RequestMessage { method, path, query, fields, framing, expects_continue, close, length }))
 }
@@ -206,7 +207,10 @@ mod tests {
     fn splits_the_target_and_keeps_the_fields() {
         let text = b"POST /v1/chat/completions?beta=true HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Close\r\n\r\nrest";
         let parsed = parse_request(text).unwrap().unwrap();
-        assert_eq!((parsed.method, parsed.path, parsed.query), ("POST", "/v1/chat/completions", Some("beta=true")));
+        assert_eq!(
+            (parsed.method, parsed.path, parsed.query),
+            ("POST", "/v1/chat/completions", Some("beta=true"))
+        );
         assert!(parsed.close);
         assert_eq!(&text[parsed.length..], b"rest");
         assert_eq!(parsed.fields.first("HOST"), Some(&b"h"[..]));

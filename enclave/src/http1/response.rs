@@ -1,7 +1,7 @@
 //! Response heads from upstreams.
 
-use super::head::{Fields, Framing, HeadError};
 use super::MAX_FIELDS;
+use super::head::{Fields, Framing, HeadError};
 
 /// One final response head (never 1xx). Borrows from the receive buffer.
 #[derive(Debug)]
@@ -68,7 +68,8 @@ mod tests {
     fn reads_status_framing_and_reuse() {
         let parsed = parse_response(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap().unwrap();
         assert_eq!((parsed.status, parsed.framing, parsed.reusable), (200, Framing::Length(2), true));
-        let parsed = parse_response(b"HTTP/1.1 429 Slow\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+        let parsed =
+            parse_response(b"HTTP/1.1 429 Slow\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
         let parsed = parsed.unwrap().unwrap();
         assert_eq!((parsed.status, parsed.framing, parsed.reusable), (429, Framing::Chunked, false));
         let parsed = parse_response(b"HTTP/1.0 200 OK\r\n\r\n").unwrap().unwrap();

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use zeroize::Zeroize;
 
-use super::response::{Body, LAST_CHUNK, begin_chunk, end_chunk, write_head};
+use super::response::{Body, LAST_CHUNK, SHUTTING_DOWN, begin_chunk, end_chunk, write_head};
 use super::tls::Secured;
 use super::well_known::{self, Reply, WellKnown};
 use crate::clock::ProcessClock;
@@ -25,8 +25,13 @@ use crate::worker::{Phase, Worker};
 /// Serves the connection until either side ends it.
 pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     let phase = worker.shared.phase.subscribe();
-    let mut connection =
-        Http1 { secured, worker, phase, received: Vec::with_capacity(RECEIVE_BYTES), out: Plaintext::new(Vec::new()) };
+    let mut connection = Http1 {
+        secured,
+        worker,
+        phase,
+        received: Vec::with_capacity(RECEIVE_BYTES),
+        out: Plaintext::new(Vec::new()),
+    };
     loop {
         match connection.exchange().await {
             Next::KeepAlive => {}
@@ -96,7 +101,13 @@ impl Http1 {
             Err(BodyError::Malformed) => return self.refuse(400, "HTTP_BODY_MALFORMED").await,
             Err(BodyError::TooLarge) => {
                 return match incoming.route {
-                    Route::Gateway(opened) => self.send_error(&opened.body_too_large(), true).await,
+                    Route::Gateway(opened) => {
+                        self.send_error(
+                            &gateway::Error::BodyTooLarge { limit: opened.max_body_bytes() },
+                            true,
+                        )
+                        .await
+                    }
                     Route::WellKnown(_) | Route::Refused(_) => self.refuse(413, "HTTP_BODY_TOO_LARGE").await,
                 };
             }
@@ -118,7 +129,8 @@ impl Http1 {
     /// Reads until a whole head is there. `None`: the client is done, or has been idle long enough.
     async fn read_head(&mut self) -> Result<Option<Incoming>, HeadError> {
         let limits = &self.worker.shared.limits;
-        let (idle, header_time, header_bytes) = (limits.idle_time(), limits.header_time(), limits.header_bytes);
+        let (idle, header_time, header_bytes) =
+            (limits.idle_time(), limits.header_time(), limits.header_bytes);
         let mut deadline = Instant::now() + if self.received.is_empty() { idle } else { header_time };
         loop {
             if let Some(message) = head::parse_request(&self.received)? {
@@ -158,10 +170,12 @@ impl Http1 {
         }
     }
 
-    async fn read_body(&mut self, framing: Framing, limit: u64) -> Result<Plaintext<Bytes>, BodyError> {
+    async fn read_body(&mut self, framing: Framing, limit: usize) -> Result<Plaintext<Bytes>, BodyError> {
         match framing {
             Framing::None | Framing::UntilClose => Ok(Plaintext::new(Bytes::new())),
-            Framing::Length(length) if length > limit => Err(BodyError::TooLarge),
+            Framing::Length(length) if usize::try_from(length).map_or(true, |length| length > limit) => {
+                Err(BodyError::TooLarge)
+            }
             Framing::Length(length) => {
                 let length = usize::try_from(length).map_err(|_| BodyError::TooLarge)?;
                 let mut body = Vec::with_capacity(length.min(FIRST_BODY_BYTES));
@@ -181,7 +195,7 @@ impl Http1 {
                 loop {
                     let used = decoder.decode(&self.received, &mut body).map_err(|_| BodyError::Malformed)?;
                     self.received.drain(..used.min(self.received.len()));
-                    if u64::try_from(body.len()).unwrap_or(u64::MAX) > limit {
+                    if body.len() > limit {
                         return Err(BodyError::TooLarge);
                     }
                     if decoder.is_done() {
@@ -199,8 +213,7 @@ impl Http1 {
         let shared = Rc::clone(&self.worker);
         let handled = {
             let clock = ProcessClock::shared();
-            let handling =
-                pipeline::handle(opened, body, &shared.shared.gateway, &shared.upstreams, clock);
+            let handling = pipeline::handle(opened, body, &shared.shared.gateway, &shared.upstreams, clock);
             tokio::select! {
                 biased;
                 handled = handling => handled,
@@ -248,7 +261,7 @@ impl Http1 {
         &mut self,
         status: u16,
         headers: &[(&'static str, String)],
-        mut stream: AnswerStream<UpstreamBody>,
+        mut stream: Box<AnswerStream<UpstreamBody>>,
         close: bool,
     ) -> Next {
         write_head(self.out.expose_mut(), status, pairs(headers), Body::Chunked, close);
@@ -264,7 +277,7 @@ impl Http1 {
                         break Step::More;
                     }
                     _ = self.phase.wait_for(|phase| *phase == Phase::Cutting) => {
-                        stream.shut_down(&mut self.out);
+                        self.out.expose_mut().extend_from_slice(SHUTTING_DOWN);
                         break Step::Broken;
                     }
                 }
@@ -340,14 +353,16 @@ impl Http1 {
 fn route(head: &RequestHead<'_>, worker: &Worker) -> Route {
     match WellKnown::route(head.method, head.path) {
         Some(which) => Route::WellKnown(which),
-        None => match pipeline::open(head, &worker.shared.gateway, gateway::Clock::now(ProcessClock::shared())) {
-            Ok(opened) => Route::Gateway(opened),
-            Err(error) => Route::Refused(error),
-        },
+        None => {
+            match pipeline::open(head, &worker.shared.gateway, gateway::Clock::now(ProcessClock::shared())) {
+                Ok(opened) => Route::Gateway(opened),
+                Err(error) => Route::Refused(error),
+            }
+        }
     }
 }
 
-fn pairs(headers: &[(&'static str, String)]) -> impl Iterator<Item = (&'static str, &str)> {
+fn pairs<'h>(headers: &'h [(&'static str, String)]) -> impl Iterator<Item = (&'h str, &'h str)> {
     headers.iter().map(|(name, value)| (*name, value.as_str()))
 }
 

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::response::SHUTTING_DOWN;
 use super::tls::{ALPN_H2, Secured};
 use super::well_known::{self, Reply, WellKnown};
 use crate::agent::Connection;
@@ -45,6 +46,7 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     };
     let connection = hyper::server::conn::http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(header_bytes)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -90,8 +92,10 @@ async fn respond(
         };
         return from_reply(reply);
     }
-    let headers: Vec<_> = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let head = RequestHead { method: parts.method.as_str(), path, query: parts.uri.query(), headers: &headers };
+    let headers: Vec<_> =
+        parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let head =
+        RequestHead { method: parts.method.as_str(), path, query: parts.uri.query(), headers: &headers };
     let clock = ProcessClock::shared();
     let opened = match pipeline::open(&head, &worker.shared.gateway, gateway::Clock::now(clock)) {
         Ok(opened) => opened,
@@ -99,13 +103,13 @@ async fn respond(
     };
     let body = match collect(body, opened.max_body_bytes(), worker).await {
         Ok(body) => body,
-        Err(413) => return from_error(&opened.body_too_large()),
+        Err(413) => return from_error(&gateway::Error::BodyTooLarge { limit: opened.max_body_bytes() }),
         Err(status) => return from_reply(Reply::problem(status, "HTTP_BODY")),
     };
     // Dropped by the library, and with it the upstream request, when the client resets the stream.
     match pipeline::handle(opened, body, &worker.shared.gateway, &worker.upstreams, clock).await {
         Ok(Answer { status, headers, body: AnswerBody::Whole(body) }) => {
-            build(status, &headers, Body::whole(body.into_inner()))
+            build(status, &headers, Body::whole(body.into_exposed()))
         }
         Ok(Answer { status, headers, body: AnswerBody::Stream(stream) }) => {
             let body = pump(stream, Rc::clone(worker), busy).await;
@@ -116,11 +120,11 @@ async fn respond(
 }
 
 /// Starts a stream. The first piece is made here, so that it leaves with the head; a task makes the rest.
-async fn pump(mut stream: AnswerStream<UpstreamBody>, worker: Rc<Worker>, busy: Busy) -> Body {
+async fn pump(mut stream: Box<AnswerStream<UpstreamBody>>, worker: Rc<Worker>, busy: Busy) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     let mut first = Plaintext::new(Vec::new());
     let step = stream.next(&mut first, ProcessClock::shared()).await;
-    let first = Bytes::from(first.into_inner());
+    let first = Bytes::from(first.into_exposed());
     match step {
         Step::Complete => return Body::whole(first),
         Step::Broken => drop(sender.try_send(Err(Cut))),
@@ -134,7 +138,11 @@ async fn pump(mut stream: AnswerStream<UpstreamBody>, worker: Rc<Worker>, busy: 
     Body { first: (!first.is_empty()).then_some(first), rest: Some(receiver) }
 }
 
-async fn rest(mut stream: AnswerStream<UpstreamBody>, worker: &Worker, sender: mpsc::Sender<Result<Bytes, Cut>>) {
+async fn rest(
+    mut stream: Box<AnswerStream<UpstreamBody>>,
+    worker: &Worker,
+    sender: mpsc::Sender<Result<Bytes, Cut>>,
+) {
     let mut phase = worker.shared.phase.subscribe();
     loop {
         let mut out = Plaintext::new(Vec::new());
@@ -147,11 +155,11 @@ async fn rest(mut stream: AnswerStream<UpstreamBody>, worker: &Worker, sender: m
                 Step::More
             }
             _ = phase.wait_for(|phase| *phase == Phase::Cutting) => {
-                stream.shut_down(&mut out);
+                out.expose_mut().extend_from_slice(SHUTTING_DOWN);
                 Step::Broken
             }
         };
-        let piece = Bytes::from(out.into_inner());
+        let piece = Bytes::from(out.into_exposed());
         if !piece.is_empty() && sender.send(Ok(piece)).await.is_err() {
             return;
         }
@@ -164,8 +172,7 @@ async fn rest(mut stream: AnswerStream<UpstreamBody>, worker: &Worker, sender: m
     }
 }
 
-async fn collect(mut body: Incoming, limit: u64, worker: &Worker) -> Result<Plaintext<Bytes>, u16> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+async fn collect(mut body: Incoming, limit: usize, worker: &Worker) -> Result<Plaintext<Bytes>, u16> {
     let mut whole = Vec::new();
     loop {
         let frame = match timeout(worker.shared.limits.body_idle_time(), body.frame()).await {
@@ -238,10 +245,7 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }

@@ -9,7 +9,7 @@ use crate::telemetry::{Event, emit};
 use crate::worker::{Phase, Worker};
 
 /// Largest request body on these paths, in bytes.
-pub const MAX_BODY: u64 = 512;
+pub const MAX_BODY: usize = 512;
 
 /// One of the fixed paths, with a method it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,9 @@ impl WellKnown {
             Self::Evidence => evidence(body, worker).await,
             Self::Live => Reply::ok("text/plain", b"ok\n".to_vec()),
             Self::MethodNotAllowed => Reply::problem(405, "METHOD_NOT_ALLOWED"),
-            Self::Ready if worker.shared.phase() == Phase::Serving => Reply::ok("text/plain", b"ok\n".to_vec()),
+            Self::Ready if worker.shared.phase() == Phase::Serving => {
+                Reply::ok("text/plain", b"ok\n".to_vec())
+            }
             Self::Ready => {
                 let mut reply = Reply::ok("text/plain", b"draining\n".to_vec());
                 reply.status = 503;
@@ -122,6 +124,11 @@ impl Reply {
     pub fn problem(status: u16, code: &str) -> Self {
         let mut writer = Writer::new();
         writer.map(1).uint(1).text(code);
-        Self { status, content_type: "application/problem+cbor", body: writer.into_bytes(), retry_after: None }
+        Self {
+            status,
+            content_type: "application/problem+cbor",
+            body: writer.into_bytes(),
+            retry_after: None,
+        }
     }
 }

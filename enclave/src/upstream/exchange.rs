@@ -36,7 +36,9 @@ pub async fn send(
     pool: &Rc<Pool>,
 ) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
     let stall = call.timeouts.stall;
-    timeout(call.timeouts.response_head, write_call(&mut stream, call)).await.map_err(|_| SendError::Timeout)??;
+    timeout(call.timeouts.response_head, write_call(&mut stream, call))
+        .await
+        .map_err(|_| SendError::Timeout)??;
     let mut received = Vec::with_capacity(RECEIVE_BYTES);
     let deadline = Instant::now() + call.timeouts.response_head;
     loop {
@@ -47,8 +49,12 @@ pub async fn send(
             Ok(_) => return Err(SendError::Protocol),
         }
         if let Some(head) = parse_response(&received).map_err(|_| SendError::Protocol)? {
-            let headers =
-                head.fields.as_slice().iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+            let headers = head
+                .fields
+                .as_slice()
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+                .collect();
             let (status, framing, reusable, length) = (head.status, head.framing, head.reusable, head.length);
             received.drain(..length.min(received.len()));
             let body = HttpBody {
@@ -107,8 +113,13 @@ fn write_head(out: &mut Vec<u8>, call: &UpstreamCall) {
     out.extend_from_slice(b"\r\n\r\n");
 }
 
-async fn write_slices(stream: &mut UpstreamStream, head: &[u8], parts: &[bytes::Bytes]) -> std::io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = std::iter::once(head).chain(parts.iter().map(AsRef::as_ref)).map(IoSlice::new).collect();
+async fn write_slices(
+    stream: &mut UpstreamStream,
+    head: &[u8],
+    parts: &[bytes::Bytes],
+) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> =
+        std::iter::once(head).chain(parts.iter().map(AsRef::as_ref)).map(IoSlice::new).collect();
     let mut rest = slices.as_mut_slice();
     while !rest.is_empty() {
         let written = stream.write_vectored(rest).await?;
@@ -221,7 +232,9 @@ impl HttpBody {
     /// Gives the connection back when the body is complete and nothing follows it.
     fn retire(&mut self) {
         let complete = matches!(self.rest, Rest::Complete) && self.received.is_empty();
-        if let (true, Some(stream), Some((endpoint, pool))) = (complete, self.stream.take(), self.reuse.take()) {
+        if let (true, Some(stream), Some((endpoint, pool))) =
+            (complete, self.stream.take(), self.reuse.take())
+        {
             pool.keep(&endpoint, stream);
         }
     }
