@@ -43,7 +43,7 @@ pub struct Exchange {
 pub enum Connections {
     /// Connections are kept and used again.
     Kept,
-    /// Every job opens its own and sees it closed.
+    /// Every job opens its own and sees the gateway close it; the messages must ask for that.
     New,
 }
 
@@ -168,7 +168,7 @@ impl Load {
     fn begin(&mut self, due_ns: u64, outcome: &mut Outcome) -> Result<()> {
         let Some(slot) = self.idle.pop() else { bail!("no idle connection") };
         if self.clients[slot].is_none() {
-            let client = Client::connect(&self.target)
+            let client = Client::connect(&self.target, self.connections)
                 .with_context(|| format!("connect to {} for job {}", self.target.address, outcome.jobs))?;
             self.poller.add(&client.socket(), slot as u64)?;
             self.clients[slot] = Some(client);
@@ -187,10 +187,8 @@ impl Load {
             Progress::Busy => {}
             Progress::Closed => self.clients[slot] = None,
             Progress::Done { closed } => {
-                if (closed || self.connections == Connections::New)
-                    && let Some(mut client) = self.clients[slot].take()
-                {
-                    client.finish();
+                if closed {
+                    self.clients[slot] = None;
                 }
                 self.idle.push(slot);
             }

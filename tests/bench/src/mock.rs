@@ -164,8 +164,8 @@ impl Mock {
             }
             match connection.send_chunk(&mut self.stats) {
                 Ok(Some(next)) => self.due.push(Reverse((next, token, serial))),
-                Ok(None) => {}
-                Err(_gone) => {
+                Ok(None) if !connection.is_over() => {}
+                Ok(None) | Err(_) => {
                     self.connections[token] = None;
                     self.free.push(token);
                 }

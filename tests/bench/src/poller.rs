@@ -14,6 +14,9 @@ use crate::clock;
 pub struct Ready {
     /// The number given to [`Poller::add`].
     pub token: u64,
+    /// The peer has closed its side or the connection is broken: reading goes on until it says so, since no other
+    /// edge will come.
+    pub ended: bool,
     /// Data, the peer's end of stream or an error can be read.
     pub readable: bool,
     /// Bytes can be written again.
@@ -68,6 +71,7 @@ impl Poller {
             let flags = event.flags;
             into.push(Ready {
                 token: event.data.u64(),
+                ended: flags.intersects(Flags::RDHUP | Flags::HUP | Flags::ERR),
                 readable: flags.intersects(Flags::IN | Flags::RDHUP | Flags::HUP | Flags::ERR),
                 writable: flags.intersects(Flags::OUT | Flags::HUP | Flags::ERR),
             });

@@ -43,7 +43,12 @@ fn target(address: SocketAddr, group: Option<Group>) -> Target {
 }
 
 fn exchange(shape: Shape, size: usize, chunks: Option<u32>) -> Exchange {
-    Exchange { message: prompt::message(&prompt::body("mock", shape, size), None, false).into(), chunks }
+    closing(shape, size, chunks, Connections::Kept)
+}
+
+fn closing(shape: Shape, size: usize, chunks: Option<u32>, connections: Connections) -> Exchange {
+    let body = prompt::body("mock", shape, size);
+    Exchange { message: prompt::message(&body, None, connections == Connections::New).into(), chunks }
 }
 
 #[test]
@@ -61,8 +66,8 @@ fn counts_agree_at_mock_and_load() {
                 [(Shape::Whole, 300, None), (Shape::Whole, 1 << 20, None), (stream, 300, Some(7))]
             {
                 let before = peer::mock_stats(bench.plain).unwrap();
-                let mut load =
-                    Load::new(target.clone(), vec![exchange(shape, size, chunks)], 3, connections).unwrap();
+                let job = vec![closing(shape, size, chunks, connections)];
+                let mut load = Load::new(target.clone(), job, 3, connections).unwrap();
                 let outcome = load.run(Arrival::Closed, Limit::Jobs(20)).unwrap();
                 let after = peer::mock_stats(bench.plain).unwrap();
                 assert_eq!((outcome.jobs, after.requests - before.requests), (20, 20));

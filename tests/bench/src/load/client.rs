@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail, ensure};
 use rustls::{ClientConnection, Connection};
 
-use super::{Exchange, Outcome, Target, Transport};
+use super::{Connections, Exchange, Outcome, Target, Transport};
 use crate::clock;
 use crate::http1::{MessageReader, Side, Step};
 use crate::poller::Ready;
@@ -37,10 +37,13 @@ pub(super) struct Client {
     stamps: u32,
     last_latency: u64,
     sample: Vec<u8>,
+    connections: Connections,
+    /// All is answered; the job is done when the gateway has closed the connection.
+    awaits_end: bool,
 }
 
 impl Client {
-    pub(super) fn connect(target: &Target) -> Result<Self> {
+    pub(super) fn connect(target: &Target, connections: Connections) -> Result<Self> {
         let socket = TcpStream::connect(target.address)?;
         socket.set_nonblocking(true)?;
         let tls = match &target.tls {
@@ -62,15 +65,13 @@ impl Client {
             stamps: 0,
             last_latency: 0,
             sample: Vec::new(),
+            connections,
+            awaits_end: false,
         })
     }
 
     pub(super) fn socket(&self) -> &TcpStream {
         self.transport.socket()
-    }
-
-    pub(super) fn finish(&mut self) {
-        self.transport.finish();
     }
 
     pub(super) fn begin(&mut self, due_ns: u64, job: &[Exchange]) -> Result<()> {
@@ -107,7 +108,8 @@ impl Client {
             let filled = self.transport.read(scratch, &mut input);
             let answered = self.consume(&input, job, outcome);
             self.input = input;
-            let filled = filled?;
+            // A reset after the last answer ends a connection as well as a close.
+            let filled = if self.awaits_end { filled.unwrap_or(Filled::End) } else { filled? };
             let ended = filled == Filled::End;
             let mut answered = answered?;
             if ended && !answered && self.reader.ends_with_stream() {
@@ -117,8 +119,9 @@ impl Client {
                 return Ok(progress);
             }
             match (filled, self.exchange) {
-                (Filled::Drained, _) => return Ok(Progress::Busy),
-                (Filled::More, _) => {}
+                (Filled::Drained, _) if !event.ended => return Ok(Progress::Busy),
+                (Filled::Drained | Filled::More, _) => {}
+                (Filled::End, None) if self.awaits_end => return Ok(self.done(true, outcome)),
                 (Filled::End, None) => return Ok(Progress::Closed),
                 (Filled::End, Some(index)) => bail!("connection closed in exchange {index}{}", self.shown()),
             }
@@ -175,9 +178,21 @@ impl Client {
             return Ok(None);
         }
         self.exchange = None;
+        if self.connections == Connections::New && !ended {
+            self.awaits_end = true;
+            return Ok(None);
+        }
+        Ok(Some(self.done(closed, outcome)))
+    }
+
+    fn done(&mut self, closed: bool, outcome: &mut Outcome) -> Progress {
+        if self.awaits_end {
+            // The gateway closed first, as asked; answer its close_notify with ours.
+            self.transport.finish();
+        }
         outcome.jobs += 1;
         outcome.latency.saturating_record(clock::now_ns().saturating_sub(self.started_ns).max(1));
-        Ok(Some(Progress::Done { closed }))
+        Progress::Done { closed }
     }
 
     fn shown(&self) -> String {
