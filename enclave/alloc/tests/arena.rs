@@ -3,9 +3,11 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
-    clippy::cast_ptr_alignment,
+    clippy::large_stack_arrays,
     clippy::multiple_unsafe_ops_per_block,
+    clippy::naive_bytecount,
     clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
     reason = "each test is the caller that keeps GlobalAlloc's contract, in a few lines"
 )]
 
