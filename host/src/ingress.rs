@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     address::Address,
@@ -82,16 +85,19 @@ impl Ingress {
 
     async fn serve(self: Arc<Self>, mut client: Stream, places: (Ticket, Visit)) {
         let started = Instant::now();
-        if let Err(reason) = self.wait_for_first_byte(&client).await {
-            self.log.turned_away(Leg::Ingress, reason);
-            return;
+        // TLS clients speak first: who does not, never costs the enclave a connection.
+        let mut early = Vec::with_capacity(FIRST_BYTES);
+        match timeout(self.first_byte, client.read_buf(&mut early)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return,
+            Err(_) => return self.log.turned_away(Leg::Ingress, Reason::NoFirstByte),
         }
         let Ok(Ok(mut enclave)) = timeout(self.connect, Stream::connect(&self.enclave)).await else {
             client.abort_on_close();
             self.log.turned_away(Leg::Ingress, Reason::EnclaveUnreachable);
             return;
         };
-        let outcome = relay(&mut client, &mut enclave, Vec::new(), self.idle, &self.in_flight).await;
+        let outcome = relay(&mut client, &mut enclave, early, self.idle, &self.in_flight).await;
         if outcome.reason != Reason::Complete {
             client.abort_on_close();
             enclave.abort_on_close();
@@ -105,16 +111,6 @@ impl Ingress {
             duration_ms: milliseconds(started.elapsed()),
         });
         drop(places);
-    }
-
-    /// TLS clients speak first: whoever does not never costs the enclave a connection.
-    async fn wait_for_first_byte(&self, client: &Stream) -> Result<(), Reason> {
-        let Stream::Tcp(client) = client else { return Ok(()) };
-        match timeout(self.first_byte, client.readable()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Reason::NearAborted),
-            Err(_) => Err(Reason::NoFirstByte),
-        }
     }
 }
 
@@ -138,6 +134,9 @@ pub(crate) fn connection_number() -> u64 {
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// Room for a hello with a post-quantum key share, so that it goes on in one piece.
+const FIRST_BYTES: usize = 2048;
 
 /// Pause after running out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

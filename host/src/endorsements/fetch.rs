@@ -114,7 +114,8 @@ async fn read_answer(
     let body = Limited::new(response.into_body(), most).collect().await.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() { FetchError::TooLarge } else { FetchError::Failed }
     })?;
-    Ok(Fetched { chain, body: body.to_bytes() })
+    let body = body.to_bytes();
+    if body.is_empty() { Err(FetchError::Failed) } else { Ok(Fetched { chain, body }) }
 }
 
 /// Seconds only; the date form is not used by the vendors.
