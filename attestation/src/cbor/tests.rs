@@ -91,8 +91,8 @@ enum Item {
     Text(String),
     Bool(bool),
     Null,
-    Array(Vec<Self>),
-    Map(Vec<(u64, Self)>),
+    Array(Vec<Item>),
+    Map(Vec<(u64, Item)>),
 }
 
 fn item() -> impl Strategy<Value = Item> {
@@ -132,9 +132,7 @@ fn write(item: &Item, writer: &mut Writer) {
         }
         Item::Array(items) => {
             writer.array(items.len());
-            for item in items {
-                write(item, writer);
-            }
+            items.iter().for_each(|item| write(item, writer));
         }
         Item::Map(entries) => {
             writer.map(entries.len());

@@ -61,7 +61,7 @@ fn build(cargo: &Path, folder: &Path, interrupt: &Interrupt) -> Result<(), Failu
     }
     let profile = folder.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let mut command = Command::new(cargo);
-    command.current_dir(workspace).args(["build", "--bins", "--quiet"]);
+    command.current_dir(workspace).args(["build", "--bins"]);
     command.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);

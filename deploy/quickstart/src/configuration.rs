@@ -17,6 +17,8 @@ pub(crate) const MODEL: &str = "builtin";
 pub(crate) const NAME: &str = "localhost";
 /// The client's policy, in the state folder.
 pub(crate) const POLICY_FILE: &str = "policy.toml";
+/// What the client's programs remember between runs, in the state folder.
+pub(crate) const MEMORY_FILE: &str = "remembered.json";
 /// The proxy's token, in the state folder.
 pub(crate) const TOKEN_FILE: &str = "token";
 /// The gateway's key that the proxy sends, in the state folder.
@@ -111,7 +113,11 @@ pub(crate) fn write_policy(
         processor.ready_text("chip_id")?,
         "--simulated-root",
         processor.ready_text("ark_der")?,
-        "--out",
+        "--deployment",
+        "unpinned",
+        "--webpki",
+        "not-required",
+        "--output",
     ];
     let arguments = arguments.into_iter().map(AsRef::as_ref).chain([path.as_os_str()]);
     run_to_end("policy", &programs.client, arguments, state, interrupt)?;

@@ -16,6 +16,7 @@ mod state;
 mod build;
 mod process;
 mod configuration;
+mod verdict;
 mod stack;
 mod chat;
 

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::process::{Program, run_to_end};
 use crate::state::State;
-use crate::{step, tell};
+use crate::{step, tell, verdict};
 
 /// How often the programs are looked at while everything runs.
 const WATCH: Duration = Duration::from_millis(50);
@@ -149,8 +149,9 @@ fn start_proxy(
     interrupt: &Interrupt,
     gateway_url: &str,
 ) -> Result<Program, Failure> {
-    let (policy, token, key) = (
+    let (policy, memory, token, key) = (
         state.path(configuration::POLICY_FILE),
+        state.path(configuration::MEMORY_FILE),
         state.path(configuration::TOKEN_FILE),
         state.path(configuration::KEY_FILE),
     );
@@ -160,6 +161,8 @@ fn start_proxy(
         gateway_url.as_ref(),
         "--policy".as_ref(),
         policy.as_os_str(),
+        "--state-file".as_ref(),
+        memory.as_os_str(),
         "--listen".as_ref(),
         "127.0.0.1:0".as_ref(),
         "--token-file".as_ref(),
@@ -179,7 +182,7 @@ fn gateway_url(host: &Program) -> Result<String, Failure> {
     Ok(format!("https://{}:{port}", configuration::NAME))
 }
 
-/// Runs `postern verify` and shows all it says.
+/// Runs `postern verify` and shows what it checked.
 fn show_verification(
     programs: &Programs,
     state: &State,
@@ -188,10 +191,20 @@ fn show_verification(
 ) -> Result<(), Failure> {
     let policy = state.path(configuration::POLICY_FILE);
     step("verify", &format!("postern verify {gateway_url} --policy {}", policy.display()));
-    let arguments = ["verify".as_ref(), gateway_url.as_ref(), "--policy".as_ref(), policy.as_os_str()];
-    for line in run_to_end("verify", &programs.client, arguments, state, interrupt)?.lines() {
+    let memory = state.path(configuration::MEMORY_FILE);
+    let arguments = [
+        "verify".as_ref(),
+        gateway_url.as_ref(),
+        "--policy".as_ref(),
+        policy.as_os_str(),
+        "--state-file".as_ref(),
+        memory.as_os_str(),
+    ];
+    let printed = run_to_end("verify", &programs.client, arguments, state, interrupt)?;
+    for line in verdict::shorten(&printed) {
         tell(&format!("             {line}"));
     }
+    tell("             (postern verify also prints what each check expected)");
     Ok(())
 }
 

@@ -45,7 +45,11 @@ impl Authority {
             return Self::load(&home, line);
         }
         let made = Self::create(line)?;
-        fs::create_dir_all(folder).map_err(SimteeError::io("create the folder", folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(SimteeError::io("create the folder", folder))?;
         let draft = folder.join(format!(".{}-{}", line.name().to_lowercase(), std::process::id()));
         made.save(&draft)?;
         match fs::rename(&draft, &home) {
