@@ -4,7 +4,7 @@
 use crate::binding::{session_transcript, verify_session};
 use crate::checklist::{Checklist, Step};
 use crate::claims::{Anchor, HardwareClaims};
-use crate::digest::{Nonce, ReportData, Sha256, Sha384, UnixTime};
+use crate::digest::{HardwareId, Nonce, ReportData, Sha256, Sha384, UnixTime};
 use crate::enclave_claims::{EnclaveClaims, Kind, Role, report_data};
 use crate::evidence::{EvidenceDocument, TeeType};
 use crate::keyset::Keyset;
@@ -21,7 +21,7 @@ mod config_rules;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// How far ahead a keyset may end.
-pub const MAX_KEYSET_AHEAD: Duration = Duration::from_secs(2 * 3600);
+pub const MAX_KEYSET_AHEAD: Duration = Duration::from_hours(2);
 
 /// Largest public configuration, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
@@ -35,6 +35,7 @@ const CHANNELS: Step = Step::new("channels", Code::ProtoDowngrade, "claims.chann
 const ROLE: Step = Step::new("role", Code::AttRole, "claims.role");
 const KIND: Step = Step::new("kind", Code::AttRole, "claims.kind");
 const REPORT_DATA: Step = Step::new("report_data", Code::AttReportData, "cpu.report_data");
+const SIGNED_DATA: Step = Step::new("signed_report_data", Code::AttReportData, "cpu.report_data");
 const KEYSET_DIGEST: Step = Step::new("keyset_digest", Code::AttKeyset, "claims.keyset_digest");
 const KEYSET: Step = Step::new("keyset", Code::AttKeyset, "keyset");
 const HARDWARE: Step = Step::new("hardware_id", Code::AttHardwareId, "cpu.hardware_id");
@@ -239,7 +240,7 @@ fn argue(
         list.yields(DOCUMENT, parsed, "an evidence document", |_| format!("{} bytes", document.len()))?;
     let platform = admitted(parsed.cpu.tee, policy, list)?;
     list.plan_more(platform.steps());
-    list.plan_more(&[HARDWARE, DEPLOYMENT, CONFIG_DIGEST, CONFIG_RULES, KEYSET_END, NONCE]);
+    list.plan_more(&[SIGNED_DATA, HARDWARE, DEPLOYMENT, CONFIG_DIGEST, CONFIG_RULES, KEYSET_END, NONCE]);
     if matches!(expected, Expected::Session { .. }) {
         list.plan_more(&[SESSION]);
     }
@@ -247,7 +248,7 @@ fn argue(
     let claims = list.yields(CLAIMS, claims, "claims of version 1", |_| "version 1".to_owned())?;
     offer(&claims, expected, policy, list)?;
     let committed = report_data(&parsed.claims);
-    let stated = platform.report_data(&parsed.cpu.bytes)?;
+    let stated = platform.report_data(&parsed.cpu.bytes).map_err(|error| list.failed(REPORT_DATA, error))?;
     list.holds(REPORT_DATA, stated == committed, committed.to_hex(), stated.to_hex())?;
     let digest = Sha384::of(&parsed.keyset);
     list.holds(
@@ -261,6 +262,7 @@ fn argue(
     let input = Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now };
     let hardware = authenticated(platform, &input, &committed, list)?;
     hardware_id(&hardware, policy, list)?;
+    platform.release(&hardware, policy, list)?;
     deployment(&claims, policy, list)?;
     let digest = Sha384::of(config);
     list.holds(
@@ -336,10 +338,11 @@ fn argue_evidence(
     list.yields(POLICY, input.policy.check(), "a complete policy", |()| "complete".to_owned())?;
     let platform = admitted(tee, input.policy, list)?;
     list.plan_more(platform.steps());
-    list.plan_more(&[HARDWARE]);
-    let stated = platform.report_data(input.evidence)?;
+    list.plan_more(&[SIGNED_DATA, HARDWARE]);
+    let stated = platform.report_data(input.evidence).map_err(|error| list.failed(REPORT_DATA, error))?;
     let hardware = authenticated(platform, input, &stated, list)?;
     hardware_id(&hardware, input.policy, list)?;
+    platform.release(&hardware, input.policy, list)?;
     let wanted = expected.describe(ReportData::to_hex);
     list.holds(REPORT_DATA, expected.accepts(&stated), wanted, stated.to_hex())?;
     Ok(hardware)
@@ -395,19 +398,14 @@ fn authenticated(
 ) -> Result<HardwareClaims, Rejection> {
     let hardware = platform.authenticate(input, &mut WorkLimit::new(), list)?;
     platform.judge(&hardware, input, list)?;
-    if hardware.report_data != *stated {
-        return Err(Rejection::new(
-            REPORT_DATA.code,
-            REPORT_DATA.field,
-            stated.to_hex(),
-            hardware.report_data.to_hex(),
-        ));
-    }
+    let signed = hardware.report_data;
+    list.holds(SIGNED_DATA, signed == *stated, stated.to_hex(), signed.to_hex())?;
     Ok(hardware)
 }
 
 fn hardware_id(hardware: &HardwareClaims, policy: &Policy, list: &mut Checklist) -> Result<(), Rejection> {
-    let found = hardware.hardware_id.as_ref().map_or_else(|| "no chip identity".to_owned(), |id| id.to_hex());
+    let found =
+        hardware.hardware_id.as_ref().map_or_else(|| "no chip identity".to_owned(), HardwareId::to_hex);
     match &policy.hardware {
         HardwareRule::Any { .. } => list.holds(HARDWARE, true, "any (waived)", found),
         HardwareRule::Listed(ids) => {

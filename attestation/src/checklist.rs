@@ -76,6 +76,13 @@ impl Checklist {
         result
     }
 
+    /// Records a failure found outside [`Checklist::holds`] and [`Checklist::yields`].
+    pub(crate) fn failed(&mut self, step: Step, rejection: Rejection) -> Rejection {
+        let Rejection { code, field: _, expected, found } = rejection.clone();
+        self.made.push(Check { id: step.id, code, expected, found, outcome: Outcome::Fail });
+        rejection
+    }
+
     /// Ends an appraisal in which every check passed.
     pub(crate) fn finish(self) -> Result<Vec<Check>, Rejected> {
         let skipped =

@@ -1,7 +1,7 @@
 //! TCB floors as data: per silicon line, dated, expiring, with the bulletin behind each number.
 //! Floors go stale silently, so a file past its date rejects instead of accepting old firmware.
 
-use crate::claims::snp::{CpuId, FirmwareVersion, TcbVersion};
+use crate::claims::snp::{CpuId, FirmwareVersion, Product, TcbVersion};
 use crate::digest::UnixTime;
 use crate::rejection::{Code, Rejection};
 use serde_json::Value;
@@ -42,6 +42,11 @@ impl FloorLine {
         self.family == cpuid.family
             && (low..=high).contains(&cpuid.model)
             && self.stepping.is_none_or(|stepping| stepping == cpuid.stepping)
+    }
+
+    /// The product line of this silicon line.
+    pub fn product(&self) -> Option<Product> {
+        CpuId { family: self.family, model: self.models.0, stepping: 0 }.product()
     }
 }
 
@@ -137,10 +142,7 @@ fn line(value: &Value) -> Result<FloorLine, Rejection> {
         },
         firmware: FirmwareVersion { major, minor, build },
         mitigations,
-        denied: match fields.get("denied")? {
-            Value::Null => None,
-            other => Some(other.as_str().ok_or_else(|| invalid("denied", "not a text"))?.to_owned()),
-        },
+        denied: fields.nullable("denied", |value| value.as_str().map(str::to_owned))?,
     })
 }
 
@@ -170,10 +172,20 @@ impl<'a> Fields<'a> {
     }
 
     fn byte(&self, name: &'static str) -> Result<Option<u8>, Rejection> {
-        match self.get(name)? {
-            Value::Null => Ok(None),
-            other => byte(other).map(Some).ok_or_else(|| invalid(name, "not a byte")),
+        self.nullable(name, byte)
+    }
+
+    /// The field read by `read`, or none when it is null; it must be there either way.
+    fn nullable<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, Rejection> {
+        let value = self.get(name)?;
+        if value.is_null() {
+            return Ok(None);
         }
+        read(value).map(Some).ok_or_else(|| invalid(name, "another type"))
     }
 
     fn bytes(&self, name: &'static str) -> Result<Vec<u8>, Rejection> {

@@ -19,7 +19,7 @@ const MAX_HPKE_BYTES: usize = 4096;
 /// One TLS key and the names it answers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsKey {
-    /// SHA-256 of the certificate's SubjectPublicKeyInfo, DER.
+    /// SHA-256 of the certificate's `SubjectPublicKeyInfo`, DER.
     pub spki_sha256: Sha256,
     /// DNS names, as dialled.
     pub names: Vec<String>,

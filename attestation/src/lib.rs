@@ -26,6 +26,8 @@ pub mod reference_values;
 pub mod floors;
 pub mod policy;
 mod checklist;
+mod der;
+mod x509;
 mod platform;
 pub mod appraise;
 pub mod attester;

@@ -9,6 +9,8 @@ use crate::policy::Policy;
 use crate::rejection::Rejection;
 use crate::work_limit::WorkLimit;
 
+mod sev_snp;
+
 /// One kind of hardware.
 pub(crate) trait Platform: Sync {
     /// Which kind.
@@ -35,6 +37,14 @@ pub(crate) trait Platform: Sync {
         input: &Input<'_>,
         list: &mut Checklist,
     ) -> Result<(), Rejection>;
+
+    /// Compares authenticated claims with the reference values.
+    fn release(
+        &self,
+        claims: &HardwareClaims,
+        policy: &Policy,
+        list: &mut Checklist,
+    ) -> Result<(), Rejection>;
 }
 
 /// What an appraisal of CPU evidence is given.
@@ -50,7 +60,7 @@ pub(crate) struct Input<'a> {
 }
 
 /// Every platform.
-pub(crate) const PLATFORMS: &[&dyn Platform] = &[];
+pub(crate) const PLATFORMS: &[&dyn Platform] = &[&sev_snp::SevSnp];
 
 /// The platform for `tee`, if this verifier has one.
 pub(crate) fn find(tee: TeeType) -> Option<&'static dyn Platform> {

@@ -14,7 +14,7 @@ pub mod snp;
 pub use snp::{Bit, FloorRule, ProvisionalRule, RevocationRule, SigningKeyRule, SnpPolicy};
 
 /// Shortest and longest `max_evidence_age`.
-pub const EVIDENCE_AGE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+pub const EVIDENCE_AGE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
 
 /// Which roots may end a vendor chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Policy {
             deployment,
             config_rules,
             channels: vec![Channel::T],
-            max_evidence_age: Duration::from_secs(600),
+            max_evidence_age: Duration::from_mins(10),
             snp,
         }
     }
@@ -162,14 +162,6 @@ impl Policy {
                 format!("{} seconds", self.max_evidence_age.as_secs()),
             ));
         }
-        if self.snp.products.contains(&Product::Milan) && matches!(self.hardware, HardwareRule::Any { .. }) {
-            return Err(Rejection::new(
-                Code::PolInvalid,
-                "policy.snp.products",
-                "a hardware list where Milan is accepted",
-                "hardware = any",
-            ));
-        }
         self.snp.check()
     }
 
@@ -179,6 +171,14 @@ impl Policy {
     /// Those of [`Policy::check`], and `POL_INVALID` naming the loosening.
     pub fn check_for_channel(&self) -> Result<(), Rejection> {
         self.check()?;
+        if self.snp.products.contains(&Product::Milan) && matches!(self.hardware, HardwareRule::Any { .. }) {
+            return Err(Rejection::new(
+                Code::PolInvalid,
+                "policy.snp.products",
+                "a hardware list where Milan is accepted",
+                "hardware = any",
+            ));
+        }
         let unbound = match &self.references {
             ReferenceValues::Unchecked { .. } => Some("references"),
             ReferenceValues::Pinned(releases) => {

@@ -157,6 +157,8 @@ codes! {
     SnpTcbFloor = "SNP_TCB_FLOOR", RetryLater;
     /// The TCB versions of the report contradict each other.
     SnpTcbOrder = "SNP_TCB_ORDER", Never;
+    /// The endorsement key's certificate did not come with the evidence: nothing can be decided.
+    SnpVekMissing = "SNP_VEK_MISSING", RefreshEvidence;
     /// The certificate's TCB is not the reported one.
     SnpVekTcb = "SNP_VEK_TCB", RefreshEvidence;
     /// The report's version is not accepted.

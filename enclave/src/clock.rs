@@ -37,6 +37,14 @@ impl ProcessClock {
     }
 }
 
+/// The instant `after` from now; a century away where the sum would not fit.
+pub fn deadline(after: Duration) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
+    now.checked_add(after.min(CENTURY)).unwrap_or(now)
+}
+
+const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
+
 impl Clock for ProcessClock {
     fn now(&self) -> Now {
         let elapsed = self.elapsed();

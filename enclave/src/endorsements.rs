@@ -37,7 +37,7 @@ impl EndorsementSource {
     pub async fn for_quote(&self, quote: &Quote) -> Vec<u8> {
         let mut endorsements = Endorsements::from_snp_certificate_table(&quote.auxiliary).unwrap_or_default();
         if endorsements.certificates.is_empty() || endorsements.crls.is_empty() {
-            let fetched = self.from_host(quote).await;
+            let fetched = self.ask_host(quote).await;
             if endorsements.certificates.is_empty() {
                 endorsements.certificates = fetched.certificates;
             }
@@ -48,7 +48,7 @@ impl EndorsementSource {
         endorsements.encode()
     }
 
-    async fn from_host(&self, quote: &Quote) -> Endorsements {
+    async fn ask_host(&self, quote: &Quote) -> Endorsements {
         let now = ProcessClock::shared().unix();
         let (Some(host), Some(chip)) = (&self.host, Chip::of_report(&quote.bytes)) else {
             return Endorsements::default();

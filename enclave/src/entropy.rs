@@ -126,6 +126,15 @@ mod tests {
         }
     }
 
+    struct Twice(u8);
+    impl Draw for Twice {
+        fn draw(&mut self, out: &mut [u8; 32]) -> Result<(), EntropyError> {
+            self.0 = self.0.wrapping_add(1);
+            *out = [self.0 % 4; 32];
+            Ok(())
+        }
+    }
+
     #[test]
     fn stuck_or_dead_sources_make_no_keys() {
         assert_eq!(Seeds::open(Stuck(7), Kernel::default()).err(), Some(EntropyError::Repeated));
@@ -137,14 +146,6 @@ mod tests {
     fn seeds_differ_by_draw_and_by_role() {
         let mut seeds = Seeds::open(Kernel::default(), Kernel::default()).unwrap();
         assert_ne!(*seeds.seed("a").unwrap(), *seeds.seed("a").unwrap());
-        struct Twice(u8);
-        impl Draw for Twice {
-            fn draw(&mut self, out: &mut [u8; 32]) -> Result<(), EntropyError> {
-                self.0 = self.0.wrapping_add(1);
-                *out = [self.0 % 4; 32];
-                Ok(())
-            }
-        }
         let make = |role| *Seeds::open(Twice(0), Twice(0)).unwrap().seed(role).unwrap();
         assert_eq!(make("a"), make("a"));
         assert_ne!(make("a"), make("b"));

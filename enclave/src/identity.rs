@@ -48,7 +48,7 @@ pub struct TlsIdentity {
     pub certificate: CertificateDer<'static>,
     /// Its private key; wiped with the process by the allocator, never written anywhere.
     pub key: PrivateKeyDer<'static>,
-    /// SHA-256 of the SubjectPublicKeyInfo, as listed in the keyset.
+    /// SHA-256 of the `SubjectPublicKeyInfo`, as listed in the keyset.
     pub spki: Sha256,
     made: UnixTime,
 }

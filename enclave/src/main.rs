@@ -87,7 +87,7 @@ fn watch_for_the_end(
     if on_stdin {
         std::thread::Builder::new().name("stdin".into()).spawn(move || {
             drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-            drop(closed.send(()));
+            closed.send(()).ok();
         })?;
     } else {
         // Kept open for ever: without the flag, standard input is nobody's business.

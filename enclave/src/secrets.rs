@@ -16,9 +16,12 @@ impl SecretSource for References {
     #[expect(clippy::disallowed_methods, reason = "start-up reads the secrets that its file names")]
     fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError> {
         let mut bytes = match reference.parts() {
-            Some(("file", path)) => std::fs::read(path).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => SecretError::Missing,
-                _ => SecretError::Unreadable,
+            Some(("file", path)) => std::fs::read(path).map_err(|error| {
+                if error.kind() == ErrorKind::NotFound {
+                    SecretError::Missing
+                } else {
+                    SecretError::Unreadable
+                }
             })?,
             Some(("env", name)) => std::env::var_os(name).ok_or(SecretError::Missing)?.into_encoded_bytes(),
             _ => return Err(SecretError::UnknownScheme),

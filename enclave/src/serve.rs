@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use crate::boot::Attested;
+use crate::clock::deadline;
 use crate::config::{Drain, KeyExchange};
 use crate::host_link::HostLink;
 use crate::ingress::{accept_loop, tls::Acceptors};
@@ -35,7 +36,7 @@ impl Serving {
     pub fn start(attested: Attested) -> std::io::Result<Self> {
         let Attested { shared, listening, config } = attested;
         let workers = config.listen.workers.map_or_else(std::thread::available_parallelism, |workers| {
-            std::num::NonZeroUsize::new(workers).ok_or(std::io::ErrorKind::InvalidInput.into())
+            std::num::NonZeroUsize::new(workers).ok_or_else(|| std::io::ErrorKind::InvalidInput.into())
         })?;
         let listening = Arc::new(listening);
         let mut threads = Vec::new();
@@ -68,7 +69,7 @@ impl Serving {
         sleep(Duration::from_secs(self.drain.delay_seconds)).await;
         emit(Event::Draining);
         self.shared.phase.send_replace(Phase::Draining);
-        let limit = Instant::now() + Duration::from_secs(self.drain.limit_seconds);
+        let limit = deadline(Duration::from_secs(self.drain.limit_seconds));
         while connections() > 0 && Instant::now() < limit {
             sleep(STEP).await;
         }
@@ -124,7 +125,7 @@ impl Seat {
         }
         let mut phase = self.shared.phase.subscribe();
         drop(phase.wait_for(|phase| *phase == Phase::Cutting).await);
-        let limit = Instant::now() + CUT_TIME;
+        let limit = deadline(CUT_TIME);
         while self.shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < limit {
             sleep(STEP).await;
         }

@@ -13,8 +13,9 @@ use std::rc::Rc;
 use gateway::UpstreamResponse;
 use gateway::deployment::Endpoint;
 use gateway::upstream::{Progress, ReadError, SendError, Upstream, UpstreamBody as ReadBody, UpstreamCall};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use crate::clock::deadline;
 use crate::host_link::HostLink;
 use builtin::BuiltinBody;
 use connection::Connector;
@@ -61,7 +62,7 @@ impl Upstream for Upstreams {
         if call.deployment.endpoint == Endpoint::Builtin {
             return Ok(builtin::send(&call));
         }
-        let deadline = Instant::now() + call.timeouts.total;
+        let deadline = deadline(call.timeouts.total);
         let mut response = self.exchange(&call).await?;
         if let UpstreamBody::Http(body) = &mut response.body {
             body.set_deadline(deadline);

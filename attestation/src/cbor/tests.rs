@@ -91,8 +91,8 @@ enum Item {
     Text(String),
     Bool(bool),
     Null,
-    Array(Vec<Item>),
-    Map(Vec<(u64, Item)>),
+    Array(Vec<Self>),
+    Map(Vec<(u64, Self)>),
 }
 
 fn item() -> impl Strategy<Value = Item> {
@@ -132,7 +132,9 @@ fn write(item: &Item, writer: &mut Writer) {
         }
         Item::Array(items) => {
             writer.array(items.len());
-            items.iter().for_each(|item| write(item, writer));
+            for item in items {
+                write(item, writer);
+            }
         }
         Item::Map(entries) => {
             writer.map(entries.len());

@@ -1,4 +1,4 @@
-//! The typed content of an SEV-SNP report (AMD 56860, table ATTESTATION_REPORT) and of its endorsement key.
+//! The typed content of an SEV-SNP report (AMD 56860, table `ATTESTATION_REPORT`) and of its endorsement key.
 
 use crate::digest::{Measurement, ReportData};
 use std::fmt;
@@ -186,7 +186,7 @@ macro_rules! bits {
 }
 
 bits!(
-    /// The guest policy the owner launched with (AMD 56860, table GUEST_POLICY).
+    /// The guest policy the owner launched with (AMD 56860, table `GUEST_POLICY`).
     GuestPolicy {
         /// Simultaneous multithreading is allowed.
         smt = 16;
@@ -225,7 +225,7 @@ impl GuestPolicy {
 }
 
 bits!(
-    /// State of the platform when the report was made (AMD 56860, table PLATFORM_INFO).
+    /// State of the platform when the report was made (AMD 56860, table `PLATFORM_INFO`).
     PlatformInfo {
         /// Simultaneous multithreading is on.
         smt_en = 0;
@@ -237,7 +237,7 @@ bits!(
         rapl_dis = 3;
         /// Ciphertext hiding is on.
         ciphertext_hiding_en = 4;
-        /// Memory aliases were looked for and not found (BadRAM).
+        /// Memory aliases were looked for and not found (`BadRAM`).
         alias_check_complete = 5;
         /// IOMMU writes are safe (AMD-SB-3016).
         iommu_write_safe = 6;
@@ -266,7 +266,7 @@ pub struct SnpClaims {
     pub family_id: [u8; 16],
     /// Image the guest's owner chose.
     pub image_id: [u8; 16],
-    /// Privilege level the report was asked for at; 0xffff_ffff when the host asked.
+    /// Privilege level the report was asked for at; `0xffff_ffff` when the host asked.
     pub vmpl: u32,
     /// TCB now running.
     pub current_tcb: TcbVersion,

@@ -96,7 +96,7 @@ fn entries() -> Vec<(u64, Vec<u8>)> {
         .map(64, |key, value| {
             let start = value.position();
             value.skip()?;
-            let Key::Uint(key) = key else { unreachable!("numbers only") };
+            let Key::Uint(key) = key else { panic!("numbers only") };
             entries.push((key, bytes[start..value.position()].to_vec()));
             Ok::<_, CborError>(())
         })

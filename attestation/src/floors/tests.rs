@@ -1,5 +1,7 @@
 use super::*;
 
+type Edit = fn(&mut Value);
+
 fn edited(edit: impl Fn(&mut Value)) -> Result<TcbFloors, Rejection> {
     let mut file: Value = serde_json::from_slice(SHIPPED).expect("shipped file");
     edit(&mut file);
@@ -9,7 +11,7 @@ fn edited(edit: impl Fn(&mut Value)) -> Result<TcbFloors, Rejection> {
 #[test]
 fn the_shipped_file_is_whole() {
     let floors = TcbFloors::shipped().expect("shipped file");
-    assert!(floors.valid_until <= floors.issued_at.plus(std::time::Duration::from_secs(45 * 86_400)));
+    assert!(floors.valid_until <= floors.issued_at.plus(std::time::Duration::from_hours(45 * 24)));
     for (family, model, stepping, name, denied) in [
         (0x19, 0x01, 1, "Milan B1", true),
         (0x19, 0x01, 2, "Milan-X", true),
@@ -28,7 +30,7 @@ fn the_shipped_file_is_whole() {
 #[test]
 fn broken_files_are_refused() {
     assert!(edited(|_| ()).is_ok());
-    let broken: [(&str, fn(&mut Value)); 10] = [
+    let broken: [(&str, Edit); 10] = [
         ("another format", |file| file["format"] = "other/1".into()),
         ("an unknown field", |file| file["comment"] = "x".into()),
         ("a missing field", |file| drop(file.as_object_mut().expect("object").remove("version"))),

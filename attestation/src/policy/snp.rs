@@ -1,5 +1,5 @@
 //! The SEV-SNP rows of verification-policy.md part B, one field per row that may differ between policies.
-//! Rows without a field (DEBUG, MIGRATE_MA, CXL, signatures, reserved ranges) are fixed.
+//! Rows without a field (`DEBUG`, `MIGRATE_MA`, `CXL`, signatures, reserved ranges) are fixed.
 
 use crate::claims::snp::{AbiVersion, Product};
 use crate::floors::TcbFloors;
@@ -9,10 +9,10 @@ use crate::rejection::{Code, Rejection};
 use std::time::Duration;
 
 /// Longest time a stale floors file may still be used when the policy says so.
-pub const MAX_FLOORS_GRACE: Duration = Duration::from_secs(14 * 86_400);
+pub const MAX_FLOORS_GRACE: Duration = Duration::from_hours(14 * 24);
 
 /// Longest time an expired revocation list may still be used under `offline-grace`.
-pub const OFFLINE_GRACE: Duration = Duration::from_secs(7 * 86_400);
+pub const OFFLINE_GRACE: Duration = Duration::from_hours(7 * 24);
 
 /// Report versions this verifier can read.
 pub const READABLE_VERSIONS: [u32; 4] = [2, 3, 4, 5];
@@ -60,7 +60,7 @@ pub enum SigningKeyRule {
     Vcek,
     /// A key loaded by this cloud provider. It names no chip, so it cannot satisfy a hardware list.
     Vlek {
-        /// The provider, exactly as the certificate's CSP_ID extension spells it.
+        /// The provider, exactly as the certificate's `CSP_ID` extension spells it.
         csp_id: String,
     },
 }
@@ -278,76 +278,72 @@ impl SnpPolicy {
 
     /// Every loosening from the standard profile.
     pub(super) fn waivers(&self) -> Vec<Waiver> {
-        let fixed = |condition: bool, rule, reason: &str| {
-            condition.then(|| Waiver { rule, reason: reason.to_owned() })
+        self.stated_waivers().chain(self.implied_waivers()).collect()
+    }
+
+    /// Loosenings that carry their author's reason.
+    fn stated_waivers(&self) -> impl Iterator<Item = Waiver> {
+        let signing_key = match &self.signing_key {
+            SigningKeyRule::Either { reason } => Some(reason.as_str()),
+            SigningKeyRule::Vlek { .. } => Some("VLEK: the cloud provider chooses the chip"),
+            SigningKeyRule::Vcek => None,
         };
-        let given =
-            |rule, reason: Option<&str>| reason.map(|reason| Waiver { rule, reason: reason.to_owned() });
-        let low_abi = match &self.abi {
-            Requirement::AtLeast(least) | Requirement::Exactly(least) => {
-                *least < AbiVersion { major: 1, minor: 55 }
+        let floors = match &self.floors {
+            FloorRule::Unchecked { reason } => Some(reason.as_str()),
+            FloorRule::File { grace, .. } if !grace.is_zero() => Some("floors may be used past their date"),
+            FloorRule::File { .. } => None,
+        };
+        let provisional = match &self.provisional {
+            ProvisionalRule::Accepted { reason } => Some(reason.as_str()),
+            ProvisionalRule::Refused => None,
+        };
+        let revocation = match &self.revocation {
+            RevocationRule::OfflineGrace { reason } | RevocationRule::Unchecked { reason } => {
+                Some(reason.as_str())
             }
-            Requirement::OneOf(_) => true,
-            Requirement::Waived { .. } => false,
+            RevocationRule::Required => None,
         };
         [
-            fixed(
+            ("snp.signing_key", signing_key),
+            ("snp.vmpl", self.vmpl.waiver()),
+            ("snp.abi", self.abi.waiver()),
+            ("snp.floors", floors),
+            ("snp.provisional", provisional),
+            ("snp.revocation", revocation),
+        ]
+        .map(|(rule, reason)| reason.map(|reason| Waiver { rule, reason: reason.to_owned() }))
+        .into_iter()
+        .flatten()
+    }
+
+    /// Loosenings that follow from a value.
+    fn implied_waivers(&self) -> impl Iterator<Item = Waiver> {
+        let usual = AbiVersion { major: 1, minor: 55 };
+        let low_abi = match &self.abi {
+            Requirement::AtLeast(least) | Requirement::Exactly(least) => *least < usual,
+            Requirement::OneOf(values) => values.iter().any(|value| *value < usual),
+            Requirement::Waived { .. } => false,
+        };
+        let another_vmpl = self.vmpl != Requirement::Exactly(0) && self.vmpl.waiver().is_none();
+        [
+            (
                 self.versions.contains(&2),
                 "snp.report_version",
                 "report_version = 2: the product is not signed",
             ),
-            fixed(self.products.contains(&Product::Milan), "snp.products", "accept_risk = milan-root-seed"),
-            given(
-                "snp.signing_key",
-                match &self.signing_key {
-                    SigningKeyRule::Either { reason } => Some(reason),
-                    SigningKeyRule::Vlek { .. } => Some("VLEK: the cloud provider chooses the chip"),
-                    SigningKeyRule::Vcek => None,
-                },
-            ),
-            given("snp.vmpl", self.vmpl.waiver()),
-            given("snp.abi", self.abi.waiver()),
-            fixed(low_abi, "snp.abi", "minimum ABI below 1.55"),
-            fixed(
+            (self.products.contains(&Product::Milan), "snp.products", "accept_risk = milan-root-seed"),
+            (another_vmpl, "snp.vmpl", "another privilege level than 0"),
+            (low_abi, "snp.abi", "minimum ABI below 1.55"),
+            (
                 self.platform.alias_check != Bit::Required,
                 "snp.platform.alias_check",
                 "alias check not required",
             ),
-            fixed(self.platform.tio != Bit::Forbidden, "snp.platform.tio", "trusted I/O not forbidden"),
-            fixed(
-                self.platform.unknown_accepted != 0,
-                "snp.platform.unknown",
-                "unknown platform bits accepted",
-            ),
-            given(
-                "snp.floors",
-                match &self.floors {
-                    FloorRule::Unchecked { reason } => Some(reason),
-                    FloorRule::File { grace, .. } if !grace.is_zero() => {
-                        Some("floors may be used past their date")
-                    }
-                    FloorRule::File { .. } => None,
-                },
-            ),
-            given(
-                "snp.provisional",
-                match &self.provisional {
-                    ProvisionalRule::Accepted { reason } => Some(reason),
-                    ProvisionalRule::Refused => None,
-                },
-            ),
-            given(
-                "snp.revocation",
-                match &self.revocation {
-                    RevocationRule::OfflineGrace { reason } | RevocationRule::Unchecked { reason } => {
-                        Some(reason)
-                    }
-                    RevocationRule::Required => None,
-                },
-            ),
+            (self.platform.tio != Bit::Forbidden, "snp.platform.tio", "trusted I/O not forbidden"),
+            (self.platform.unknown_accepted != 0, "snp.platform.unknown", "unknown platform bits accepted"),
         ]
         .into_iter()
-        .flatten()
-        .collect()
+        .filter(|(loose, ..)| *loose)
+        .map(|(_, rule, reason)| Waiver { rule, reason: reason.to_owned() })
     }
 }

@@ -3,6 +3,9 @@ use crate::digest::Measurement;
 use crate::floors::TcbFloors;
 use crate::reference_values::Requirement;
 
+type Edit = fn(&mut Policy);
+type Loosen = fn(&mut Policy, String);
+
 fn policy() -> Policy {
     Policy::standard(
         vec![TeeType::Snp],
@@ -23,7 +26,7 @@ fn code_of(edit: impl Fn(&mut Policy)) -> Option<Code> {
 #[test]
 fn an_empty_list_is_never_everything() {
     assert_eq!(code_of(|_| ()), None);
-    let emptied: [(&str, fn(&mut Policy)); 7] = [
+    let emptied: [(&str, Edit); 7] = [
         ("tee types", |policy| policy.tee_types.clear()),
         ("releases", |policy| policy.references = ReferenceValues::Pinned(Vec::new())),
         ("hardware", |policy| policy.hardware = HardwareRule::Listed(Vec::new())),
@@ -39,7 +42,7 @@ fn an_empty_list_is_never_everything() {
 
 #[test]
 fn values_out_of_range_are_refused() {
-    let wrong: [(&str, fn(&mut Policy)); 7] = [
+    let wrong: [(&str, Edit); 7] = [
         ("59 seconds", |policy| policy.max_evidence_age = Duration::from_secs(59)),
         ("over an hour", |policy| policy.max_evidence_age = Duration::from_secs(3601)),
         ("version 6", |policy| policy.snp.versions.push(6)),
@@ -47,7 +50,7 @@ fn values_out_of_range_are_refused() {
         ("no csp id", |policy| policy.snp.signing_key = SigningKeyRule::Vlek { csp_id: String::new() }),
         ("15 days", |policy| {
             if let FloorRule::File { grace, .. } = &mut policy.snp.floors {
-                *grace = Duration::from_secs(15 * 86_400);
+                *grace = Duration::from_hours(15 * 24);
             }
         }),
         ("milan without a hardware list", |policy| {
@@ -63,7 +66,7 @@ fn values_out_of_range_are_refused() {
 #[test]
 fn what_no_channel_may_waive_is_refused_there_and_allowed_offline() {
     let why = || "test".to_owned();
-    let loose: [(&str, fn(&mut Policy, String)); 8] = [
+    let loose: [(&str, Loosen); 8] = [
         ("measurement", |policy, reason| policy.references = ReferenceValues::Unchecked { reason }),
         ("id block", |policy, reason| {
             let mut release = Release::pinned("test", Measurement::new([1; 48]));
@@ -105,10 +108,10 @@ fn every_loosening_is_listed() {
         [
             "release_manifest",
             "hardware",
-            "snp.report_version",
-            "snp.platform.unknown",
             "snp.provisional",
-            "snp.revocation"
+            "snp.revocation",
+            "snp.report_version",
+            "snp.platform.unknown"
         ]
     );
 }

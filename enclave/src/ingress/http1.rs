@@ -10,13 +10,13 @@ use bytes::Bytes;
 use gateway::{Answer, AnswerBody, AnswerStream, Opened, Plaintext, RequestHead, Step, pipeline};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use zeroize::Zeroize;
 
 use super::response::{Body, LAST_CHUNK, SHUTTING_DOWN, begin_chunk, end_chunk, write_head};
 use super::tls::Secured;
 use super::well_known::{self, Reply, WellKnown};
-use crate::clock::ProcessClock;
+use crate::clock::{ProcessClock, deadline};
 use crate::http1::head::{self, HeadError};
 use crate::http1::{ChunkedDecoder, Framing};
 use crate::upstream::UpstreamBody;
@@ -131,7 +131,7 @@ impl Http1 {
         let limits = &self.worker.shared.limits;
         let (idle, header_time, header_bytes) =
             (limits.idle_time(), limits.header_time(), limits.header_bytes);
-        let mut deadline = Instant::now() + if self.received.is_empty() { idle } else { header_time };
+        let mut by = deadline(if self.received.is_empty() { idle } else { header_time });
         loop {
             if let Some(message) = head::parse_request(&self.received)? {
                 let head = RequestHead {
@@ -156,7 +156,7 @@ impl Http1 {
             }
             let between_requests = self.received.is_empty();
             let read = tokio::select! {
-                read = timeout_at(deadline, self.secured.stream.read_buf(&mut self.received)) => read,
+                read = timeout_at(by, self.secured.stream.read_buf(&mut self.received)) => read,
                 _ = self.phase.wait_for(|phase| *phase >= Phase::Draining), if between_requests => return Ok(None),
             };
             match read {
@@ -165,7 +165,7 @@ impl Http1 {
                 Ok(_) | Err(_) => return Ok(None),
             }
             if between_requests {
-                deadline = Instant::now() + header_time;
+                by = deadline(header_time);
             }
         }
     }
@@ -267,19 +267,17 @@ impl Http1 {
         write_head(self.out.expose_mut(), status, pairs(headers), Body::Chunked, close);
         loop {
             let start = begin_chunk(self.out.expose_mut());
-            let step = loop {
-                tokio::select! {
-                    biased;
-                    step = stream.next(&mut self.out, ProcessClock::shared()) => break step,
-                    () = gone(&mut self.secured, &mut self.received) => return Next::Abort,
-                    () = sleep_until(Instant::now() + KEEP_ALIVE_TIME) => {
-                        self.out.expose_mut().extend_from_slice(b": keep-alive\n\n");
-                        break Step::More;
-                    }
-                    _ = self.phase.wait_for(|phase| *phase == Phase::Cutting) => {
-                        self.out.expose_mut().extend_from_slice(SHUTTING_DOWN);
-                        break Step::Broken;
-                    }
+            let step = tokio::select! {
+                biased;
+                step = stream.next(&mut self.out, ProcessClock::shared()) => step,
+                () = gone(&mut self.secured, &mut self.received) => return Next::Abort,
+                () = sleep(KEEP_ALIVE_TIME) => {
+                    self.out.expose_mut().extend_from_slice(b": keep-alive\n\n");
+                    Step::More
+                }
+                _ = self.phase.wait_for(|phase| *phase == Phase::Cutting) => {
+                    self.out.expose_mut().extend_from_slice(SHUTTING_DOWN);
+                    Step::Broken
                 }
             };
             end_chunk(self.out.expose_mut(), start);
@@ -384,7 +382,7 @@ async fn gone(secured: &mut Secured, early: &mut Vec<u8>) {
             Ok(_) | Err(_) => return,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The client took no byte, sent no byte, or is not there any more.

@@ -57,7 +57,7 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     let mut phase = worker.shared.phase.subscribe();
     let mut leaving = false;
     loop {
-        let wake = activity.last.get() + idle;
+        let wake = activity.last.get().checked_add(idle).unwrap_or_else(Instant::now);
         tokio::select! {
             _ = connection.as_mut() => return,
             () = sleep_until(wake), if !leaving => {

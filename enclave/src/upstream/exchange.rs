@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::UpstreamBody;
 use super::connection::UpstreamStream;
 use super::pool::Pool;
+use crate::clock::deadline;
 use crate::http1::response::parse_response;
 use crate::http1::{ChunkedDecoder, Framing};
 use crate::ingress::response::decimal;
@@ -40,9 +41,9 @@ pub async fn send(
         .await
         .map_err(|_| SendError::Timeout)??;
     let mut received = Vec::with_capacity(RECEIVE_BYTES);
-    let deadline = Instant::now() + call.timeouts.response_head;
+    let head_by = deadline(call.timeouts.response_head);
     loop {
-        match timeout_at(deadline, stream.read_buf(&mut received)).await {
+        match timeout_at(head_by, stream.read_buf(&mut received)).await {
             Err(_) => return Err(SendError::Timeout),
             Ok(Ok(bytes)) if bytes > 0 => {}
             Ok(_) if received.is_empty() => return Err(SendError::Connection),
@@ -185,7 +186,7 @@ impl HttpBody {
             }
             let stream = self.stream.as_mut().ok_or(ReadError::Broken)?;
             self.received.reserve(BODY_BYTES);
-            let stalled = Instant::now() + self.stall;
+            let stalled = deadline(self.stall);
             let until = self.deadline.map_or(stalled, |deadline| deadline.min(stalled));
             match timeout_at(until, stream.read_buf(&mut self.received)).await {
                 Err(_) => return Err(self.fail(ReadError::Timeout)),

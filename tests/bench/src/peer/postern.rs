@@ -38,7 +38,7 @@ pub fn start_processor(setup: &Setup, cpu: usize) -> Result<Option<Process>> {
     let mut command = Command::new(program);
     command.arg("--socket").arg(&setup.processor).arg("--measure").arg(enclave);
     let mut process = Process::start("postern-simtee", &command, cpu, &setup.state)?;
-    for _ in 0..5000 {
+    for _ in 0..30_000 {
         if process.log().contains("\"ready\":true") {
             return Ok(Some(process));
         }

@@ -1,0 +1,342 @@
+//! From an endorsement key certificate up to a root: who vouches for the key that signed the report.
+//! Trusts the compiled-in AMD roots and whatever roots the policy names; endorsements are hostile bytes.
+
+use crate::claims::Anchor;
+use crate::claims::snp::{Product, SigningKey, TcbVersion};
+use crate::der::{Der, DerError, tag};
+use crate::digest::UnixTime;
+use crate::endorsements::Endorsements;
+use crate::platform::sev_snp::steps;
+use crate::policy::TrustAnchors;
+use crate::policy::snp::{OFFLINE_GRACE, RevocationRule};
+use crate::rejection::{Code, Rejection};
+use crate::work_limit::WorkLimit;
+use crate::x509::{Certificate, Extension, PublicKey, RevocationList, common_name};
+
+/// AMD's root keys by product line; see `data/roots/README.md`.
+const AMD_ROOTS: [(Product, &[u8]); 3] = [
+    (Product::Genoa, include_bytes!("../../../data/roots/ark-genoa.spki.der")),
+    (Product::Milan, include_bytes!("../../../data/roots/ark-milan.spki.der")),
+    (Product::Turin, include_bytes!("../../../data/roots/ark-turin.spki.der")),
+];
+
+/// 1.3.6.1.4.1.3704.1, AMD's arc for endorsement keys (AMD 57230, table of certificate extensions).
+const AMD_ARC: [u8; 8] = [0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01];
+
+/// A root that may end a chain.
+struct Root<'a> {
+    product: Product,
+    anchor: Anchor,
+    key: PublicKey<'a>,
+}
+
+/// A chain that holds.
+pub(super) struct Chain<'a> {
+    /// Which product line's root it ends in.
+    pub(super) product: Product,
+    /// Whose root that is.
+    pub(super) anchor: Anchor,
+    /// First end of validity in the chain.
+    pub(super) not_after: UnixTime,
+    /// The endorsement key, an uncompressed P-384 point.
+    pub(super) key: &'a [u8],
+    /// Which kind of key the issuing intermediate endorses.
+    pub(super) kind: SigningKey,
+    root_key: PublicKey<'a>,
+    root_name: &'a [u8],
+    serials: [&'a [u8]; 2],
+    extensions: Vec<Extension<'a>>,
+}
+
+/// What the endorsement key's certificate says.
+pub(super) struct Endorsed {
+    /// Product name, for example `Genoa-B1`.
+    pub(super) product_name: String,
+    /// TCB the key is derived from.
+    pub(super) tcb: TcbVersion,
+    /// Chip identity, in a VCEK certificate.
+    pub(super) hardware_id: Option<Vec<u8>>,
+    /// Cloud provider, in a VLEK certificate.
+    pub(super) csp_id: Option<String>,
+}
+
+/// Certificates sorted by what they can only be.
+struct Sorted<'a> {
+    leaf: Certificate<'a>,
+    intermediate: Certificate<'a>,
+    root: Option<Certificate<'a>>,
+}
+
+/// Verifies certificates from the root down.
+///
+/// # Errors
+/// `SNP_VEK_MISSING` without a key certificate, `ATT_UNTRUSTED_ROOT` for a consistent chain to another root,
+/// `SNP_CHAIN` for everything else.
+pub(super) fn verify<'a>(
+    endorsements: &'a Endorsements,
+    anchors: &'a TrustAnchors,
+    now: UnixTime,
+    limit: &mut WorkLimit,
+) -> Result<Chain<'a>, Rejection> {
+    let Sorted { leaf, intermediate, root } = sort(endorsements, limit)?;
+    if let Some(root) = &root {
+        let holds =
+            root.authority && root.signed_by(&root.key, limit)? && intermediate.issued_by(root, limit)?;
+        if !holds {
+            return Err(broken(
+                "the root to sign itself and the intermediate",
+                "a signature that does not hold",
+            ));
+        }
+    }
+    let known = trusted_root(&intermediate, root.as_ref(), anchors, limit)?;
+    let PublicKey::P384(key) = leaf.key else { return Err(broken("a P-384 endorsement key", "another key")) };
+    if !intermediate.authority || leaf.authority {
+        return Err(broken("an authority above and none below", "other basic constraints or key usage"));
+    }
+    if !leaf.issued_by(&intermediate, limit)? {
+        return Err(broken(
+            "the endorsement key signed by the intermediate",
+            "a signature that does not hold",
+        ));
+    }
+    for certificate in [Some(&leaf), Some(&intermediate), root.as_ref()].into_iter().flatten() {
+        if !certificate.valid_at(now) {
+            let window = format!("{} to {}", certificate.not_before, certificate.not_after);
+            return Err(broken(&format!("certificates valid at {now}"), window));
+        }
+    }
+    Ok(Chain {
+        product: known.product,
+        anchor: known.anchor,
+        not_after: leaf.not_after.min(intermediate.not_after),
+        key,
+        kind: endorses(&intermediate, known.product)?,
+        root_key: known.key,
+        root_name: intermediate.issuer,
+        serials: [leaf.serial, intermediate.serial],
+        extensions: leaf.extensions,
+    })
+}
+
+/// Judges the revocation lists; says until when the shortest-lived holds.
+///
+/// # Errors
+/// `SNP_CRL_MISSING` when there is no usable list, `SNP_REVOKED` when one names a certificate of the chain.
+pub(super) fn revocation(
+    chain: &Chain<'_>,
+    endorsements: &Endorsements,
+    rule: &RevocationRule,
+    now: UnixTime,
+    limit: &mut WorkLimit,
+) -> Result<UnixTime, Rejection> {
+    let (required, grace) = match rule {
+        RevocationRule::Required => (true, std::time::Duration::ZERO),
+        RevocationRule::OfflineGrace { .. } => (true, OFFLINE_GRACE),
+        RevocationRule::Unchecked { .. } => (false, std::time::Duration::ZERO),
+    };
+    let unusable = |found: String| {
+        let step = steps::REVOCATION;
+        Rejection::new(step.code, step.field, "a current revocation list signed by the root", found)
+    };
+    let mut end = UnixTime::from_seconds(u64::MAX);
+    for der in &endorsements.crls {
+        limit.certificate()?;
+        let list = RevocationList::parse(der).map_err(|error| unusable(error.to_string()))?;
+        if list.issuer != chain.root_name || !list.signed_by(&chain.root_key, limit)? {
+            return Err(unusable("a list of another issuer or with a broken signature".to_owned()));
+        }
+        if chain.serials.iter().any(|serial| list.lists(serial)) {
+            return Err(Rejection::new(
+                Code::SnpRevoked,
+                "endorsements.crls",
+                "no certificate revoked",
+                "one that is",
+            ));
+        }
+        let window = list.this_update..=list.next_update.plus(grace);
+        if required && !window.contains(&now) {
+            return Err(unusable(format!("one from {} to {}", list.this_update, list.next_update)));
+        }
+        if required {
+            end = end.min(list.next_update.plus(grace));
+        }
+    }
+    if required && endorsements.crls.is_empty() { Err(unusable("none".to_owned())) } else { Ok(end) }
+}
+
+impl Chain<'_> {
+    /// Reads AMD's extensions from the endorsement key's certificate.
+    ///
+    /// # Errors
+    /// `SNP_CHAIN` when one is missing, malformed, or does not belong to this product or kind of key.
+    pub(super) fn endorsed(&self) -> Result<Endorsed, Rejection> {
+        self.read_extensions()
+            .map_err(|error| broken("AMD's extensions in the key certificate", error.to_string()))
+    }
+
+    fn read_extensions(&self) -> Result<Endorsed, DerError> {
+        let level = |arc: u8| self.extension(&[3, arc]).map(|value| whole(value, Der::byte)).transpose();
+        let required = |arc: u8| level(arc)?.ok_or(DerError::Value("missing TCB component"));
+        // components 4 to 7 are reserved: absent or zero
+        for reserved in 4..=7 {
+            if level(reserved)?.unwrap_or(0) != 0 {
+                return Err(DerError::Value("reserved TCB component"));
+            }
+        }
+        let fmc = match self.product {
+            Product::Turin => Some(required(9)?),
+            Product::Genoa | Product::Milan if level(9)?.is_some() => {
+                return Err(DerError::Value("FMC component before Turin"));
+            }
+            Product::Genoa | Product::Milan => None,
+        };
+        let tcb = TcbVersion {
+            fmc,
+            bootloader: required(1)?,
+            tee: required(2)?,
+            snp: required(3)?,
+            microcode: required(8)?,
+        };
+        let name = self.extension(&[2]).ok_or(DerError::Value("missing product name"))?;
+        let hardware_id = self.extension(&[4]).map(|value| octets(value, self.product)).transpose()?;
+        let csp_id = self.extension(&[5]).map(ia5).transpose()?;
+        match (self.kind, &hardware_id, &csp_id) {
+            (SigningKey::Vcek, Some(_), None) | (SigningKey::Vlek, None, Some(_)) => {}
+            _ => return Err(DerError::Value("chip or provider identity for this kind of key")),
+        }
+        Ok(Endorsed { product_name: ia5(name)?, tcb, hardware_id, csp_id })
+    }
+
+    fn extension(&self, arcs: &[u8]) -> Option<&[u8]> {
+        let found = self.extensions.iter().find(|own| own.id.strip_prefix(&AMD_ARC[..]) == Some(arcs));
+        found.map(|extension| extension.value)
+    }
+}
+
+fn sort<'a>(endorsements: &'a Endorsements, limit: &mut WorkLimit) -> Result<Sorted<'a>, Rejection> {
+    let (mut leaves, mut intermediates, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+    for der in &endorsements.certificates {
+        limit.certificate()?;
+        let certificate = Certificate::parse(der)
+            .map_err(|error| broken("certificates as AMD issues them", error.to_string()))?;
+        match certificate.key {
+            PublicKey::P384(_) => leaves.push(certificate),
+            PublicKey::Rsa(_) if certificate.self_issued() => roots.push(certificate),
+            PublicKey::Rsa(_) => intermediates.push(certificate),
+        }
+    }
+    let found =
+        format!("{} keys, {} intermediates, {} roots", leaves.len(), intermediates.len(), roots.len());
+    let root = roots.pop();
+    match (leaves.pop(), leaves.pop(), intermediates.pop(), intermediates.pop(), roots.pop()) {
+        (Some(leaf), None, Some(intermediate), None, None) => Ok(Sorted { leaf, intermediate, root }),
+        (None, None, _, None, None) => Err(Rejection::new(
+            Code::SnpVekMissing,
+            "endorsements",
+            "the endorsement key's certificate",
+            found,
+        )),
+        _ => Err(broken("one endorsement key, one intermediate, at most one root", found)),
+    }
+}
+
+/// The trusted root that signed `intermediate`.
+fn trusted_root<'a>(
+    intermediate: &Certificate<'_>,
+    root: Option<&Certificate<'_>>,
+    anchors: &'a TrustAnchors,
+    limit: &mut WorkLimit,
+) -> Result<Root<'a>, Rejection> {
+    let name = common_name(intermediate.issuer).unwrap_or("unnamed").chars().take(64).collect::<String>();
+    for candidate in roots(anchors)? {
+        if name.strip_prefix("ARK-") != Some(candidate.product.as_str()) {
+            continue;
+        }
+        let signed = match root {
+            // the supplied root already signed the intermediate, so its key decides
+            Some(root) => root.key == candidate.key,
+            None => intermediate.signed_by(&candidate.key, limit)?,
+        };
+        if signed {
+            return Ok(candidate);
+        }
+    }
+    Err(Rejection::new(
+        Code::AttUntrustedRoot,
+        "endorsements",
+        "a chain to a trusted root",
+        format!("issuer {name}"),
+    ))
+}
+
+/// Every root the policy trusts; a key that is both the vendor's and named by the policy is the vendor's.
+fn roots(anchors: &TrustAnchors) -> Result<Vec<Root<'_>>, Rejection> {
+    let mut roots = Vec::new();
+    if anchors.vendor {
+        for (product, spki) in AMD_ROOTS {
+            let key = PublicKey::from_spki(spki).map_err(|error| unusable_root(&error.to_string()))?;
+            roots.push(Root { product, anchor: Anchor::Vendor, key });
+        }
+    }
+    for der in &anchors.simulated_roots {
+        let root = Certificate::parse(der).map_err(|error| unusable_root(&error.to_string()))?;
+        let name = common_name(root.subject).and_then(|name| name.strip_prefix("ARK-"));
+        let product = Product::ALL.into_iter().find(|product| name == Some(product.as_str()));
+        let product =
+            product.ok_or_else(|| unusable_root("a certificate that does not name a product's root"))?;
+        let anchor = if AMD_ROOTS.iter().any(|(_, spki)| PublicKey::from_spki(spki) == Ok(root.key)) {
+            Anchor::Vendor
+        } else {
+            Anchor::Simulated
+        };
+        roots.push(Root { product, anchor, key: root.key });
+    }
+    Ok(roots)
+}
+
+/// Which kind of key an intermediate endorses, by the name the root signed for it.
+fn endorses(intermediate: &Certificate<'_>, product: Product) -> Result<SigningKey, Rejection> {
+    let name = common_name(intermediate.subject).unwrap_or_default();
+    if name.strip_prefix("SEV-VLEK-") == Some(product.as_str()) {
+        Ok(SigningKey::Vlek)
+    } else if name.strip_prefix("SEV-") == Some(product.as_str()) {
+        Ok(SigningKey::Vcek)
+    } else {
+        Err(broken(&format!("SEV-{product} or SEV-VLEK-{product}"), "an intermediate of another name"))
+    }
+}
+
+/// The whole content of an extension, read as one element.
+fn whole<'a, T>(
+    value: &'a [u8],
+    read: impl FnOnce(&mut Der<'a>) -> Result<T, DerError>,
+) -> Result<T, DerError> {
+    let mut der = Der::new(value);
+    let content = read(&mut der)?;
+    der.finish()?;
+    Ok(content)
+}
+
+fn ia5(value: &[u8]) -> Result<String, DerError> {
+    let text = whole(value, |der| der.element(tag::IA5_STRING))?;
+    let printable = text.len() <= 128 && text.iter().all(|byte| (0x20..0x7f).contains(byte));
+    let text = std::str::from_utf8(text).ok().filter(|_| printable);
+    text.map(str::to_owned).ok_or(DerError::Value("text"))
+}
+
+/// A chip identity: 64 bytes, 8 on Turin, either raw (as AMD issues them) or inside an OCTET STRING.
+fn octets(value: &[u8], product: Product) -> Result<Vec<u8>, DerError> {
+    let length = if product == Product::Turin { 8 } else { 64 };
+    let content =
+        if value.len() == length { value } else { whole(value, |der| der.element(tag::OCTET_STRING))? };
+    if content.len() == length { Ok(content.to_vec()) } else { Err(DerError::Value("chip identity")) }
+}
+
+fn broken(expected: &str, found: impl Into<String>) -> Rejection {
+    Rejection::new(Code::SnpChain, "endorsements", expected, found)
+}
+
+fn unusable_root(found: &str) -> Rejection {
+    Rejection::new(Code::PolInvalid, "policy.trust_anchors", "root certificates of AMD's shape", found)
+}

@@ -1,0 +1,358 @@
+//! Vendor certificates and revocation lists (RFC 5280), read exactly and verified with one algorithm set:
+//! RSASSA-PSS with SHA-384 by 4096-bit keys for issuers, P-384 subjects. Anything else is not AMD's.
+
+use crate::der::{Der, DerError, tag};
+use crate::digest::UnixTime;
+use crate::rejection::Rejection;
+use crate::work_limit::WorkLimit;
+use ring::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
+
+/// `AlgorithmIdentifier` of RSASSA-PSS, SHA-384, MGF1 with SHA-384, salt of 48 bytes.
+const PSS_SHA384: &[u8] = &[
+    0x30, 0x41, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x34, 0xa0, 0x0f,
+    0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0xa1, 0x1c,
+    0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09,
+    0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30,
+];
+
+/// The same with the default trailer field spelled out, as AMD's own roots do.
+const PSS_SHA384_TRAILER: &[u8] = &[
+    0x30, 0x46, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x39, 0xa0, 0x0f,
+    0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0xa1, 0x1c,
+    0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09,
+    0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30, 0xa3,
+    0x03, 0x02, 0x01, 0x01,
+];
+
+/// `AlgorithmIdentifier` of an RSA key.
+const RSA: &[u8] =
+    &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+
+/// `AlgorithmIdentifier` of a key on P-384.
+const P384: &[u8] = &[
+    0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
+    0x22,
+];
+
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 0x1c];
+
+/// First byte of `KeyUsage`: bit 5, keyCertSign.
+const KEY_CERT_SIGN: u8 = 0x04;
+
+/// 4096-bit modulus and exponent in PKCS #1 form take this many bytes.
+const RSA_4096_BYTES: std::ops::RangeInclusive<usize> = 522..=530;
+
+/// Most extensions of one certificate.
+const MAX_EXTENSIONS: usize = 32;
+
+/// Most entries read from one revocation list.
+const MAX_REVOKED: usize = 4096;
+
+/// A public key of one of the two kinds in a vendor chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PublicKey<'a> {
+    /// Uncompressed point on P-384, 97 bytes.
+    P384(&'a [u8]),
+    /// PKCS #1 `RSAPublicKey` of 4096 bits.
+    Rsa(&'a [u8]),
+}
+
+impl<'a> PublicKey<'a> {
+    /// Reads a `SubjectPublicKeyInfo`.
+    pub(crate) fn from_spki(der: &'a [u8]) -> Result<Self, DerError> {
+        let mut outer = Der::new(der);
+        let mut spki = outer.inside(tag::SEQUENCE)?;
+        outer.finish()?;
+        let algorithm = spki.whole(tag::SEQUENCE)?;
+        let key = spki.bits()?;
+        spki.finish()?;
+        match algorithm {
+            P384 if key.len() == 97 && key.first() == Some(&4) => Ok(Self::P384(key)),
+            RSA if RSA_4096_BYTES.contains(&key.len()) => Ok(Self::Rsa(key)),
+            _ => Err(DerError::Value("public key")),
+        }
+    }
+
+    /// Whether this key signed `message` with RSASSA-PSS and SHA-384.
+    pub(crate) fn signed(
+        &self,
+        message: &[u8],
+        signature: &[u8],
+        limit: &mut WorkLimit,
+    ) -> Result<bool, Rejection> {
+        limit.signature()?;
+        match self {
+            Self::P384(_) => Ok(false),
+            Self::Rsa(key) => {
+                let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, key);
+                Ok(key.verify(message, signature).is_ok())
+            }
+        }
+    }
+}
+
+/// One extension, undecoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extension<'a> {
+    /// Content of the object identifier.
+    pub(crate) id: &'a [u8],
+    /// Content of the octet string.
+    pub(crate) value: &'a [u8],
+}
+
+/// A certificate, parsed but not verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate<'a> {
+    tbs: &'a [u8],
+    signature: &'a [u8],
+    /// Serial number without leading zeros.
+    pub(crate) serial: &'a [u8],
+    /// Issuer name with its head.
+    pub(crate) issuer: &'a [u8],
+    /// Subject name with its head.
+    pub(crate) subject: &'a [u8],
+    /// First second of validity.
+    pub(crate) not_before: UnixTime,
+    /// Last second of validity.
+    pub(crate) not_after: UnixTime,
+    /// Subject's key.
+    pub(crate) key: PublicKey<'a>,
+    /// Whether it may issue certificates: basic constraints and key usage agree.
+    pub(crate) authority: bool,
+    /// Extensions this file does not know, none of them critical.
+    pub(crate) extensions: Vec<Extension<'a>>,
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads one certificate.
+    ///
+    /// # Errors
+    /// Anything but a version 3 certificate with one of the two PSS encodings, a 4096-bit RSA or P-384 key,
+    /// no unknown critical extension, no extension twice, nothing left over.
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, DerError> {
+        let (tbs, signature, algorithm) = signed(der)?;
+        let mut fields = Der::new(tbs).inside(tag::SEQUENCE)?;
+        let mut version = fields.inside(tag::CONTEXT_0)?;
+        if version.byte()? != 2 {
+            return Err(DerError::Value("certificate version"));
+        }
+        version.finish()?;
+        let serial = fields.unsigned()?;
+        if fields.whole(tag::SEQUENCE)? != algorithm {
+            return Err(DerError::Value("signature algorithm"));
+        }
+        let issuer = fields.whole(tag::SEQUENCE)?;
+        let mut validity = fields.inside(tag::SEQUENCE)?;
+        let (not_before, not_after) = (validity.time()?, validity.time()?);
+        validity.finish()?;
+        let subject = fields.whole(tag::SEQUENCE)?;
+        let key = PublicKey::from_spki(fields.whole(tag::SEQUENCE)?)?;
+        let mut known = KnownExtensions::default();
+        if !fields.is_empty() {
+            let mut outer = fields.inside(tag::CONTEXT_3)?;
+            known = KnownExtensions::parse(outer.inside(tag::SEQUENCE)?)?;
+            outer.finish()?;
+        }
+        fields.finish()?;
+        Ok(Self {
+            tbs,
+            signature,
+            serial,
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            key,
+            authority: known.authority && known.may_sign_certificates,
+            extensions: known.others,
+        })
+    }
+
+    /// Whether `issuer` is named as issuer and its key signed this certificate.
+    pub(crate) fn issued_by(
+        &self,
+        issuer: &Certificate<'_>,
+        limit: &mut WorkLimit,
+    ) -> Result<bool, Rejection> {
+        Ok(self.issuer == issuer.subject && self.signed_by(&issuer.key, limit)?)
+    }
+
+    /// Whether `key` signed this certificate.
+    pub(crate) fn signed_by(&self, key: &PublicKey<'_>, limit: &mut WorkLimit) -> Result<bool, Rejection> {
+        key.signed(self.tbs, self.signature, limit)
+    }
+
+    /// Whether `now` is within its dates, both included.
+    pub(crate) fn valid_at(&self, now: UnixTime) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// Whether it names itself as issuer.
+    pub(crate) fn self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+}
+
+/// A revocation list, parsed but not verified.
+#[derive(Clone, Debug)]
+pub(crate) struct RevocationList<'a> {
+    tbs: &'a [u8],
+    signature: &'a [u8],
+    /// Issuer name with its head.
+    pub(crate) issuer: &'a [u8],
+    /// When it was issued.
+    pub(crate) this_update: UnixTime,
+    /// When the next one must be there.
+    pub(crate) next_update: UnixTime,
+    revoked: Vec<&'a [u8]>,
+}
+
+impl<'a> RevocationList<'a> {
+    /// Reads one list.
+    ///
+    /// # Errors
+    /// Anything but a complete version 2 list with dates, at most 4096 entries and no critical extension.
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, DerError> {
+        let (tbs, signature, algorithm) = signed(der)?;
+        let mut fields = Der::new(tbs).inside(tag::SEQUENCE)?;
+        if fields.byte()? != 1 || fields.whole(tag::SEQUENCE)? != algorithm {
+            return Err(DerError::Value("list version or algorithm"));
+        }
+        let issuer = fields.whole(tag::SEQUENCE)?;
+        let (this_update, next_update) = (fields.time()?, fields.time()?);
+        let mut revoked = Vec::new();
+        if fields.peek() == Some(tag::SEQUENCE) {
+            let mut entries = fields.inside(tag::SEQUENCE)?;
+            while !entries.is_empty() {
+                if revoked.len() >= MAX_REVOKED {
+                    return Err(DerError::Value("number of revoked certificates"));
+                }
+                let mut entry = entries.inside(tag::SEQUENCE)?;
+                revoked.push(entry.unsigned()?);
+                entry.time()?;
+                if !entry.is_empty() {
+                    KnownExtensions::parse(entry.inside(tag::SEQUENCE)?)?;
+                }
+                entry.finish()?;
+            }
+        }
+        if !fields.is_empty() {
+            let mut outer = fields.inside(tag::CONTEXT_0)?;
+            let known = KnownExtensions::parse(outer.inside(tag::SEQUENCE)?)?;
+            outer.finish()?;
+            if known.others.iter().any(|extension| extension.id == ISSUING_DISTRIBUTION_POINT) {
+                return Err(DerError::Value("partial revocation list"));
+            }
+        }
+        fields.finish()?;
+        Ok(Self { tbs, signature, issuer, this_update, next_update, revoked })
+    }
+
+    /// Whether `key` signed this list.
+    pub(crate) fn signed_by(&self, key: &PublicKey<'_>, limit: &mut WorkLimit) -> Result<bool, Rejection> {
+        key.signed(self.tbs, self.signature, limit)
+    }
+
+    /// Whether this serial number is on the list.
+    pub(crate) fn lists(&self, serial: &[u8]) -> bool {
+        self.revoked.contains(&serial)
+    }
+}
+
+/// The common name of a name, if it has exactly one.
+pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
+    let mut parts = Der::new(name).inside(tag::SEQUENCE).ok()?;
+    let mut found = None;
+    while !parts.is_empty() {
+        let mut set = parts.inside(tag::SET).ok()?;
+        let mut attribute = set.inside(tag::SEQUENCE).ok()?;
+        let id = attribute.element(tag::OID).ok()?;
+        let (kind, value) = attribute.any().ok()?;
+        if id == COMMON_NAME {
+            let text = matches!(kind, tag::UTF8_STRING | tag::PRINTABLE_STRING).then_some(value)?;
+            if found.replace(std::str::from_utf8(text).ok()?).is_some() {
+                return None;
+            }
+        }
+    }
+    found
+}
+
+/// The signed part, the signature and its algorithm.
+type SignedParts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+fn signed(der: &[u8]) -> Result<SignedParts<'_>, DerError> {
+    let mut outer = Der::new(der);
+    let mut parts = outer.inside(tag::SEQUENCE)?;
+    outer.finish()?;
+    let tbs = parts.whole(tag::SEQUENCE)?;
+    let algorithm = parts.whole(tag::SEQUENCE)?;
+    let signature = parts.bits()?;
+    parts.finish()?;
+    if algorithm == PSS_SHA384 || algorithm == PSS_SHA384_TRAILER {
+        Ok((tbs, signature, algorithm))
+    } else {
+        Err(DerError::Value("signature algorithm"))
+    }
+}
+
+#[derive(Default)]
+struct KnownExtensions<'a> {
+    authority: bool,
+    may_sign_certificates: bool,
+    others: Vec<Extension<'a>>,
+}
+
+impl<'a> KnownExtensions<'a> {
+    fn parse(mut list: Der<'a>) -> Result<Self, DerError> {
+        let mut known = Self::default();
+        let mut seen: Vec<&[u8]> = Vec::new();
+        while !list.is_empty() {
+            let mut fields = list.inside(tag::SEQUENCE)?;
+            let id = fields.element(tag::OID)?;
+            if seen.contains(&id) || seen.len() >= MAX_EXTENSIONS {
+                return Err(DerError::Value("repeated extension"));
+            }
+            seen.push(id);
+            // DER leaves out the default, so a criticality that is there must be true
+            let critical = fields.peek() == Some(tag::BOOLEAN);
+            if critical && !fields.boolean()? {
+                return Err(DerError::Value("criticality"));
+            }
+            let value = fields.element(tag::OCTET_STRING)?;
+            fields.finish()?;
+            match id {
+                BASIC_CONSTRAINTS => known.authority = basic_constraints(value)?,
+                KEY_USAGE => known.may_sign_certificates = key_usage(value)? & KEY_CERT_SIGN != 0,
+                _ if critical => return Err(DerError::Value("critical extension")),
+                _ => known.others.push(Extension { id, value }),
+            }
+        }
+        Ok(known)
+    }
+}
+
+fn basic_constraints(value: &[u8]) -> Result<bool, DerError> {
+    let mut outer = Der::new(value);
+    let mut fields = outer.inside(tag::SEQUENCE)?;
+    outer.finish()?;
+    let authority = fields.peek() == Some(tag::BOOLEAN) && fields.boolean()?;
+    if !fields.is_empty() {
+        fields.byte()?;
+    }
+    fields.finish()?;
+    Ok(authority)
+}
+
+fn key_usage(value: &[u8]) -> Result<u8, DerError> {
+    let mut outer = Der::new(value);
+    let usage = outer.element(tag::BIT_STRING)?;
+    outer.finish()?;
+    match usage {
+        [0..=7, first, ..] => Ok(*first),
+        _ => Err(DerError::Value("key usage")),
+    }
+}

@@ -1,0 +1,62 @@
+//! Real evidence published by others, judged by the corpus' own reference policy (verdict, authenticity, fields,
+//! reason) and by every mutation recipe of the corpus. The corpus lies beside the repository: `POSTERN_EVIDENCE`,
+//! by default `../shared/evidence`. Without it these tests say so and pass, except in CI.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test reads files and the environment, and fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+mod manifest;
+mod mutations;
+mod reference;
+
+/// The corpus' folder, if it is there.
+fn corpus() -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/evidence");
+    let folder = std::env::var_os("POSTERN_EVIDENCE").map_or_else(default, PathBuf::from);
+    if folder.join("MANIFEST.json").is_file() {
+        return Some(folder);
+    }
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "no evidence corpus in CI: {}",
+        folder.display()
+    );
+    eprintln!("SKIPPED: no evidence corpus at {} (set POSTERN_EVIDENCE)", folder.display());
+    None
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("{key} is not a text in {value}"))
+}
+
+/// The files of one entry by role.
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn files(folder: &Path, entry: &serde_json::Value) -> Files {
+    let roles = entry["files"].as_object().expect("files");
+    roles
+        .iter()
+        .map(|(role, path)| {
+            let path = folder.join(path.as_str().expect("path"));
+            let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (role.clone(), bytes)
+        })
+        .collect()
+}
