@@ -1,1 +1,132 @@
-fn main() {}
+//! What the gateway itself costs: a 2 KiB request from head to answer, and one streamed chunk, with an upstream that
+//! costs nothing.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "bench code"
+)]
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use gateway::upstream::{Progress, ReadError, SendError};
+use gateway::{AnswerBody, Clock, Plaintext, Step, Upstream, UpstreamBody, UpstreamCall, UpstreamResponse};
+
+#[path = "../tests/pipeline/fake.rs"]
+mod fake;
+
+use fake::{CHAT, KEY, TestClock, gateway, head, run};
+
+/// Answers with shared bytes and keeps nothing.
+struct Instant {
+    content_type: &'static [u8],
+    pieces: Vec<Bytes>,
+}
+
+struct Pieces(VecDeque<Bytes>);
+
+impl Upstream for Instant {
+    type Body = Pieces;
+
+    async fn send(&self, call: UpstreamCall) -> Result<UpstreamResponse<Pieces>, SendError> {
+        black_box(call.body.expose().parts());
+        let headers = vec![("content-type".to_owned(), self.content_type.to_vec())];
+        Ok(UpstreamResponse { status: 200, headers, body: Pieces(self.pieces.iter().cloned().collect()) })
+    }
+}
+
+impl UpstreamBody for Pieces {
+    async fn read(&mut self, into: &mut Vec<u8>) -> Result<Progress, ReadError> {
+        match self.0.pop_front() {
+            Some(piece) => {
+                into.extend_from_slice(&piece);
+                Ok(Progress::Data)
+            }
+            None => Ok(Progress::End),
+        }
+    }
+}
+
+const ANSWER: &str = r#"{"id":"c1","object":"chat.completion","created":1770000000,"model":"gpt-x","choices":[{"index":0,"message":{"role":"assistant","content":"@"},"finish_reason":"stop"}],"usage":{"prompt_tokens":300,"completion_tokens":200,"total_tokens":500,"prompt_tokens_details":{"cached_tokens":0}}}"#;
+const CHUNK: &str = "data: {\"id\":\"chatcmpl-123\",\"object\":\"chat.completion.chunk\",\"created\":1770000000,\"model\":\"gpt-x\",\"system_fingerprint\":\"fp_1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n";
+
+fn request(model: &str, stream: &str) -> Bytes {
+    let prompt = "word and word, ".repeat(130);
+    format!(r#"{{"model":"{model}","temperature":0.7{stream},"messages":[{{"role":"user","content":"{prompt}"}}]}}"#).into()
+}
+
+fn buffered(criterion: &mut Criterion) {
+    let (gateway, clock) = (gateway(), TestClock::default());
+    let answer = ANSWER.replace('@', &"word ".repeat(160));
+    let upstream = Instant { content_type: b"application/json", pieces: vec![answer.into()] };
+    let credential = format!("Bearer {KEY}");
+    let headers: &[(&str, &[u8])] = &[
+        ("host", b"localhost"),
+        ("user-agent", b"openai-python"),
+        ("accept", b"application/json"),
+        ("content-type", b"application/json"),
+        ("authorization", credential.as_bytes()),
+        ("content-length", b"2048"),
+    ];
+    let mut group = criterion.benchmark_group("buffered_2KiB");
+    for (name, model) in [("same_name", "gpt-x"), ("renamed", "smart")] {
+        let body = request(model, "");
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let opened = gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
+                let handled = gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
+                let AnswerBody::Whole(body) = run(handled).expect("answers").body else { panic!("buffered") };
+                body.expose().len()
+            });
+        });
+    }
+    group.bench_function("open_only", |bencher| {
+        bencher.iter(|| gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens"));
+    });
+    group.finish();
+    gateway.books().journal.take();
+}
+
+fn streamed(criterion: &mut Criterion) {
+    const CHUNKS: usize = 1000;
+    let (gateway, clock) = (gateway(), TestClock::default());
+    let mut pieces = vec![Bytes::from_static(CHUNK.as_bytes()); CHUNKS];
+    pieces.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    let upstream = Instant { content_type: b"text/event-stream", pieces };
+    let headers: &[(&str, &[u8])] = &[("x-api-key", KEY.as_bytes())];
+    let mut group = criterion.benchmark_group("streamed");
+    group.throughput(Throughput::Elements(CHUNKS as u64));
+    let asked = r#","stream":true,"stream_options":{"include_usage":true}"#;
+    for (name, options) in [("per_chunk_forwarded", asked), ("per_chunk_usage_cut", r#","stream":true"#)] {
+        let body = request("gpt-x", options);
+        group.bench_function(name, |bencher| {
+            let begin = || {
+                let opened = gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
+                let handled = gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
+                let AnswerBody::Stream(stream) = run(handled).expect("answers").body else { panic!("streamed") };
+                stream
+            };
+            let drain = |mut stream: Box<gateway::AnswerStream<Pieces>>| {
+                let mut out = Plaintext::new(Vec::with_capacity(4096));
+                while run(stream.next(&mut out, &clock)) == Step::More {
+                    out.expose_mut().clear();
+                }
+            };
+            bencher.iter_batched(begin, drain, BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, buffered, streamed);
+criterion_main!(benches);

@@ -1,0 +1,309 @@
+//! A fake upstream that plays prepared answers, and what it takes to run the pipeline against it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::config::{GatewayConfig, SecretError, SecretReference, SecretSource};
+use gateway::provider::builtin;
+use gateway::upstream::{Progress, ReadError, SendError};
+use gateway::{
+    Answer, AnswerBody, Clock, Error, Gateway, Now, Plaintext, RequestHead, Secret, Step, Upstream, UpstreamBody,
+    UpstreamCall, UpstreamResponse,
+};
+
+/// The client's key in [`CONFIG`].
+pub const KEY: &str = "sk-client-0123456789abcdef";
+/// The provider's credential in [`CONFIG`].
+pub const CREDENTIAL: &str = "sk-provider-fedcba9876543210";
+
+/// Two deployments behind `smart` (which is called `gpt-x` upstream), one behind `gpt-x`, the built-in model.
+pub const CONFIG: &str = r#"
+version = 1
+
+[limits]
+request_body_bytes = 1000000
+answer_body_bytes = 1000000
+
+[[admission.keys]]
+id = "tester"
+# sk-client-0123456789abcdef
+sha256 = "@KEY@"
+models = ["*"]
+
+[[admission.keys]]
+id = "narrow"
+# sk-narrow-0123456789abcdef
+sha256 = "@NARROW@"
+models = ["builtin"]
+max_in_flight = 1
+
+[deployments.main]
+provider = "openai"
+model = "gpt-x"
+credential = "test:main"
+
+[deployments.second]
+provider = "openai_compatible"
+model = "gpt-y"
+base_url = "http://127.0.0.1:9000/api/v1/"
+
+[deployments.builtin]
+provider = "builtin"
+model = "postern-test"
+
+[models.smart]
+deployments = ["main", "second"]
+
+[models.gpt-x]
+deployments = ["main"]
+
+[models.builtin]
+deployments = ["builtin"]
+"#;
+
+/// The second key in [`CONFIG`].
+pub const NARROW_KEY: &str = "sk-narrow-0123456789abcdef";
+
+/// A gateway from [`CONFIG`] and more TOML.
+pub fn gateway_with(more: &str) -> Gateway {
+    let hex = |key: &str| {
+        let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let text = format!("{}{more}", CONFIG.replace("@KEY@", &hex(KEY)).replace("@NARROW@", &hex(NARROW_KEY)));
+    let config: GatewayConfig = gateway::config::parse(&text).expect("the test configuration parses");
+    gateway::config::build(&config, &Secrets).expect("the test configuration builds").seeded(7)
+}
+
+pub fn gateway() -> Gateway {
+    gateway_with("")
+}
+
+/// Knows `test:main` only.
+pub struct Secrets;
+
+impl SecretSource for Secrets {
+    fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError> {
+        match reference.parts() {
+            Some(("test", "main")) => Ok(Secret::new(format!("{CREDENTIAL}\n").into_bytes())),
+            Some(("test", _)) => Err(SecretError::Missing),
+            _ => Err(SecretError::UnknownScheme),
+        }
+    }
+}
+
+/// A clock that moves when told.
+#[derive(Default)]
+pub struct TestClock(pub Cell<Duration>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Now {
+        Now { unix_ms: 1_770_000_000_000 + self.0.get().as_millis() as u64, monotonic: self.0.get() }
+    }
+}
+
+/// One piece of an answer's body.
+#[derive(Clone)]
+pub enum Piece {
+    Bytes(Vec<u8>),
+    Fail(ReadError),
+    /// Nothing ever comes.
+    Hang,
+}
+
+/// One prepared answer.
+#[derive(Clone)]
+pub enum Reply {
+    Fail(SendError),
+    Response { status: u16, headers: Vec<(String, Vec<u8>)>, pieces: Vec<Piece> },
+}
+
+impl Reply {
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::of(status, "application/json", vec![body.into()])
+    }
+
+    pub fn stream(pieces: Vec<Vec<u8>>) -> Self {
+        Self::of(200, "text/event-stream", pieces)
+    }
+
+    pub fn of(status: u16, content_type: &str, pieces: Vec<Vec<u8>>) -> Self {
+        let headers = vec![("Content-Type".to_owned(), content_type.as_bytes().to_vec())];
+        Self::Response { status, headers, pieces: pieces.into_iter().map(Piece::Bytes).collect() }
+    }
+
+    pub fn then(mut self, piece: Piece) -> Self {
+        if let Self::Response { pieces, .. } = &mut self {
+            pieces.push(piece);
+        }
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Self::Response { headers, .. } = &mut self {
+            headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        }
+        self
+    }
+}
+
+/// What was sent upstream.
+pub struct Sent {
+    pub deployment: String,
+    pub path: String,
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub body: Bytes,
+    pub parts: usize,
+}
+
+/// Plays its replies in order; the built-in deployment answers itself.
+#[derive(Default)]
+pub struct FakeUpstream {
+    replies: RefCell<VecDeque<Reply>>,
+    pub sent: RefCell<Vec<Sent>>,
+    /// Bodies that were dropped.
+    pub dropped: Rc<Cell<usize>>,
+}
+
+impl FakeUpstream {
+    pub fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self { replies: RefCell::new(replies.into_iter().collect()), ..Self::default() }
+    }
+}
+
+impl Upstream for FakeUpstream {
+    type Body = FakeBody;
+
+    async fn send(&self, call: UpstreamCall) -> Result<UpstreamResponse<FakeBody>, SendError> {
+        self.sent.borrow_mut().push(Sent {
+            deployment: call.deployment.name.to_string(),
+            path: call.path.clone(),
+            headers: call.headers.iter().map(|(name, value)| (*name, value.expose().to_vec())).collect(),
+            body: call.body.expose().to_bytes(),
+            parts: call.body.expose().parts().len(),
+        });
+        let reply = if call.deployment.provider == "builtin" {
+            play(builtin::respond(&call, Now::default()))
+        } else {
+            self.replies.borrow_mut().pop_front().expect("an unexpected call upstream")
+        };
+        match reply {
+            Reply::Fail(error) => Err(error),
+            Reply::Response { status, headers, pieces } => {
+                let body = FakeBody { pieces: pieces.into(), dropped: Rc::clone(&self.dropped) };
+                Ok(UpstreamResponse { status, headers, body })
+            }
+        }
+    }
+}
+
+fn play(reply: builtin::Reply) -> Reply {
+    let headers = reply.headers();
+    let pieces = match reply.body {
+        builtin::ReplyBody::Whole(body) => vec![Piece::Bytes(body.into_exposed())],
+        builtin::ReplyBody::Stream(events) => {
+            let mut events = events.into_exposed();
+            let mut pieces = Vec::new();
+            let mut piece = Vec::new();
+            while events.append_next(&mut piece) {
+                pieces.push(Piece::Bytes(std::mem::take(&mut piece)));
+            }
+            pieces
+        }
+    };
+    Reply::Response { status: reply.status, headers, pieces }
+}
+
+pub struct FakeBody {
+    pieces: VecDeque<Piece>,
+    dropped: Rc<Cell<usize>>,
+}
+
+impl UpstreamBody for FakeBody {
+    async fn read(&mut self, into: &mut Vec<u8>) -> Result<Progress, ReadError> {
+        match self.pieces.pop_front() {
+            None => Ok(Progress::End),
+            Some(Piece::Bytes(bytes)) => {
+                into.extend_from_slice(&bytes);
+                Ok(Progress::Data)
+            }
+            Some(Piece::Fail(error)) => Err(error),
+            Some(Piece::Hang) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for FakeBody {
+    fn drop(&mut self) {
+        self.dropped.set(self.dropped.get() + 1);
+    }
+}
+
+/// Runs a future that never waits for anything but prepared pieces.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    poll_once(future).expect("the future waits for something that never comes")
+}
+
+/// Polls a future once and drops it.
+pub fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+pub fn head<'a>(method: &'a str, path: &'a str, headers: &'a [(&'a str, &'a [u8])]) -> RequestHead<'a> {
+    RequestHead { method, path, query: None, headers }
+}
+
+/// Opens and handles a request of [`KEY`].
+pub fn ask(
+    gateway: &Gateway,
+    upstream: &FakeUpstream,
+    path: &str,
+    body: impl Into<Vec<u8>>,
+) -> Result<Answer<FakeBody>, Error> {
+    let authorization = format!("Bearer {KEY}");
+    let headers: &[(&str, &[u8])] = &[("Authorization", authorization.as_bytes()), ("Content-Type", b"application/json")];
+    ask_with(gateway, upstream, &head("POST", path, headers), body)
+}
+
+pub fn ask_with(
+    gateway: &Gateway,
+    upstream: &FakeUpstream,
+    head: &RequestHead<'_>,
+    body: impl Into<Vec<u8>>,
+) -> Result<Answer<FakeBody>, Error> {
+    let clock = TestClock::default();
+    let opened = gateway::open(head, gateway, clock.now())?;
+    run(gateway::handle(opened, Plaintext::new(Bytes::from(body.into())), gateway, upstream, &clock))
+}
+
+pub const CHAT: &str = "/v1/chat/completions";
+
+/// The whole answer's bytes and how it ended.
+pub fn collect(answer: Answer<FakeBody>) -> (Vec<u8>, Step) {
+    match answer.body {
+        AnswerBody::Whole(body) => (body.into_exposed().to_vec(), Step::Complete),
+        AnswerBody::Stream(mut stream) => {
+            let clock = TestClock::default();
+            let mut out = Plaintext::new(Vec::new());
+            loop {
+                let step = run(stream.next(&mut out, &clock));
+                if step != Step::More {
+                    return (out.into_exposed(), step);
+                }
+            }
+        }
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
