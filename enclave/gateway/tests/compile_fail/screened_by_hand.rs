@@ -1,0 +1,5 @@
+fn forge(admitted: gateway::admission::Admitted) -> gateway::guardrail::Screened {
+    gateway::guardrail::Screened { admitted }
+}
+
+fn main() {}
