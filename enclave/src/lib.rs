@@ -14,6 +14,8 @@ pub mod clock;
 
 pub mod entropy;
 
+pub mod wipe;
+
 pub mod rate;
 
 pub mod secrets;

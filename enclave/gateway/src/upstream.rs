@@ -129,11 +129,14 @@ impl BodyParts {
     }
 }
 
+/// The only headers of an upstream's answer that are looked at; the shell need not copy any other.
+pub const HEADERS_READ: &[&str] = &["content-type", "retry-after", "retry-after-ms"];
+
 /// The head of an upstream's answer, and its body to read.
 pub struct UpstreamResponse<B> {
     /// HTTP status.
     pub status: u16,
-    /// Names (any case) and raw values.
+    /// Names (any case) and raw values, at least those of [`HEADERS_READ`].
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: B,

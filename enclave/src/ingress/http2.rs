@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use attestation::digest::Sha256;
 use bytes::{Buf, Bytes};
+use gateway::audit::RequestId;
 use gateway::{Answer, AnswerBody, AnswerStream, Plaintext, RequestHead, Step, pipeline};
 use http::{HeaderValue, Request, Response, header};
 use http_body::Frame;
@@ -99,11 +100,14 @@ async fn respond(
     let clock = ProcessClock::shared();
     let opened = match pipeline::open(&head, &worker.shared.gateway, gateway::Clock::now(clock)) {
         Ok(opened) => opened,
-        Err(error) => return from_error(&error),
+        Err(error) => return from_error(&error, None),
     };
+    let id = opened.request_id().clone();
     let body = match collect(body, opened.max_body_bytes(), worker).await {
         Ok(body) => body,
-        Err(413) => return from_error(&gateway::Error::BodyTooLarge { limit: opened.max_body_bytes() }),
+        Err(413) => {
+            return from_error(&gateway::Error::BodyTooLarge { limit: opened.max_body_bytes() }, Some(&id));
+        }
         Err(status) => return from_reply(Reply::problem(status, "HTTP_BODY")),
     };
     // Dropped by the library, and with it the upstream request, when the client resets the stream.
@@ -115,7 +119,7 @@ async fn respond(
             let body = pump(stream, Rc::clone(worker), busy).await;
             build(status, &headers, body)
         }
-        Err(error) => from_error(&error),
+        Err(error) => from_error(&error, Some(&id)),
     }
 }
 
@@ -201,8 +205,13 @@ fn build(status: u16, headers: &[(&'static str, String)], body: Body) -> Respons
     response
 }
 
-fn from_error(error: &gateway::Error) -> Response<Body> {
-    build(error.status(), &error.headers(), Body::whole(Bytes::from(error.body_json())))
+fn from_error(error: &gateway::Error, id: Option<&RequestId>) -> Response<Body> {
+    let mut headers = error.headers();
+    let ids = id
+        .into_iter()
+        .flat_map(|id| ["x-request-id", "request-id"].map(|name| (name, id.as_str().to_owned())));
+    headers.extend(ids);
+    build(error.status(), &headers, Body::whole(Bytes::from(error.body_json())))
 }
 
 fn from_reply(reply: Reply) -> Response<Body> {
