@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::telemetry::{Event, emit};
-use crate::transport::{Listener, Transport};
+use crate::transport::{Listener, ReadAhead, Transport};
 use crate::worker::{Phase, Worker};
 use tls::Secured;
 
@@ -60,7 +60,7 @@ async fn handshake(transport: Transport, worker: &Worker) -> Option<Secured> {
         }
     };
     let acceptor = worker.acceptors.for_identity(&epoch.tls).ok()?;
-    let accepted = timeout(worker.shared.limits.header_time(), acceptor.accept(transport)).await;
+    let accepted = timeout(worker.shared.limits.header_time(), acceptor.accept(ReadAhead::new(transport))).await;
     let mut stream = accepted.ok()?.ok()?;
     let (_, session) = stream.get_mut();
     session.set_buffer_limit(Some(SEND_BUFFER));

@@ -1,5 +1,7 @@
 //! Byte streams to and from the host: TCP, Unix socket or vsock. Everything here is in the host's hands.
 
+mod read_ahead;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockStream};
+
+pub use read_ahead::ReadAhead;
 
 /// Where to listen or dial: `tcp:IP:PORT`, `unix:PATH`, `vsock:PORT` (listen) or `vsock:CID:PORT`.
 ///

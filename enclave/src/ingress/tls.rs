@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use crate::agent::Connection;
 use crate::config::KeyExchange;
 use crate::identity::{IdentityError, TlsIdentity};
-use crate::transport::Transport;
+use crate::transport::{ReadAhead, Transport};
 
 /// HTTP/2, as negotiated.
 pub const ALPN_H2: &[u8] = b"h2";
@@ -90,7 +90,7 @@ impl Acceptors {
 #[derive(Debug)]
 pub struct Secured {
     /// The stream.
-    pub stream: TlsStream<Transport>,
+    pub stream: TlsStream<ReadAhead<Transport>>,
     /// The key its handshake was signed with.
     pub spki: Sha256,
 }
