@@ -1,0 +1,167 @@
+//! The command line. What is refused here exits with 2.
+
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts that people read in a terminal")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use attestation::{HardwareId, Measurement, Sha256};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Check that a gateway is what it claims to be, then talk to it.
+#[derive(Parser)]
+#[command(name = "postern", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Verify a gateway and show every check with what was expected and found
+    Verify(Verify),
+    /// Serve a localhost endpoint through which any SDK uses the verified gateway
+    Proxy(Proxy),
+    /// Send one prompt through a verified channel and stream the answer
+    Chat(Chat),
+    /// Write or check a policy file
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Write a commented policy file; values that are not given must be filled in before it loads
+    Init(PolicyInit),
+    /// Load a policy file and print what it loosens
+    Check(PolicyCheck),
+}
+
+/// What every command that reaches a gateway takes.
+#[derive(ClapArgs)]
+pub(crate) struct Reach {
+    /// Policy file: what the gateway must prove
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    /// Dial this address instead of the URL's name; what is proved about the name stays the same
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect: Option<String>,
+    /// Where to remember what must never go backwards [default: $XDG_STATE_HOME/postern/remembered.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state_file: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Verify {
+    /// The gateway, as https://NAME[:PORT]
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// Print the verdict as one JSON document (format postern.verdict/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Proxy {
+    /// The gateway, as https://NAME[:PORT]
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Write the local token here, readable by you only, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Hold the gateway's key from this file [env: POSTERN_API_KEY]; without one, callers bring their own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Listen even if the first verification fails; every request is verified anyway
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// DANGEROUS: listen on an address that other machines can reach, in clear text
+    #[arg(long)]
+    pub(crate) dangerously_listen_beyond_loopback: bool,
+    /// Another Host header to answer to, as HOST:PORT
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) allow_host: Vec<String>,
+    /// Print one JSON line on stdout once the gateway is verified and the socket is bound
+    #[arg(long)]
+    pub(crate) json_ready: bool,
+    /// End when stdin ends
+    #[arg(long)]
+    pub(crate) exit_on_stdin_close: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Chat {
+    /// The gateway, as https://NAME[:PORT]
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// Model [default: the first that the gateway lists]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// File with the gateway's key [env: POSTERN_API_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The prompt; - reads it from stdin
+    pub(crate) prompt: String,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PolicyInit {
+    /// Where to write [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Launch measurement of an acceptable release; may be repeated
+    #[arg(long, value_name = "HEX", value_parser = measurement)]
+    pub(crate) measurement: Vec<Measurement>,
+    /// Id of an acceptable processor; may be repeated
+    #[arg(long, value_name = "HEX", value_parser = hardware_id)]
+    pub(crate) hardware_id: Vec<HardwareId>,
+    /// Deployment id (64 hexadecimal digits), or unpinned
+    #[arg(long, value_name = "ID", value_parser = deployment)]
+    pub(crate) deployment: Option<String>,
+    /// Root certificate (DER) of a SIMULATED processor; every result will say SIMULATED
+    #[arg(long, value_name = "FILE")]
+    pub(crate) simulated_root: Vec<PathBuf>,
+    /// Whether a public certificate is demanded as well
+    #[arg(long, value_parser = ["required", "not-required"])]
+    pub(crate) webpki: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PolicyCheck {
+    /// The policy file
+    pub(crate) file: PathBuf,
+}
+
+fn measurement(text: &str) -> Result<Measurement, &'static str> {
+    Measurement::from_hex(text).map_err(|_| "a launch measurement is 96 lower-case hexadecimal digits")
+}
+
+fn hardware_id(text: &str) -> Result<HardwareId, &'static str> {
+    HardwareId::from_hex(text).map_err(|_| "a processor's id is 16 to 128 lower-case hexadecimal digits")
+}
+
+fn deployment(text: &str) -> Result<String, &'static str> {
+    if text == "unpinned" || Sha256::from_hex(text).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("a deployment id is 64 lower-case hexadecimal digits, or the word unpinned")
+    }
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.
+
+  postern policy init --output policy.toml
+  postern verify https://gateway.example --policy policy.toml
+  postern proxy --to https://gateway.example --policy policy.toml --listen 127.0.0.1:4000";

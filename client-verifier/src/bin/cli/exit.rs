@@ -1,0 +1,29 @@
+//! What the shell learns. Never 0 when undecided.
+
+use std::process::ExitCode;
+
+use postern_client::Outcome;
+
+/// The code of what was decided.
+pub(crate) fn of(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Rejected => ExitCode::from(1),
+        Outcome::Usage => usage(),
+        Outcome::Undecided => undecided(),
+    }
+}
+
+/// Nobody can tell: the network, missing endorsements, an answer that broke off.
+pub(crate) fn undecided() -> ExitCode {
+    ExitCode::from(3)
+}
+
+/// The command or a local file is at fault.
+pub(crate) fn usage() -> ExitCode {
+    ExitCode::from(2)
+}
+
+/// Verified, and all that was asked for is done.
+pub(crate) fn verified() -> ExitCode {
+    ExitCode::SUCCESS
+}

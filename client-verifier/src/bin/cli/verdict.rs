@@ -1,0 +1,203 @@
+//! The verdict: first line what was decided, then each check with what was expected and found.
+
+use attestation::rejection::{Check, Outcome as CheckOutcome};
+use attestation::policy::Waiver;
+use attestation::Verified;
+use postern_client::channel::VerifiedChannel;
+use postern_client::{ClientPolicy, Error, Outcome};
+use serde_json::{Value, json};
+
+use crate::output::{Mark, Output, printable};
+
+/// Everything that is known after one attempt.
+pub(crate) struct Verdict<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) policy: Option<&'a ClientPolicy>,
+    pub(crate) result: Result<&'a VerifiedChannel, &'a Error>,
+}
+
+/// One line of the argument, of the appraisal or of the channel.
+struct Line {
+    id: String,
+    code: &'static str,
+    outcome: &'static str,
+    expected: String,
+    found: String,
+}
+
+impl Verdict<'_> {
+    /// `VERIFIED`, `VERIFIED (SIMULATED)`, `REJECTED CODE`, `UNUSABLE CODE` or `UNDECIDED CODE`, then the URL.
+    pub(crate) fn first_line(&self, paint: impl Fn(Mark, &str) -> String) -> String {
+        let words = match self.result {
+            Ok(channel) if channel.verified().simulated() => {
+                format!("{} {}", paint(Mark::Good, "VERIFIED"), paint(Mark::Warning, "(SIMULATED)"))
+            }
+            Ok(_) => paint(Mark::Good, "VERIFIED"),
+            Err(error) => {
+                paint(Mark::Bad, &format!("{} {}", self.word().to_ascii_uppercase(), error.code()))
+            }
+        };
+        format!("{words}  {}", printable(self.url))
+    }
+
+    /// The whole verdict for people.
+    pub(crate) fn text(&self, output: &Output) -> String {
+        let mut lines = vec![self.first_line(|mark, text| output.marked(mark, text))];
+        match self.result {
+            Ok(channel) => lines.extend(gateway_lines(channel.verified(), output)),
+            Err(error) => lines.push(format!("  {}", printable(&error.to_string()))),
+        }
+        lines.push(String::new());
+        for line in self.lines() {
+            let mark = match line.outcome {
+                "pass" => Mark::Good,
+                "fail" => Mark::Bad,
+                _ => Mark::Warning,
+            };
+            let outcome = output.marked(mark, &format!("{:<11}", line.outcome));
+            lines.push(format!("  {outcome} {}", printable(&line.id)));
+            if line.outcome != "not_reached" {
+                lines.push(format!("              expected {}", printable(&line.expected)));
+                lines.push(format!("              found    {}", printable(&line.found)));
+            }
+        }
+        lines.push(String::new());
+        for waiver in self.waivers() {
+            let rule = output.marked(Mark::Warning, waiver.rule);
+            lines.push(format!("  loosened    {rule}: {}", printable(&waiver.reason)));
+        }
+        if self.result.is_ok() {
+            lines.push(format!("  limits      {LIMITS}"));
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// The whole verdict for programs.
+    pub(crate) fn json(&self) -> Value {
+        let error = self.result.err();
+        let verified = self.result.ok().map(VerifiedChannel::verified);
+        let checks: Vec<Value> = self
+            .lines()
+            .into_iter()
+            .map(|line| {
+                json!({
+                    "id": line.id,
+                    "code": line.code,
+                    "outcome": line.outcome,
+                    "expected": line.expected,
+                    "found": line.found,
+                })
+            })
+            .collect();
+        let waivers: Vec<Value> = self
+            .waivers()
+            .into_iter()
+            .map(|waiver| json!({ "rule": waiver.rule, "reason": waiver.reason }))
+            .collect();
+        json!({
+            "format": FORMAT,
+            "verdict": self.word(),
+            "simulated": verified.map(Verified::simulated),
+            "url": self.url,
+            "code": error.map(Error::code),
+            "message": error.map(ToString::to_string),
+            "hint": error.map(Error::hint),
+            "gateway": verified.map(gateway_json),
+            "checks": checks,
+            "waivers": waivers,
+            "limits": LIMITS,
+        })
+    }
+
+    fn word(&self) -> &'static str {
+        match self.result.map_err(Error::outcome) {
+            Ok(_) => "verified",
+            Err(Outcome::Rejected) => "rejected",
+            Err(Outcome::Usage) => "unusable",
+            Err(Outcome::Undecided) => "undecided",
+        }
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        match self.result {
+            Ok(channel) => {
+                let mut lines: Vec<Line> = channel.verified().checks().iter().map(Line::of).collect();
+                lines.extend(channel.channel_checks().into_iter().map(|check| Line {
+                    id: check.id.to_owned(),
+                    code: check.code,
+                    outcome: "pass",
+                    expected: check.expected,
+                    found: check.found,
+                }));
+                lines
+            }
+            Err(Error::Appraisal(rejected)) => rejected.checks.iter().map(Line::of).collect(),
+            Err(Error::Binding(rejection)) => vec![Line {
+                id: rejection.field.to_owned(),
+                code: rejection.code.as_str(),
+                outcome: "fail",
+                expected: rejection.expected.clone(),
+                found: rejection.found.clone(),
+            }],
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn waivers(&self) -> Vec<Waiver> {
+        self.policy.map(ClientPolicy::waivers).unwrap_or_default()
+    }
+}
+
+impl Line {
+    fn of(check: &Check) -> Self {
+        Self {
+            id: check.id.to_owned(),
+            code: check.code.as_str(),
+            outcome: match check.outcome {
+                CheckOutcome::Pass => "pass",
+                CheckOutcome::Fail => "fail",
+                CheckOutcome::NotReached => "not_reached",
+            },
+            expected: check.expected.clone(),
+            found: check.found.clone(),
+        }
+    }
+}
+
+fn gateway_lines(verified: &Verified, output: &Output) -> Vec<String> {
+    let mut lines = Vec::new();
+    if verified.simulated() {
+        let warning = output.marked(Mark::Warning, "SIMULATED");
+        lines.push(format!("  {warning}   the hardware root is the policy's own: this proves nothing about hardware"));
+    }
+    let hardware = verified.hardware();
+    let id = hardware.hardware_id.as_ref().map_or_else(|| "none (VLEK)".to_owned(), attestation::HardwareId::to_hex);
+    lines.push(format!("  platform    {}", hardware.tee));
+    lines.push(format!("  measurement {}", hardware.measurement.to_hex()));
+    lines.push(format!("  processor   {id}"));
+    lines.push(format!("  instance    {}", hex(&verified.claims().instance_id)));
+    lines.push(format!("  valid until {}", verified.expires_at()));
+    lines
+}
+
+fn gateway_json(verified: &Verified) -> Value {
+    let claims = verified.claims();
+    json!({
+        "tee": verified.hardware().tee.as_str(),
+        "measurement": verified.hardware().measurement.to_hex(),
+        "hardware_id": verified.hardware().hardware_id.as_ref().map(attestation::HardwareId::to_hex),
+        "deployment_id": hex(&claims.deployment_id),
+        "instance_id": hex(&claims.instance_id),
+        "keyset_digest": claims.keyset_digest.to_hex(),
+        "config_digest": claims.config_digest.to_hex(),
+        "expires_at": verified.expires_at().to_string(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    attestation::digest::to_hex(bytes)
+}
+
+const FORMAT: &str = "postern.verdict/1";
+const LIMITS: &str = "physical attacks on the listed machine are not excluded";

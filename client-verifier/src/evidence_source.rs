@@ -1,0 +1,196 @@
+//! Where evidence comes from and how long one appraisal serves: a fresh challenge per instance of the gateway, shared
+//! by its connections until it ages. Each connection is bound for itself; a binding is never shared or kept.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use attestation::{Expected, Nonce, Role, Sha256, UnixTime, Verified, appraise};
+use bytes::Bytes;
+
+use crate::channel::{Unverified, VerifiedChannel};
+use crate::error::{Error, NetworkFault, Step};
+use crate::policy_file::ClientPolicy;
+use crate::state_file::StateFile;
+use crate::target::Target;
+use crate::tls::{TlsSettings, random_bytes};
+
+/// Evidence that the policy accepted, with the public configuration it commits to.
+#[derive(Debug)]
+pub struct Appraised {
+    verified: Verified,
+    config: Bytes,
+    /// When the evidence is too old by the monotonic clock; the wall clock may be set back meanwhile.
+    deadline: Instant,
+}
+
+impl Appraised {
+    /// Appraises `document` with the wall clock of this machine.
+    pub(crate) fn judge(
+        document: &[u8],
+        config: &Bytes,
+        expected: &Expected,
+        policy: &ClientPolicy,
+    ) -> Result<Self, Error> {
+        let now = now();
+        let verified = appraise(document, config, expected, &policy.appraisal, now)
+            .map_err(|rejected| Error::Appraisal(Arc::new(rejected)))?;
+        let left = verified.expires_at().seconds().saturating_sub(now.seconds());
+        let deadline = Instant::now() + Duration::from_secs(left.min(MOST_SECONDS));
+        Ok(Self { verified, config: config.clone(), deadline })
+    }
+
+    /// What was verified.
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// The public configuration, byte for byte as its digest in the claims was taken.
+    pub fn config(&self) -> &Bytes {
+        &self.config
+    }
+
+    /// Whether it is too old for another request, by either clock.
+    pub fn is_expired(&self) -> bool {
+        Instant::now() >= self.deadline || now() >= self.verified.expires_at()
+    }
+}
+
+/// Opens verified channels to one gateway under one policy.
+pub struct Verifier {
+    target: Target,
+    policy: ClientPolicy,
+    tls: TlsSettings,
+    state: Option<StateFile>,
+    known: Mutex<Vec<Arc<Appraised>>>,
+    /// One appraisal at a time; the last failure serves those who waited for it.
+    refresh: tokio::sync::Mutex<Option<(Instant, Error)>>,
+}
+
+impl Verifier {
+    /// A verifier without memory of earlier runs.
+    pub fn new(target: Target, policy: ClientPolicy) -> Result<Self, Error> {
+        let tls = TlsSettings::new(policy.post_quantum, &policy.webpki)?;
+        Ok(Self {
+            target,
+            policy,
+            tls,
+            state: None,
+            known: Mutex::new(Vec::new()),
+            refresh: tokio::sync::Mutex::new(None),
+        })
+    }
+
+    /// Remembers in `state` what must never go backwards (`protocol.md` A11).
+    #[must_use]
+    pub fn with_state(mut self, state: StateFile) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// The gateway.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &ClientPolicy {
+        &self.policy
+    }
+
+    /// Dials, shakes hands, obtains evidence where none is fresh for this instance, and binds the connection.
+    pub async fn connect(&self) -> Result<VerifiedChannel, Error> {
+        let mut last = Error::EvidenceUnknown;
+        for _ in 0..MOST_CONNECTIONS {
+            let mut connection = Unverified::dial(&self.target, &self.tls).await?;
+            let evidence = self.evidence_for(&mut connection).await?;
+            match connection.bind(Arc::clone(&evidence), &self.policy).await {
+                Ok(channel) => return Ok(channel),
+                Err(Error::EvidenceUnknown) => {
+                    self.forget(&evidence);
+                    last = Error::EvidenceUnknown;
+                }
+                // The server may end a connection that waited for another one's appraisal.
+                Err(error @ Error::Network { step: Step::Bind, fault: NetworkFault::Closed }) => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn evidence_for(&self, connection: &mut Unverified) -> Result<Arc<Appraised>, Error> {
+        let asked = Instant::now();
+        if let Some(known) = self.known_for(connection.spki()) {
+            return Ok(known);
+        }
+        let waited = tokio::time::timeout(WAIT_TIME, self.refresh.lock()).await;
+        let mut failure = waited.map_err(|_| Error::Network { step: Step::Wait, fault: NetworkFault::TimedOut })?;
+        if let Some(known) = self.known_for(connection.spki()) {
+            return Ok(known);
+        }
+        if let Some((_, error)) = failure.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(error.clone());
+        }
+        match self.obtain(connection).await {
+            Ok(appraised) => {
+                let appraised = Arc::new(appraised);
+                let mut known = self.known();
+                known.retain(|other| !other.is_expired());
+                known.truncate(MOST_INSTANCES - 1);
+                known.insert(0, Arc::clone(&appraised));
+                Ok(appraised)
+            }
+            Err(error) => {
+                *failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn obtain(&self, connection: &mut Unverified) -> Result<Appraised, Error> {
+        let nonce = Nonce::new(random_bytes()?);
+        let document = connection.evidence(&nonce).await?;
+        let config = connection.config().await?;
+        let expected = Expected::Challenge { role: Role::Gateway, nonce };
+        let appraised = Appraised::judge(&document, &config, &expected, &self.policy)?;
+        if let Some(state) = &self.state {
+            state.check_and_remember(appraised.verified(), self.policy.floors_version())?;
+        }
+        Ok(appraised)
+    }
+
+    fn known_for(&self, spki: &Sha256) -> Option<Arc<Appraised>> {
+        let name = self.target.name();
+        let fits = |known: &&Arc<Appraised>| {
+            !known.is_expired() && known.verified().check_tls_key(spki, name).is_ok()
+        };
+        self.known().iter().find(fits).cloned()
+    }
+
+    fn forget(&self, evidence: &Arc<Appraised>) {
+        self.known().retain(|known| !Arc::ptr_eq(known, evidence));
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Arc<Appraised>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// The wall clock of this machine. Before 1970 counts as 1970: every certificate and nonce window then fails.
+pub(crate) fn now() -> UnixTime {
+    UnixTime::from_seconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// Connections tried until one is bound: instances may change between two of them.
+const MOST_CONNECTIONS: usize = 3;
+/// Replicas whose evidence is kept.
+const MOST_INSTANCES: usize = 64;
+/// Evidence never serves longer than this, whatever it says (keeps the sum of two instants in range).
+const MOST_SECONDS: u64 = 24 * 3600;
+/// How long a connection waits for another one's appraisal.
+const WAIT_TIME: Duration = Duration::from_secs(30);

@@ -1,0 +1,250 @@
+use super::*;
+use std::path::PathBuf;
+
+fn filled() -> Template {
+    Template {
+        measurements: vec![Measurement::from_hex(&"ab".repeat(48)).unwrap()],
+        hardware: vec![HardwareId::from_hex(&"cd".repeat(64)).unwrap()],
+        deployment: Some("unpinned".into()),
+        simulated_roots: Vec::new(),
+        webpki: Some("required".into()),
+    }
+}
+
+fn good() -> String {
+    filled().render()
+}
+
+fn refused(text: &str) -> PolicyError {
+    match parse(text, Path::new("/nonexistent")) {
+        Ok(_) => panic!("accepted:\n{text}"),
+        Err(error) => error,
+    }
+}
+
+/// The good policy with the line that begins with `key` replaced.
+fn with_line(key: &str, line: &str) -> String {
+    let mut out = Vec::new();
+    let mut skipping = false;
+    let mut hit = false;
+    for old in good().lines() {
+        if old.starts_with(&format!("{key} = ")) || old.starts_with(&format!("\"{key}\" = ")) {
+            out.push(line.to_owned());
+            hit = true;
+            skipping = old.ends_with('[');
+        } else if skipping {
+            skipping = old != "]";
+        } else {
+            out.push(old.to_owned());
+        }
+    }
+    assert!(hit, "no line {key}");
+    out.join("\n")
+}
+
+#[test]
+fn a_filled_template_loads_and_means_what_it_says() {
+    let policy = parse(&good(), Path::new("")).unwrap();
+    assert_eq!(policy.binding, Binding::Session);
+    assert_eq!(policy.post_quantum, PostQuantum::Strict);
+    assert!(matches!(policy.webpki, WebPki::Required(_)));
+    assert!(!policy.simulated() && policy.appraisal.trust_anchors.vendor);
+    assert_eq!(policy.appraisal.max_evidence_age, Duration::from_mins(10));
+    assert_eq!(policy.appraisal.config_rules.len(), 2);
+    let rules: Vec<&str> = policy.waivers().iter().map(|waiver| waiver.rule).collect();
+    assert_eq!(rules, ["release_manifest", "config.stream_shape"]);
+}
+
+#[test]
+fn an_unfilled_template_is_refused_with_the_line_to_fill() {
+    let text = Template::default().render();
+    let error = refused(&text);
+    assert_eq!(error.code(), "POL_PLACEHOLDER");
+    let line = text.lines().nth(error.line().unwrap() - 1).unwrap();
+    assert!(line.contains(PLACEHOLDER), "{line}");
+    for template in [
+        Template { measurements: Vec::new(), ..filled() },
+        Template { hardware: Vec::new(), ..filled() },
+        Template { deployment: None, ..filled() },
+        Template { webpki: None, ..filled() },
+    ] {
+        assert_eq!(refused(&template.render()).code(), "POL_PLACEHOLDER");
+    }
+}
+
+#[test]
+fn every_line_is_mandatory() {
+    let good = good();
+    let mut missing = 0;
+    for (at, line) in good.lines().enumerate() {
+        let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else { continue };
+        if line.ends_with('[') {
+            continue;
+        }
+        let others: Vec<&str> =
+            good.lines().enumerate().filter(|(other, _)| *other != at).map(|(_, line)| line).collect();
+        let text = others.join("\n");
+        assert_eq!(refused(&text).code(), "POL_MISSING_KEY", "without {key}");
+        missing += 1;
+    }
+    assert_eq!(missing, 13);
+    for key in ["measurements", "hardware"] {
+        assert_eq!(refused(&with_line(key, "")).code(), "POL_MISSING_KEY");
+    }
+    for section in ["[channel]", "[config_rules]"] {
+        assert_ne!(refused(&good.replace(section, "[overrides_of_mine]")).code(), "POL_SYNTAX");
+    }
+}
+
+#[test]
+fn an_empty_list_accepts_nothing() {
+    for key in ["measurements", "hardware", "tee_types"] {
+        assert_eq!(refused(&with_line(key, &format!("{key} = []"))).code(), "POL_EMPTY_ALLOWLIST", "{key}");
+    }
+    let roots = with_line("webpki", "webpki = \"required\"\nwebpki_roots = []");
+    assert_eq!(refused(&roots).code(), "POL_EMPTY_ALLOWLIST");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_the_nearest_known_one() {
+    let error = refused(&good().replace("measurements =", "mesurements ="));
+    assert_eq!(error.code(), "POL_UNKNOWN_KEY");
+    assert!(error.to_string().ends_with("unknown key mesurements; did you mean measurements?"), "{error}");
+    let error = refused(&good().replace("post_quantum =", "postquantum ="));
+    assert!(error.to_string().ends_with("did you mean channel.post_quantum?"), "{error}");
+    let error = refused(&good().replace("[overrides]", "[overrides]\nprovisional_ok_raeson = \"x\""));
+    assert!(error.to_string().ends_with("did you mean overrides.provisional_ok_reason?"), "{error}");
+    let error = refused(&with_line("/stream_shape", "\"/stream_shape\" = { nott = \"none\" }"));
+    assert_eq!(error.code(), "POL_UNKNOWN_KEY");
+    assert_eq!(refused(&format!("zzz = 1\n{}", good())).line(), Some(1));
+}
+
+#[test]
+fn the_wrong_file_does_not_get_quoted() {
+    for text in ["sk-very-secret-0123456789", "\"sk-very-secret = x\" = 1\n", "a = sk-very-secret"] {
+        let error = refused(text);
+        assert!(!error.to_string().contains("very-secret"), "{error}");
+    }
+}
+
+#[test]
+fn values_of_the_wrong_form_are_refused_with_their_line() {
+    for (key, value) in [
+        ("version", "2"),
+        ("version", "\"1\""),
+        ("profile", "\"lenient\""),
+        ("tee_types", "[\"sgx\"]"),
+        ("tee_types", "\"snp\""),
+        ("measurements", "[\"abcd\"]"),
+        ("measurements", "[1]"),
+        ("measurements", "\"any\""),
+        ("hardware", "[\"XX\"]"),
+        ("hardware", "\"any\""),
+        ("deployment", "\"none\""),
+        ("simulated_roots", "\"root.der\""),
+        ("max_evidence_age_minutes", "-1"),
+        ("max_evidence_age_minutes", "10.5"),
+        ("max_evidence_age_minutes", "99999999999999999999999999"),
+        ("binding", "\"none\""),
+        ("post_quantum", "true"),
+        ("webpki", "\"maybe\""),
+        ("/debug", "[1]"),
+        ("/debug", "{}"),
+        ("/debug", "{ not = 1, at_least = 2 }"),
+    ] {
+        let line = if key.starts_with('/') { format!("\"{key}\" = {value}") } else { format!("{key} = {value}") };
+        let text = with_line(key, &line);
+        let error = refused(&text);
+        assert_eq!(error.code(), "POL_VALUE", "{line}: {error}");
+        assert_eq!(text.lines().nth(error.line().unwrap() - 1), Some(line.as_str()), "{error}");
+    }
+    for minutes in ["0", "61"] {
+        let text = with_line("max_evidence_age_minutes", &format!("max_evidence_age_minutes = {minutes}"));
+        assert_eq!(refused(&text).code(), "POL_INVALID");
+    }
+    assert_eq!(refused(&with_line("floors", "floors = \"nowhere.json\"")).code(), "POL_FILE");
+    assert_eq!(refused(&with_line("simulated_roots", "simulated_roots = [\"nowhere.der\"]")).code(), "POL_FILE");
+    assert_eq!(refused("version = 1\nversion = 1").code(), "POL_SYNTAX");
+    assert_eq!(refused("").code(), "POL_MISSING_KEY");
+}
+
+#[test]
+fn loosenings_have_names_and_are_listed() {
+    let loose = good()
+        .replace("\"required\"", "\"not-required\"")
+        .replace("post_quantum = \"strict\"", "post_quantum = \"compat\"")
+        .replace(
+            "[overrides]",
+            "[overrides]\naccept_risk = [\"milan-root-seed\"]\nreport_version = 2\nprovisional_ok_reason = \"new\"\n\
+             offline_grace_reason = \"ship\"\nfloors_grace_days = 14\n",
+        );
+    let policy = parse(&loose, Path::new("")).unwrap();
+    let rules: Vec<&str> = policy.waivers().iter().map(|waiver| waiver.rule).collect();
+    for rule in [
+        "snp.products",
+        "snp.report_version",
+        "snp.provisional",
+        "snp.revocation",
+        "snp.floors",
+        "channel.post_quantum",
+        "channel.webpki",
+    ] {
+        assert!(rules.contains(&rule), "{rule} not in {rules:?}");
+    }
+    let any = with_line("hardware", "hardware = \"any\"")
+        .replace("[overrides]", "[overrides]\nhardware_any_reason = \"a test\"");
+    let policy = parse(&any, Path::new("")).unwrap();
+    assert!(policy.waivers().iter().any(|waiver| waiver.rule == "hardware" && waiver.reason == "a test"));
+    let milan_anywhere = any.replace("[overrides]", "[overrides]\naccept_risk = [\"milan-root-seed\"]");
+    assert_eq!(refused(&milan_anywhere).code(), "POL_INVALID");
+    assert_eq!(refused(&good().replace("[overrides]", "[overrides]\nfloors_grace_days = 15")).code(), "POL_INVALID");
+    let stray = good().replace("[overrides]", "[overrides]\nhardware_any_reason = \"x\"");
+    assert_eq!(refused(&stray).code(), "POL_VALUE");
+}
+
+#[test]
+fn a_simulated_root_excludes_the_vendors() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ark.der"), [0x30, 0x00]).unwrap();
+    std::fs::write(folder.path().join("ark.pem"), "-----BEGIN").unwrap();
+    let named = |name: &str| Template { simulated_roots: vec![PathBuf::from(name)], ..filled() }.render();
+    let policy = parse(&named("ark.der"), folder.path()).unwrap();
+    assert!(policy.simulated() && !policy.appraisal.trust_anchors.vendor);
+    assert_eq!(policy.appraisal.trust_anchors.simulated_roots, [vec![0x30, 0x00]]);
+    match parse(&named("ark.pem"), folder.path()) {
+        Err(error) => assert_eq!(error.code(), "POL_VALUE"),
+        Ok(_) => panic!("a PEM text is not a DER root"),
+    }
+}
+
+#[test]
+fn private_public_roots_can_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    std::fs::write(folder.path().join("roots.pem"), pem).unwrap();
+    std::fs::write(folder.path().join("none.pem"), "nothing here").unwrap();
+    let text = with_line("webpki", "webpki = \"required\"\nwebpki_roots = [\"roots.pem\"]");
+    match parse(&text, folder.path()).unwrap().webpki {
+        WebPki::Required(roots) => assert_eq!(roots.len(), 1),
+        WebPki::NotRequired => panic!("required"),
+    }
+    let text = text.replace("roots.pem", "none.pem");
+    assert_eq!(parse(&text, folder.path()).unwrap_err().code(), "POL_VALUE");
+}
+
+#[test]
+fn any_bytes_give_a_policy_or_an_error() {
+    let good = good();
+    for cut in (0..good.len()).step_by(7) {
+        drop(parse(good.get(..cut).unwrap_or_default(), Path::new("")));
+    }
+    let deep = format!("hardware = {}{}", "[".repeat(5000), "]".repeat(5000));
+    assert_eq!(refused(&deep).code(), "POL_SYNTAX");
+    assert_eq!(load(Path::new("/nonexistent/policy.toml")).unwrap_err().code(), "POL_FILE");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    std::fs::write(&path, vec![b'#'; MAX_POLICY_BYTES + 1]).unwrap();
+    assert_eq!(load(&path).unwrap_err().code(), "POL_FILE");
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert_eq!(load(&path).unwrap_err().code(), "POL_SYNTAX");
+}
