@@ -44,7 +44,12 @@ impl Unverified {
         let session = within(Step::TlsHandshake, HANDSHAKE_TIME, tls.handshake(tcp, name)).await?;
         let host = HeaderValue::from_str(&target.host_header())
             .map_err(|_| Error::Url(crate::error::UrlFault::Malformed))?;
-        Ok(Self { wire: Wire::new(session.stream).await?, host, name: target.name().to_owned(), spki: session.spki })
+        Ok(Self {
+            wire: Wire::new(session.stream).await?,
+            host,
+            name: target.name().to_owned(),
+            spki: session.spki,
+        })
     }
 
     /// SHA-256 of the public key that the peer proved to hold in the handshake.
@@ -65,7 +70,8 @@ impl Unverified {
     /// Asks for the public configuration, as raw bytes. They count once their digest is found in appraised claims.
     pub async fn config(&mut self) -> Result<Bytes, Error> {
         let request = self.request("GET", CONFIG_PATH, "*/*", Vec::new())?;
-        let (head, bytes) = self.wire.exchange(Step::Evidence, request, MAX_CONFIG_BYTES, EVIDENCE_TIME).await?;
+        let (head, bytes) =
+            self.wire.exchange(Step::Evidence, request, MAX_CONFIG_BYTES, EVIDENCE_TIME).await?;
         check_status(Document::Config, &head)?;
         Ok(bytes)
     }
@@ -74,7 +80,11 @@ impl Unverified {
     ///
     /// Errors: `BIND_SPKI` when the peer's TLS key is not in the attested keyset for this name, `BIND_SESSION` when
     /// the answer does not cover this connection, `EVIDENCE_UNKNOWN` when the peer did not issue this evidence.
-    pub async fn bind(self, evidence: Arc<Appraised>, policy: &ClientPolicy) -> Result<VerifiedChannel, Error> {
+    pub async fn bind(
+        self,
+        evidence: Arc<Appraised>,
+        policy: &ClientPolicy,
+    ) -> Result<VerifiedChannel, Error> {
         evidence.verified().check_tls_key(&self.spki, &self.name).map_err(Error::Binding)?;
         let Self { wire, host, name, spki } = self;
         let nonce = Nonce::new(random_bytes()?);
@@ -120,7 +130,8 @@ impl Unverified {
         verified: &Verified,
         hardware: bool,
     ) -> Result<BindResponse, Error> {
-        let body = BindRequest { nonce: *nonce, evidence: hardware, claims: *verified.claims_sha384() }.encode();
+        let body =
+            BindRequest { nonce: *nonce, evidence: hardware, claims: *verified.claims_sha384() }.encode();
         let request = self.request("POST", BIND_PATH, CBOR, body)?;
         let (head, bytes) = self.wire.exchange(Step::Bind, request, MAX_BIND_BYTES, BIND_TIME).await?;
         match head.status {
@@ -128,10 +139,9 @@ impl Unverified {
                 BindResponse::decode(&bytes).map_err(|_| Error::BindRefused { status: head.status.as_u16() })
             }
             StatusCode::CONFLICT => Err(Error::EvidenceUnknown),
-            status if is_busy(status) => Err(Error::EvidenceUnavailable {
-                status: status.as_u16(),
-                retry_after: retry_after(&head),
-            }),
+            status if is_busy(status) => {
+                Err(Error::EvidenceUnavailable { status: status.as_u16(), retry_after: retry_after(&head) })
+            }
             status => Err(Error::BindRefused { status: status.as_u16() }),
         }
     }
@@ -151,7 +161,8 @@ impl Unverified {
         accept: &'static str,
         body: Vec<u8>,
     ) -> Result<Request<Full<Bytes>>, Error> {
-        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.host).header(ACCEPT, accept);
+        let mut request =
+            Request::builder().method(method).uri(path).header(HOST, &self.host).header(ACCEPT, accept);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, CBOR);
         }
@@ -198,7 +209,10 @@ pub struct SendFailure {
 impl VerifiedChannel {
     /// Sends one application request and waits for the head of its answer, as long as it takes: the caller bounds it.
     /// The target must be a path. Evidence past its age is refused before a byte leaves.
-    pub async fn send(&mut self, request: Request<ChannelBody>) -> Result<Response<VerifiedBody>, SendFailure> {
+    pub async fn send(
+        &mut self,
+        request: Request<ChannelBody>,
+    ) -> Result<Response<VerifiedBody>, SendFailure> {
         if self.is_expired() {
             return Err(SendFailure { error: Error::Expired, unsent: Some(Box::new(request)) });
         }
@@ -230,7 +244,12 @@ impl VerifiedChannel {
         };
         let spki = self.spki.to_hex();
         vec![
-            check("channel.tls", "PROTO_TLS", "TLS 1.3, ALPN http/1.1, no resumption", "as expected".to_owned()),
+            check(
+                "channel.tls",
+                "PROTO_TLS",
+                "TLS 1.3, ALPN http/1.1, no resumption",
+                "as expected".to_owned(),
+            ),
             check("channel.key_exchange", "PROTO_PQ", self.expected_groups, self.group.to_owned()),
             check("channel.tls_key", "BIND_SPKI", "a key of the attested keyset for this name", spki),
             check("channel.binding", "BIND_SESSION", "this connection vouched for", self.bound_by.to_owned()),
@@ -282,7 +301,8 @@ async fn connect(target: &Target) -> Result<TcpStream, Error> {
     let addresses = tokio::net::lookup_host(target.dial_address())
         .await
         .map_err(|error| Error::Network { step: Step::Resolve, fault: network_fault(&error) })?;
-    let mut last = Error::Network { step: Step::Resolve, fault: NetworkFault::Io(std::io::ErrorKind::NotFound) };
+    let mut last =
+        Error::Network { step: Step::Resolve, fault: NetworkFault::Io(std::io::ErrorKind::NotFound) };
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {

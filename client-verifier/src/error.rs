@@ -237,16 +237,27 @@ impl Error {
     /// The next command or action for a person, without a full stop.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Appraisal(_) => "run `postern verify URL --policy FILE` to see every check with expected and found",
+            Self::Appraisal(_) => {
+                "run `postern verify URL --policy FILE` to see every check with expected and found"
+            }
             Self::Binding(_) | Self::BindRefused { .. } => {
                 "something between you and the enclave answers in its place; do not send it anything"
             }
             Self::EvidenceUnknown | Self::Expired => "try again: new evidence will be fetched",
-            Self::EvidenceMissing { .. } => "check that the URL is a Postern gateway and that nothing in between rewrites answers",
-            Self::EvidenceUnavailable { .. } => "try again later; if it lasts, the operator must look at the enclave's log",
+            Self::EvidenceMissing { .. } => {
+                "check that the URL is a Postern gateway and that nothing in between rewrites answers"
+            }
+            Self::EvidenceUnavailable { .. } => {
+                "try again later; if it lasts, the operator must look at the enclave's log"
+            }
             Self::Network { step, .. } => match step {
                 Step::Resolve => "check the name in the URL, or give the address with --connect HOST:PORT",
-                Step::Application | Step::Bind | Step::Connect | Step::Evidence | Step::TlsHandshake | Step::Wait => {
+                Step::Application
+                | Step::Bind
+                | Step::Connect
+                | Step::Evidence
+                | Step::TlsHandshake
+                | Step::Wait => {
                     "check that the relay and the enclave are running and reachable, then try again"
                 }
             },
@@ -254,7 +265,9 @@ impl Error {
             Self::State(error) => error.hint(),
             Self::Tls(fault) => fault.hint(),
             Self::Truncated(_) => "the answer is incomplete: discard it and ask again",
-            Self::Entropy => "the operating system's random number generator failed; do not go on with this machine",
+            Self::Entropy => {
+                "the operating system's random number generator failed; do not go on with this machine"
+            }
             Self::Url(_) => "write the gateway as https://NAME or https://NAME:PORT",
         }
     }
@@ -356,7 +369,9 @@ impl TlsFault {
             | Self::Configuration
             | Self::Other
             | Self::Resumed
-            | Self::Version => "a Postern enclave speaks TLS 1.3 with ALPN http/1.1; check what answers at this address",
+            | Self::Version => {
+                "a Postern enclave speaks TLS 1.3 with ALPN http/1.1; check what answers at this address"
+            }
         }
     }
 }

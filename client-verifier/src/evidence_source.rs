@@ -123,7 +123,8 @@ impl Verifier {
             return Ok(known);
         }
         let waited = tokio::time::timeout(WAIT_TIME, self.refresh.lock()).await;
-        let mut failure = waited.map_err(|_| Error::Network { step: Step::Wait, fault: NetworkFault::TimedOut })?;
+        let mut failure =
+            waited.map_err(|_| Error::Network { step: Step::Wait, fault: NetworkFault::TimedOut })?;
         if let Some(known) = self.known_for(connection.spki()) {
             return Ok(known);
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use attestation::claims::snp::Product;
 use attestation::evidence::TeeType;
 use attestation::policy::{
-    ConfigRequirement, ConfigRule, ConfigValue, DeploymentRule, FloorRule, HardwareRule, Policy, ProvisionalRule,
-    RevocationRule, SigningKeyRule, SnpPolicy, TrustAnchors, Waiver,
+    ConfigRequirement, ConfigRule, ConfigValue, DeploymentRule, FloorRule, HardwareRule, Policy,
+    ProvisionalRule, RevocationRule, SigningKeyRule, SnpPolicy, TrustAnchors, Waiver,
 };
 use attestation::reference_values::{Release, Requirement};
 use attestation::{HardwareId, Measurement};
@@ -117,7 +117,12 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         .required("measurements")?
         .list()?
         .iter()
-        .map(|item| Ok(Release::pinned("pinned", item.parsed(SPELL_MEASUREMENT, |text| Measurement::from_hex(text).ok())?)))
+        .map(|item| {
+            Ok(Release::pinned(
+                "pinned",
+                item.parsed(SPELL_MEASUREMENT, |text| Measurement::from_hex(text).ok())?,
+            ))
+        })
         .collect::<Result<_, PolicyError>>()?;
     let mut appraisal = Policy::standard(
         tee_types(&root)?,
@@ -128,7 +133,8 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         snp,
     );
     appraisal.trust_anchors = trust_anchors(&root, folder)?;
-    appraisal.max_evidence_age = Duration::from_secs(60 * root.required("max_evidence_age_minutes")?.integer()?);
+    appraisal.max_evidence_age =
+        Duration::from_secs(60 * root.required("max_evidence_age_minutes")?.integer()?);
     appraisal.check_for_channel()?;
     Ok(ClientPolicy {
         appraisal,
@@ -146,7 +152,11 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
 
 fn tee_types(root: &Section<'_>) -> Result<Vec<TeeType>, PolicyError> {
     let named = |text: &str| TeeType::ALL.into_iter().find(|tee| tee.as_str() == text);
-    root.required("tee_types")?.list()?.iter().map(|item| item.parsed("a TEE type, for example \"snp\"", named)).collect()
+    root.required("tee_types")?
+        .list()?
+        .iter()
+        .map(|item| item.parsed("a TEE type, for example \"snp\"", named))
+        .collect()
 }
 
 fn hardware(root: &Section<'_>, overrides: &Section<'_>) -> Result<HardwareRule, PolicyError> {
@@ -205,7 +215,9 @@ fn config_rules(root: &Section<'_>) -> Result<Vec<ConfigRule>, PolicyError> {
     let mut rules = Vec::new();
     for (pointer, value) in section.entries() {
         if !pointer.starts_with('/') {
-            return Err(value.error(PolicyCode::Value, "a configuration rule is named by a JSON pointer: \"/name\""));
+            return Err(
+                value.error(PolicyCode::Value, "a configuration rule is named by a JSON pointer: \"/name\"")
+            );
         }
         let requirement = match value.table() {
             Some(comparison) => comparison_rule(&comparison?)?,
@@ -221,8 +233,13 @@ fn comparison_rule(comparison: &Section<'_>) -> Result<ConfigRequirement, Policy
     match (comparison.optional("not"), comparison.optional("at_least")) {
         (Some(value), None) => Ok(ConfigRequirement::NotEquals(scalar(&value)?)),
         (None, Some(value)) => Ok(ConfigRequirement::AtLeast(value.integer()?)),
-        (Some(value), Some(_)) => Err(value.error(PolicyCode::Value, "one comparison per rule: not, or at_least")),
-        (None, None) => Err(comparison.error(PolicyCode::Value, "a rule compares with { not = ... } or { at_least = ... }")),
+        (Some(value), Some(_)) => {
+            Err(value.error(PolicyCode::Value, "one comparison per rule: not, or at_least"))
+        }
+        (None, None) => {
+            Err(comparison
+                .error(PolicyCode::Value, "a rule compares with { not = ... } or { at_least = ... }"))
+        }
     }
 }
 
@@ -241,7 +258,9 @@ fn webpki(channel: &Section<'_>, folder: &Path) -> Result<WebPki, PolicyError> {
     let roots = channel.optional("webpki_roots");
     if value.one_of(&["required", "not-required"])? == "not-required" {
         return match roots {
-            Some(roots) => Err(roots.error(PolicyCode::Value, "webpki_roots is only for webpki = \"required\"")),
+            Some(roots) => {
+                Err(roots.error(PolicyCode::Value, "webpki_roots is only for webpki = \"required\""))
+            }
             None => Ok(WebPki::NotRequired),
         };
     }

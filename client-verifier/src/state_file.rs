@@ -76,13 +76,18 @@ impl StateFile {
 
     /// `$XDG_STATE_HOME/postern/remembered.json`, or below `~/.local/state`. `None` without a home.
     pub fn default_path() -> Option<PathBuf> {
-        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute =
+            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
         Some(base.join("postern").join("remembered.json"))
     }
 
     /// Refuses what lies behind what was seen, then remembers the higher of both.
-    pub fn check_and_remember(&self, verified: &Verified, floors_version: Option<u64>) -> Result<(), StateError> {
+    pub fn check_and_remember(
+        &self,
+        verified: &Verified,
+        floors_version: Option<u64>,
+    ) -> Result<(), StateError> {
         let claims = verified.claims();
         self.update(floors_version, &to_hex(&claims.deployment_id), claims.state_head.as_ref())
     }
@@ -192,9 +197,13 @@ impl StateError {
 
     pub(crate) const fn hint(&self) -> &'static str {
         match self {
-            Self::Corrupt { .. } => "if you are sure nobody rolled anything back, delete the file and start anew",
+            Self::Corrupt { .. } => {
+                "if you are sure nobody rolled anything back, delete the file and start anew"
+            }
             Self::FloorsRolledBack { .. } => "use the newer floors file or program that was used before",
-            Self::Forked { .. } => "the deployment shows another history than before; ask its operator, send nothing",
+            Self::Forked { .. } => {
+                "the deployment shows another history than before; ask its operator, send nothing"
+            }
             Self::Io { .. } => "name a file that can be written with --state-file",
         }
     }
@@ -208,7 +217,10 @@ impl fmt::Display for StateError {
                 write!(f, "firmware floors: expected issue {seen} or newer, found {found}")
             }
             Self::Forked { seen, found } => {
-                write!(f, "audit log head: expected a continuation of {seen} leaves, found {found} or another root")
+                write!(
+                    f,
+                    "audit log head: expected a continuation of {seen} leaves, found {found} or another root"
+                )
             }
             Self::Io { path, kind } => write!(f, "{}: {kind}", path.display()),
         }
@@ -288,7 +300,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
-        let error = StateFile::at(file.join("remembered.json")).update(Some(9), DEPLOYMENT, None).unwrap_err();
+        let error =
+            StateFile::at(file.join("remembered.json")).update(Some(9), DEPLOYMENT, None).unwrap_err();
         assert_eq!((error.code(), error.outcome()), ("STATE_IO", Outcome::Usage));
     }
 

@@ -12,8 +12,8 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, NamedGroup, PeerIncompatible,
-    PeerMisbehaved, ProtocolVersion, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, NamedGroup,
+    PeerIncompatible, PeerMisbehaved, ProtocolVersion, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
@@ -89,7 +89,11 @@ impl TlsSettings {
     }
 
     /// Shakes hands over `tcp` and checks what was agreed. The caller bounds the time.
-    pub(crate) async fn handshake(&self, tcp: TcpStream, name: ServerName<'static>) -> Result<TlsSession, Error> {
+    pub(crate) async fn handshake(
+        &self,
+        tcp: TcpStream,
+        name: ServerName<'static>,
+    ) -> Result<TlsSession, Error> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(name, tcp).await.map_err(|error| self.explain(&error))?;
         self.check_agreed(&stream)?;
@@ -121,7 +125,10 @@ impl TlsSettings {
         Error::Tls(self.tls_fault(cause))
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds errors; each unknown one is a refusal all the same")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "rustls adds errors; each unknown one is a refusal all the same"
+    )]
     fn tls_fault(&self, error: &rustls::Error) -> TlsFault {
         match error {
             rustls::Error::InvalidMessage(_) => TlsFault::NotTls,
@@ -152,7 +159,9 @@ impl TlsSettings {
             {
                 TlsFault::WebPki
             }
-            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => TlsFault::Certificate,
+            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+                TlsFault::Certificate
+            }
             _ => TlsFault::Other,
         }
     }

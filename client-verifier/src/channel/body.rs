@@ -46,10 +46,9 @@ impl VerifiedBody {
             return Err(Truncation::Unframed);
         }
         let is_events = !bodyless
-            && headers
-                .get(CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok())
-                .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+            && headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+                value.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+            });
         let mut response = response;
         if is_events {
             // The end of an event stream is its terminal event; a length would let it end without one.

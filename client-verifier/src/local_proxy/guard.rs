@@ -90,7 +90,11 @@ impl Guard {
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let ours = |value: &HeaderValue| {
-            value.to_str().ok().and_then(|text| text.strip_prefix("http://")).is_some_and(|name| self.is_ours(name))
+            value
+                .to_str()
+                .ok()
+                .and_then(|text| text.strip_prefix("http://"))
+                .is_some_and(|name| self.is_ours(name))
         };
         if headers.get_all(ORIGIN).iter().all(ours) { Ok(()) } else { Err(Denied::Origin) }
     }

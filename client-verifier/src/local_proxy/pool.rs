@@ -31,7 +31,11 @@ pub(super) struct Lease {
 
 impl Pool {
     pub(super) fn new(verifier: Verifier) -> Arc<Self> {
-        Arc::new(Self { verifier, idle: Mutex::new(Vec::new()), slots: Arc::new(Semaphore::new(MOST_CHANNELS)) })
+        Arc::new(Self {
+            verifier,
+            idle: Mutex::new(Vec::new()),
+            slots: Arc::new(Semaphore::new(MOST_CHANNELS)),
+        })
     }
 
     pub(super) fn verifier(&self) -> &Verifier {

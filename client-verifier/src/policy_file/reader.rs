@@ -123,7 +123,9 @@ impl<'d> Section<'d> {
             if let Some(near) = nearest(name, known) {
                 what = format!("{what}; did you mean {}?", self.full_name(near));
             }
-            return Err(PolicyError::new(PolicyCode::UnknownKey, what).at_line(line_of(self.text, key.span().start)));
+            return Err(
+                PolicyError::new(PolicyCode::UnknownKey, what).at_line(line_of(self.text, key.span().start))
+            );
         }
         Ok(())
     }
@@ -136,7 +138,8 @@ impl<'d> Section<'d> {
 impl<'d> Value<'d> {
     /// A text that is not a placeholder.
     pub(super) fn text(&self) -> Result<&'d str, PolicyError> {
-        let text = self.value.get_ref().as_str().ok_or_else(|| self.error(PolicyCode::Value, "expected a text"))?;
+        let text =
+            self.value.get_ref().as_str().ok_or_else(|| self.error(PolicyCode::Value, "expected a text"))?;
         if text.starts_with(PLACEHOLDER) {
             return Err(self.error(PolicyCode::Placeholder, "this value was left to be filled in"));
         }

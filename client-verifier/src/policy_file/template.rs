@@ -35,11 +35,17 @@ impl Template {
         let webpki = self.webpki.clone().unwrap_or_else(|| {
             format!("{PLACEHOLDER}: required for public names, not-required for names without a public certificate")
         });
-        TEXT.replace("@MEASUREMENTS@", &list(&measurements, "the release's launch measurement (96 hexadecimal digits)"))
-            .replace("@HARDWARE@", &list(&hardware, "the processor's id (16 to 128 hexadecimal digits)"))
-            .replace("@DEPLOYMENT@", &quoted(&deployment))
-            .replace("@ROOTS@", &format!("[{}]", roots.iter().map(|root| quoted(root)).collect::<Vec<_>>().join(", ")))
-            .replace("@WEBPKI@", &quoted(&webpki))
+        TEXT.replace(
+            "@MEASUREMENTS@",
+            &list(&measurements, "the release's launch measurement (96 hexadecimal digits)"),
+        )
+        .replace("@HARDWARE@", &list(&hardware, "the processor's id (16 to 128 hexadecimal digits)"))
+        .replace("@DEPLOYMENT@", &quoted(&deployment))
+        .replace(
+            "@ROOTS@",
+            &format!("[{}]", roots.iter().map(|root| quoted(root)).collect::<Vec<_>>().join(", ")),
+        )
+        .replace("@WEBPKI@", &quoted(&webpki))
     }
 }
 

@@ -77,7 +77,9 @@ fn every_line_is_mandatory() {
     let good = good();
     let mut missing = 0;
     for (at, line) in good.lines().enumerate() {
-        let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else { continue };
+        let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else {
+            continue;
+        };
         if line.ends_with('[') {
             continue;
         }
@@ -152,7 +154,8 @@ fn values_of_the_wrong_form_are_refused_with_their_line() {
         ("/debug", "{}"),
         ("/debug", "{ not = 1, at_least = 2 }"),
     ] {
-        let line = if key.starts_with('/') { format!("\"{key}\" = {value}") } else { format!("{key} = {value}") };
+        let line =
+            if key.starts_with('/') { format!("\"{key}\" = {value}") } else { format!("{key} = {value}") };
         let text = with_line(key, &line);
         let error = refused(&text);
         assert_eq!(error.code(), "POL_VALUE", "{line}: {error}");
@@ -163,7 +166,10 @@ fn values_of_the_wrong_form_are_refused_with_their_line() {
         assert_eq!(refused(&text).code(), "POL_INVALID");
     }
     assert_eq!(refused(&with_line("floors", "floors = \"nowhere.json\"")).code(), "POL_FILE");
-    assert_eq!(refused(&with_line("simulated_roots", "simulated_roots = [\"nowhere.der\"]")).code(), "POL_FILE");
+    assert_eq!(
+        refused(&with_line("simulated_roots", "simulated_roots = [\"nowhere.der\"]")).code(),
+        "POL_FILE"
+    );
     assert_eq!(refused("version = 1\nversion = 1").code(), "POL_SYNTAX");
     assert_eq!(refused("").code(), "POL_MISSING_KEY");
 }
@@ -197,7 +203,10 @@ fn loosenings_have_names_and_are_listed() {
     assert!(policy.waivers().iter().any(|waiver| waiver.rule == "hardware" && waiver.reason == "a test"));
     let milan_anywhere = any.replace("[overrides]", "[overrides]\naccept_risk = [\"milan-root-seed\"]");
     assert_eq!(refused(&milan_anywhere).code(), "POL_INVALID");
-    assert_eq!(refused(&good().replace("[overrides]", "[overrides]\nfloors_grace_days = 15")).code(), "POL_INVALID");
+    assert_eq!(
+        refused(&good().replace("[overrides]", "[overrides]\nfloors_grace_days = 15")).code(),
+        "POL_INVALID"
+    );
     let stray = good().replace("[overrides]", "[overrides]\nhardware_any_reason = \"x\"");
     assert_eq!(refused(&stray).code(), "POL_VALUE");
 }

@@ -1,10 +1,14 @@
 //! The channel: what a good gateway gets through, and what each lie is answered with.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::Request;
 use http_body_util::BodyExt;
 use postern_client::{Error, Outcome, Verifier, empty_body, full_body};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fake_gateway::{FakeGateway, Lies};
 
@@ -89,14 +93,13 @@ async fn replayed_evidence_is_refused() {
 async fn other_code_other_configuration_other_hardware_are_refused() {
     let other = Lies { measurement: [9; 48], ..Lies::default() };
     assert_eq!(refused(other).await.code(), "ATT_MEASUREMENT");
-    let logging = Lies {
-        config: r#"{"content_logging":true,"debug":false,"stream_shape":"none"}"#,
-        ..Lies::default()
-    };
+    let logging =
+        Lies { config: r#"{"content_logging":true,"debug":false,"stream_shape":"none"}"#, ..Lies::default() };
     assert_eq!(refused(logging).await.code(), "CFG_RULE");
     assert_eq!(refused(Lies { config_swapped: true, ..Lies::default() }).await.code(), "ATT_CONFIG");
     let other_chip = |text: String| {
-        let ours = text.lines().find(|line| line.starts_with("    \"") && line.len() > 120).unwrap().to_owned();
+        let ours =
+            text.lines().find(|line| line.starts_with("    \"") && line.len() > 120).unwrap().to_owned();
         let digit = if ours.as_bytes()[5] == b'0' { "1" } else { "0" };
         text.replace(&ours, &format!("    \"{digit}{}", &ours[6..]))
     };
@@ -105,7 +108,10 @@ async fn other_code_other_configuration_other_hardware_are_refused() {
     assert_eq!(refused_under(Lies::default(), pinned).await.code(), "ATT_DEPLOYMENT");
     let real = |text: String| text.replace("[\"ark.der\"]", "[]");
     assert_eq!(refused_under(Lies::default(), real).await.code(), "ATT_UNTRUSTED_ROOT");
-    assert_eq!(refused(Lies { keyset_seconds: 3 * 3600, ..Lies::default() }).await.code(), "ATT_KEYSET_EXPIRED");
+    assert_eq!(
+        refused(Lies { keyset_seconds: 3 * 3600, ..Lies::default() }).await.code(),
+        "ATT_KEYSET_EXPIRED"
+    );
 }
 
 #[tokio::test]
@@ -116,12 +122,20 @@ async fn anything_but_evidence_is_no_evidence() {
         (302, "text/html", Vec::new()),
         (200, "application/json", b"{}".to_vec()),
     ] {
-        let error = refused(Lies { evidence_answer: Some((status, media_type, body)), ..Lies::default() }).await;
-        assert_eq!((error.code(), error.outcome()), ("ATT_MISSING", Outcome::Rejected), "{status} {media_type}");
+        let error =
+            refused(Lies { evidence_answer: Some((status, media_type, body)), ..Lies::default() }).await;
+        assert_eq!(
+            (error.code(), error.outcome()),
+            ("ATT_MISSING", Outcome::Rejected),
+            "{status} {media_type}"
+        );
     }
     for body in [Vec::new(), b"<html>".to_vec(), vec![0xa0], vec![0x9f; 100_000]] {
         let answer = Some((200, "application/cmw+cbor", body));
-        assert_eq!(refused(Lies { evidence_answer: answer, ..Lies::default() }).await.code(), "ATT_MALFORMED");
+        assert_eq!(
+            refused(Lies { evidence_answer: answer, ..Lies::default() }).await.code(),
+            "ATT_MALFORMED"
+        );
     }
     let long = Some((200, "application/cmw+cbor", vec![0; 256 * 1024 + 1]));
     assert_eq!(refused(Lies { evidence_answer: long, ..Lies::default() }).await.code(), "CHAN_MALFORMED");
@@ -144,7 +158,8 @@ async fn weaker_tls_is_refused() {
 #[tokio::test]
 async fn a_policy_may_allow_x25519_by_name() {
     let gateway = FakeGateway::start(Lies { classical: true, ..Lies::default() }).await;
-    let policy = gateway.policy(|text| text.replace("post_quantum = \"strict\"", "post_quantum = \"compat\""));
+    let policy =
+        gateway.policy(|text| text.replace("post_quantum = \"strict\"", "post_quantum = \"compat\""));
     assert!(policy.waivers().iter().any(|waiver| waiver.rule == "channel.post_quantum"));
     Verifier::new(gateway.target(), policy).unwrap().connect().await.unwrap();
 }
@@ -161,6 +176,29 @@ async fn tickets_are_ignored() {
     }
     assert_eq!(gateway.seen.connections.load(Ordering::SeqCst), 3);
     assert_eq!(gateway.seen.resumed.load(Ordering::SeqCst), 0);
+    // The control: a client with the library's own settings does resume here.
+    resuming_client(&gateway).await;
+    assert_eq!(gateway.seen.resumed.load(Ordering::SeqCst), 1);
+}
+
+async fn resuming_client(gateway: &FakeGateway) {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(gateway.certificate_pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    for _ in 0..2 {
+        let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+        let mut tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        tls.write_all(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 512];
+        assert!(tls.read(&mut answer).await.unwrap() > 0);
+    }
 }
 
 #[tokio::test]
@@ -224,8 +262,14 @@ async fn many_connections_share_one_appraisal() {
 async fn an_answer_that_breaks_off_is_never_complete() {
     let gateway = FakeGateway::start(Lies::default()).await;
     let verifier = verifier(&gateway);
-    for path in ["/cut/length", "/cut/chunks", "/cut/unframed", "/cut/events", "/cut/mid-events", "/cut/events-with-length"]
-    {
+    for path in [
+        "/cut/length",
+        "/cut/chunks",
+        "/cut/unframed",
+        "/cut/events",
+        "/cut/mid-events",
+        "/cut/events-with-length",
+    ] {
         let mut channel = verifier.connect().await.unwrap();
         let request = Request::get(path).body(empty_body()).unwrap();
         let error = match channel.send(request).await {

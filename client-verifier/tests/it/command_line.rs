@@ -75,7 +75,10 @@ async fn verify_speaks_json() {
     let gateway = FakeGateway::start(Lies { measurement: [1; 48], ..Lies::default() }).await;
     let (code, out, error) = run(reach(&gateway, &["verify", &gateway.url(), "--json"])).await;
     let verdict: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &verdict["verdict"], &verdict["code"]), (1, &"rejected".into(), &"ATT_MEASUREMENT".into()));
+    assert_eq!(
+        (code, &verdict["verdict"], &verdict["code"]),
+        (1, &"rejected".into(), &"ATT_MEASUREMENT".into())
+    );
     let failed: Vec<_> =
         verdict["checks"].as_array().unwrap().iter().filter(|check| check["outcome"] == "fail").collect();
     assert_eq!(failed.len(), 1);
@@ -87,7 +90,10 @@ async fn verify_speaks_json() {
 async fn the_exit_code_tells_the_kind_of_failure() {
     let rejected = FakeGateway::start(Lies { other_sbk: true, ..Lies::default() }).await;
     let (code, out, _) = run(reach(&rejected, &["verify", &rejected.url()])).await;
-    assert_eq!((code, out.split_whitespace().take(2).collect::<Vec<_>>().join(" ")), (1, "REJECTED BIND_SESSION".into()));
+    assert_eq!(
+        (code, out.split_whitespace().take(2).collect::<Vec<_>>().join(" ")),
+        (1, "REJECTED BIND_SESSION".into())
+    );
 
     let busy = Some((503, "application/problem+cbor", vec![0xa0]));
     let undecided = FakeGateway::start(Lies { evidence_answer: busy, ..Lies::default() }).await;
@@ -99,9 +105,13 @@ async fn the_exit_code_tells_the_kind_of_failure() {
     gateway.policy_file(|text| text.replace("max_evidence_age_minutes", "max_evidence_age_minuets"));
     let (code, out, error) = run(reach(&gateway, &["verify", &gateway.url()])).await;
     assert!(out.starts_with("UNUSABLE POL_UNKNOWN_KEY"), "{out}");
-    assert!(error.contains("did you mean max_evidence_age_minutes?") && error.contains("policy.toml:"), "{error}");
+    assert!(
+        error.contains("did you mean max_evidence_age_minutes?") && error.contains("policy.toml:"),
+        "{error}"
+    );
     assert_eq!(code, 2);
-    for args in [&["verify"][..], &["verify", "http://localhost"], &["nonsense"], &["verify", "https://a/b"]] {
+    for args in [&["verify"][..], &["verify", "http://localhost"], &["nonsense"], &["verify", "https://a/b"]]
+    {
         let (code, out, error) = run(reach(&gateway, args)).await;
         assert_eq!(code, 2, "{args:?} {out} {error}");
     }
@@ -138,7 +148,10 @@ async fn chat_streams_the_answer() {
     assert!(!error.contains("Say hello") && !error.contains("sk-gateway"));
     let heads = gateway.seen.heads.lock().unwrap().clone();
     assert_eq!(heads.len(), 2, "the models, then the prompt");
-    assert!(heads[1].contains("authorization: Bearer sk-gateway\r\n") && heads[1].contains(r#""model":"fake-model""#));
+    assert!(
+        heads[1].contains("authorization: Bearer sk-gateway\r\n")
+            && heads[1].contains(r#""model":"fake-model""#)
+    );
     assert!(heads[1].contains("Say hello"));
 }
 
@@ -166,7 +179,17 @@ async fn policy_init_writes_what_it_was_told_and_guesses_nothing() {
 
     let measurement = attestation::Measurement::new(MEASUREMENT).to_hex();
     let hardware = "c1".repeat(64);
-    let args = ["policy", "init", "--output", file, "--force", "--measurement", &measurement, "--hardware-id", &hardware];
+    let args = [
+        "policy",
+        "init",
+        "--output",
+        file,
+        "--force",
+        "--measurement",
+        &measurement,
+        "--hardware-id",
+        &hardware,
+    ];
     let rest = ["--deployment", "unpinned", "--webpki", "not-required", "--simulated-root", "ark.der"];
     let (code, _, error) = run(postern(&gateway, &[&args[..], &rest[..]].concat())).await;
     assert_eq!((code, error.contains("SIMULATED")), (0, true), "{error}");
@@ -257,7 +280,8 @@ async fn proxy_does_not_start_on_a_gateway_that_is_rejected() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(error.starts_with("REJECTED BIND_SPKI"), "{error}");
     assert!(!error.contains("token"), "{error}");
-    let (code, _, error) = run(reach(&gateway, &["proxy", "--to", &gateway.url(), "--listen", "0.0.0.0:0"])).await;
+    let (code, _, error) =
+        run(reach(&gateway, &["proxy", "--to", &gateway.url(), "--listen", "0.0.0.0:0"])).await;
     assert_eq!((code, error.contains("CLI_LISTEN")), (2, true), "{error}");
 }
 

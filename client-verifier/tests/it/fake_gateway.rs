@@ -271,9 +271,12 @@ async fn connection(mut tcp: TcpStream, acceptor: TlsAcceptor, state: Arc<State>
 impl State {
     /// Evidence lives as long as the process: a bind may come on a later connection.
     fn issued(&self) -> Option<(Vec<u8>, Keyset)> {
-        LAST_ISSUED.lock().unwrap().iter().find(|(spki, ..)| *spki == self.spki).map(|(_, claims, keyset)| {
-            (claims.clone(), keyset.clone())
-        })
+        LAST_ISSUED
+            .lock()
+            .unwrap()
+            .iter()
+            .find(|(spki, ..)| *spki == self.spki)
+            .map(|(_, claims, keyset)| (claims.clone(), keyset.clone()))
     }
 
     fn document(&self, kind: Kind) -> (Vec<u8>, Vec<u8>, Keyset) {
@@ -311,7 +314,9 @@ impl State {
             claims: claims.clone(),
             keyset: keyset_bytes,
             cpu: CpuEvidence { tee: TeeType::Snp, bytes: quote.report },
-            endorsements: Endorsements::from_snp_certificate_table(&quote.certificate_table).unwrap().encode(),
+            endorsements: Endorsements::from_snp_certificate_table(&quote.certificate_table)
+                .unwrap()
+                .encode(),
             devices: None,
             release: None,
             deployment: None,
@@ -358,7 +363,8 @@ impl State {
         };
         let digest = Sha384::of(&keyset.encode());
         let context = exporter_context(Role::Gateway, b"http/1.1", &request.nonce, &digest);
-        let mut ekm = tls.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(&context)).unwrap();
+        let mut ekm =
+            tls.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(&context)).unwrap();
         if self.lies.other_connection {
             ekm[0] ^= 1;
         }
@@ -401,11 +407,13 @@ async fn application(tls: &mut TlsStream<TcpStream>, path: &str, request: &str, 
             close(tls).await
         }
         "/cut/chunks" => {
-            send(tls, &format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}", chunk("some"))).await?;
+            send(tls, &format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}", chunk("some")))
+                .await?;
             close(tls).await
         }
         "/cut/unframed" => {
-            send(tls, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nthe end is where the connection ends").await?;
+            send(tls, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nthe end is where the connection ends")
+                .await?;
             close(tls).await
         }
         "/cut/events" => send(tls, &format!("{events}{}0\r\n\r\n", word("Hello"))).await,
@@ -420,15 +428,7 @@ async fn application(tls: &mut TlsStream<TcpStream>, path: &str, request: &str, 
         }
         "/forever" => {
             send(tls, events).await?;
-            loop {
-                let sent = send(tls, &word("tick")).await;
-                let mut byte = [0];
-                let left = tokio::time::timeout(Duration::from_millis(10), tls.read(&mut byte)).await;
-                if sent.is_none() || matches!(left, Ok(Ok(0) | Err(_))) {
-                    seen.cancelled.fetch_add(1, Ordering::SeqCst);
-                    return None;
-                }
-            }
+            forever(tls, &word("tick"), seen).await
         }
         "/nothing" => send(tls, "HTTP/1.1 204 No Content\r\n\r\n").await,
         "/cors" => {
@@ -436,6 +436,19 @@ async fn application(tls: &mut TlsStream<TcpStream>, path: &str, request: &str, 
             send(tls, head).await
         }
         _ => respond(tls, 200, "text/plain", request.as_bytes()).await,
+    }
+}
+
+/// Sends `piece` until the other side has left.
+async fn forever(tls: &mut TlsStream<TcpStream>, piece: &str, seen: &Seen) -> Option<()> {
+    loop {
+        let sent = send(tls, piece).await;
+        let mut byte = [0];
+        let left = tokio::time::timeout(Duration::from_millis(10), tls.read(&mut byte)).await;
+        if sent.is_none() || matches!(left, Ok(Ok(0) | Err(_))) {
+            seen.cancelled.fetch_add(1, Ordering::SeqCst);
+            return None;
+        }
     }
 }
 
@@ -455,8 +468,10 @@ async fn close(tls: &mut TlsStream<TcpStream>) -> Option<()> {
 }
 
 async fn respond(tls: &mut TlsStream<TcpStream>, status: u16, media_type: &str, body: &[u8]) -> Option<()> {
-    let head =
-        format!("HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     tls.write_all(head.as_bytes()).await.ok()?;
     tls.write_all(body).await.ok()?;
     tls.flush().await.ok()
@@ -474,7 +489,9 @@ async fn read_request(tls: &mut TlsStream<TcpStream>) -> Option<(String, Vec<u8>
     };
     let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
     let field = |name: &str| {
-        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix(name).map(|value| value.trim().to_owned()))
+        head.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix(name).map(|value| value.trim().to_owned())
+        })
     };
     let mut body = bytes[end..].to_vec();
     if let Some(length) = field("content-length:") {

@@ -47,7 +47,8 @@ impl Proxy {
 
     async fn get(&self, path: &str, headers: &str) -> String {
         let host = self.address;
-        self.exchange(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n")).await
+        self.exchange(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n"))
+            .await
     }
 
     async fn get_with_token(&self, path: &str) -> String {
@@ -61,7 +62,10 @@ async fn an_ordinary_client_gets_its_answer() {
     let proxy = proxy(&gateway, Some("sk-gateway")).await;
     let answer = proxy.get_with_token("/v1/models").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.ends_with(r#"{"object":"list","data":[{"id":"fake-model","object":"model"}]}"#), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"object":"list","data":[{"id":"fake-model","object":"model"}]}"#),
+        "{answer}"
+    );
 
     let answer = proxy.get_with_token("/v1/chat/completions").await;
     assert!(answer.contains("content-type: text/event-stream"), "{answer}");
@@ -75,7 +79,8 @@ async fn an_ordinary_client_gets_its_answer() {
 async fn the_gateways_key_replaces_the_local_token() {
     let gateway = FakeGateway::start(Lies::default()).await;
     let proxy = proxy(&gateway, Some("sk-gateway")).await;
-    let head = proxy.get("/echo", &format!("x-api-key: {}\r\nauthorization: Bearer other\r\n", proxy.token)).await;
+    let head =
+        proxy.get("/echo", &format!("x-api-key: {}\r\nauthorization: Bearer other\r\n", proxy.token)).await;
     assert!(head.contains("authorization: Bearer sk-gateway\r\n"), "{head}");
     assert!(!head.contains("other") && !head.contains("x-api-key") && !head.contains(&proxy.token), "{head}");
 }
@@ -95,10 +100,8 @@ async fn a_callers_own_key_passes_through_and_the_token_does_not() {
 async fn a_body_of_any_framing_arrives_whole() {
     let gateway = FakeGateway::start(Lies::default()).await;
     let proxy = proxy(&gateway, None).await;
-    let head = format!(
-        "POST /t/{}/echo HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",
-        proxy.token, proxy.address
-    );
+    let head =
+        format!("POST /t/{}/echo HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", proxy.token, proxy.address);
     let answer = proxy.exchange(&format!("{head}content-length: 10\r\n\r\nthe prompt")).await;
     assert!(answer.contains("content-length: 10\r\n") && answer.ends_with("the prompt"), "{answer}");
     let chunked = "transfer-encoding: chunked\r\n\r\n4\r\nthe \r\n6\r\nprompt\r\n0\r\n\r\n";
@@ -115,8 +118,14 @@ async fn strangers_are_turned_away() {
         ("GET /v1/models HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n", 401),
         ("GET /t/0000/v1/models HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n", 401),
         ("GET /v1/models HTTP/1.1\r\nhost: evil.example\r\nTOKENconnection: close\r\n\r\n", 421),
-        ("GET /v1/models HTTP/1.1\r\nhost: HOST\r\norigin: https://evil.example\r\nTOKENconnection: close\r\n\r\n", 421),
-        ("OPTIONS /v1/models HTTP/1.1\r\nhost: HOST\r\norigin: http://evil.example\r\nconnection: close\r\n\r\n", 421),
+        (
+            "GET /v1/models HTTP/1.1\r\nhost: HOST\r\norigin: https://evil.example\r\nTOKENconnection: close\r\n\r\n",
+            421,
+        ),
+        (
+            "OPTIONS /v1/models HTTP/1.1\r\nhost: HOST\r\norigin: http://evil.example\r\nconnection: close\r\n\r\n",
+            421,
+        ),
         ("GET http://evil.example/ HTTP/1.1\r\nhost: HOST\r\nTOKENconnection: close\r\n\r\n", 421),
         ("GET /.well-known/postern/config HTTP/1.1\r\nhost: HOST\r\nTOKENconnection: close\r\n\r\n", 404),
         ("GET /v1/models HTTP/1.0\r\nhost: HOST\r\nTOKEN\r\n", 505),
@@ -129,7 +138,10 @@ async fn strangers_are_turned_away() {
     }
     assert_eq!(gateway.seen.connections.load(Ordering::SeqCst), 0, "nothing was even dialled");
     assert!(proxy.get_with_token("/cors").await.starts_with("HTTP/1.1 200"));
-    assert!(!proxy.get_with_token("/cors").await.contains("access-control"), "the gateway cannot open it either");
+    assert!(
+        !proxy.get_with_token("/cors").await.contains("access-control"),
+        "the gateway cannot open it either"
+    );
 }
 
 #[tokio::test]

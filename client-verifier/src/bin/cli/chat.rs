@@ -34,7 +34,11 @@ async fn talk(args: &Chat, output: &Output) -> Result<(), ExitCode> {
         exit::usage()
     })?;
     let prompt = prompt(&args.prompt).ok_or_else(|| {
-        output.failure("CLI_PROMPT", "no text to send", "give the prompt as an argument, or - and text on stdin");
+        output.failure(
+            "CLI_PROMPT",
+            "no text to send",
+            "give the prompt as an argument, or - and text on stdin",
+        );
         exit::usage()
     })?;
     let verifier = fetch::verifier(&args.to, &args.reach).map_err(|error| fail(&error))?;
@@ -130,16 +134,19 @@ async fn refused(answer: Response<VerifiedBody>, output: &Output) -> ExitCode {
         _ => "try again later",
     };
     output.failure(&printable(code.unwrap_or("GW_ERROR")), &what, hint);
-    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS { exit::usage() } else { exit::undecided() }
+    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+        exit::usage()
+    } else {
+        exit::undecided()
+    }
 }
 
 async fn whole(answer: Response<VerifiedBody>) -> Result<Bytes, Error> {
     match Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) => Err(error.downcast::<Error>().map_or_else(
-            |_| Error::Truncated(postern_client::error::Truncation::Body),
-            |error| *error,
-        )),
+        Err(error) => Err(error
+            .downcast::<Error>()
+            .map_or_else(|_| Error::Truncated(postern_client::error::Truncation::Body), |error| *error)),
     }
 }
 

@@ -36,7 +36,9 @@ pub(crate) fn gateway_key(file: Option<&Path>) -> Result<Option<GatewayKey>, &'s
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, &'static str> {
     let file = std::fs::File::open(path).map_err(|_| "the key file cannot be opened")?;
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_BYTES));
-    file.take(u64::try_from(MAX_KEY_BYTES).unwrap_or(u64::MAX)).read_to_string(&mut text).map_err(|_| "the key file is not text")?;
+    file.take(u64::try_from(MAX_KEY_BYTES).unwrap_or(u64::MAX))
+        .read_to_string(&mut text)
+        .map_err(|_| "the key file is not text")?;
     if text.len() == MAX_KEY_BYTES { Err("the key file is too large") } else { Ok(text) }
 }
 

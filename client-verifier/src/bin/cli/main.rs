@@ -19,13 +19,18 @@ mod verify;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     let output = output::Output::new();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            output.failure("LOCAL_RUNTIME", &format!("no runtime: {}", error.kind()), "free some memory or threads");
-            return exit::undecided();
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                output.failure(
+                    "LOCAL_RUNTIME",
+                    &format!("no runtime: {}", error.kind()),
+                    "free some memory or threads",
+                );
+                return exit::undecided();
+            }
+        };
     let code = runtime.block_on(async {
         match args.command {
             args::Command::Verify(verify) => verify::run(&verify, &output).await,

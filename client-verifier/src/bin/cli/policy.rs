@@ -39,7 +39,9 @@ pub(crate) fn init(args: &PolicyInit, output: &Output) -> ExitCode {
         ));
     }
     if !args.simulated_root.is_empty() {
-        output.talk("SIMULATED: this policy accepts simulated processors only and proves nothing about hardware");
+        output.talk(
+            "SIMULATED: this policy accepts simulated processors only and proves nothing about hardware",
+        );
     }
     exit::verified()
 }
@@ -51,7 +53,8 @@ pub(crate) fn check(args: &PolicyCheck, output: &Output) -> ExitCode {
             if policy.simulated() {
                 lines.push("  SIMULATED   accepts simulated processors only".to_owned());
             }
-            let loosened = |waiver: Waiver| format!("  loosened    {}: {}", waiver.rule, printable(&waiver.reason));
+            let loosened =
+                |waiver: Waiver| format!("  loosened    {}: {}", waiver.rule, printable(&waiver.reason));
             lines.extend(policy.waivers().into_iter().map(loosened));
             output.data(&format!("{}\n", lines.join("\n")));
             exit::verified()

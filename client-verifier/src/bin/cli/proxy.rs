@@ -46,7 +46,11 @@ async fn start(args: &Proxy, output: &Output) -> Result<ExitCode, ExitCode> {
     };
     let proxy = LocalProxy::bind(verifier, settings).await.map_err(|error| {
         let what = format!("cannot listen on {}: {}", args.listen, error.kind());
-        usage("CLI_LISTEN", &what, "use a free port on 127.0.0.1; others need --dangerously-listen-beyond-loopback")
+        usage(
+            "CLI_LISTEN",
+            &what,
+            "use a free port on 127.0.0.1; others need --dangerously-listen-beyond-loopback",
+        )
     })?;
     let stop = stop_signal(args.exit_on_stdin_close).map_err(|_| {
         usage("LOCAL_SIGNALS", "signals cannot be handled here", "start the proxy from an ordinary shell")
@@ -96,7 +100,9 @@ fn announce(proxy: &LocalProxy, args: &Proxy, holds_key: bool, output: &Output) 
         None => output.talk(&format!("token (shown once): {}", token.reveal())),
     }
     if holds_key {
-        output.talk(&format!("base URL http://{address}/v1, API key = the token; the proxy adds the gateway's key"));
+        output.talk(&format!(
+            "base URL http://{address}/v1, API key = the token; the proxy adds the gateway's key"
+        ));
     } else {
         output.talk(&format!(
             "base URL http://{address}/t/TOKEN/v1, API key = your gateway key, which passes through"

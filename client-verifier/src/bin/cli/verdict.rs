@@ -1,8 +1,8 @@
 //! The verdict: first line what was decided, then each check with what was expected and found.
 
-use attestation::rejection::{Check, Outcome as CheckOutcome};
-use attestation::policy::Waiver;
 use attestation::Verified;
+use attestation::policy::Waiver;
+use attestation::rejection::{Check, Outcome as CheckOutcome};
 use postern_client::channel::VerifiedChannel;
 use postern_client::{ClientPolicy, Error, Outcome};
 use serde_json::{Value, json};
@@ -33,9 +33,7 @@ impl Verdict<'_> {
                 format!("{} {}", paint(Mark::Good, "VERIFIED"), paint(Mark::Warning, "(SIMULATED)"))
             }
             Ok(_) => paint(Mark::Good, "VERIFIED"),
-            Err(error) => {
-                paint(Mark::Bad, &format!("{} {}", self.word().to_ascii_uppercase(), error.code()))
-            }
+            Err(error) => paint(Mark::Bad, &format!("{} {}", self.word().to_ascii_uppercase(), error.code())),
         };
         format!("{words}  {}", printable(self.url))
     }
@@ -169,10 +167,15 @@ fn gateway_lines(verified: &Verified, output: &Output) -> Vec<String> {
     let mut lines = Vec::new();
     if verified.simulated() {
         let warning = output.marked(Mark::Warning, "SIMULATED");
-        lines.push(format!("  {warning}   the hardware root is the policy's own: this proves nothing about hardware"));
+        lines.push(format!(
+            "  {warning}   the hardware root is the policy's own: this proves nothing about hardware"
+        ));
     }
     let hardware = verified.hardware();
-    let id = hardware.hardware_id.as_ref().map_or_else(|| "none (VLEK)".to_owned(), attestation::HardwareId::to_hex);
+    let id = hardware
+        .hardware_id
+        .as_ref()
+        .map_or_else(|| "none (VLEK)".to_owned(), attestation::HardwareId::to_hex);
     lines.push(format!("  platform    {}", hardware.tee));
     lines.push(format!("  measurement {}", hardware.measurement.to_hex()));
     lines.push(format!("  processor   {id}"));
