@@ -11,6 +11,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     reason = "a test reads files and the environment, and fails by panicking"
 )]
 
