@@ -25,7 +25,7 @@ use crate::wire::{ChannelBody, Wire, fault};
 pub use body::VerifiedBody;
 
 mod body;
-mod event_stream;
+pub mod event_stream;
 
 /// A TLS connection to somebody. It can ask for the documents under `/.well-known/postern/` and be bound; it cannot
 /// carry an application request: it has no method for that.

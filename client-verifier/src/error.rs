@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::rejection::{Rejected, Rejection, Retry};
+use attestation::rejection::{Code, Rejected, Rejection, Retry};
 
 use crate::policy_file::PolicyError;
 use crate::state_file::StateError;
@@ -192,19 +192,25 @@ impl Error {
     /// Rejected, unusable input, or undecided.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Appraisal(rejected) => match rejected.rejection.code.as_str() {
-                "SNP_CRL_MISSING" | "TDX_CRL_MISSING" => Outcome::Undecided,
-                _ => Outcome::Rejected,
-            },
-            Self::Binding(_)
+            // What the verdict needs was not there, or our own data has aged: nobody can tell.
+            Self::Appraisal(rejected)
+                if matches!(
+                    rejected.rejection.code,
+                    Code::SnpCrlMissing | Code::CheckSkipped | Code::PolFloorsStale
+                ) =>
+            {
+                Outcome::Undecided
+            }
+            Self::Appraisal(_)
+            | Self::Binding(_)
             | Self::BindRefused { .. }
             | Self::EvidenceMissing { .. }
-            | Self::Tls(_)
-            | Self::Truncated(_) => Outcome::Rejected,
+            | Self::Tls(_) => Outcome::Rejected,
             Self::EvidenceUnknown
             | Self::EvidenceUnavailable { .. }
             | Self::Expired
             | Self::Network { .. }
+            | Self::Truncated(_)
             | Self::Entropy => Outcome::Undecided,
             Self::Policy(_) | Self::Url(_) => Outcome::Usage,
             Self::State(error) => error.outcome(),

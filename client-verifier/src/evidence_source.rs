@@ -102,16 +102,21 @@ impl Verifier {
         let mut last = Error::EvidenceUnknown;
         for _ in 0..MOST_CONNECTIONS {
             let mut connection = Unverified::dial(&self.target, &self.tls).await?;
-            let evidence = self.evidence_for(&mut connection).await?;
+            let evidence = match self.evidence_for(&mut connection).await {
+                Ok(evidence) => evidence,
+                Err(error) => {
+                    last = unless_final(error)?;
+                    continue;
+                }
+            };
             match connection.bind(Arc::clone(&evidence), &self.policy).await {
                 Ok(channel) => return Ok(channel),
-                Err(Error::EvidenceUnknown) => {
-                    self.forget(&evidence);
-                    last = Error::EvidenceUnknown;
+                Err(error) => {
+                    last = unless_final(error)?;
+                    if matches!(last, Error::EvidenceUnknown) {
+                        self.forget(&evidence);
+                    }
                 }
-                // The server may end a connection that waited for another one's appraisal.
-                Err(error @ Error::Network { step: Step::Bind, fault: NetworkFault::Closed }) => last = error,
-                Err(error) => return Err(error),
             }
         }
         Err(last)
@@ -180,6 +185,17 @@ impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verifier").field("target", &self.target).finish_non_exhaustive()
     }
+}
+
+/// A connection that was closed while it waited for another one's appraisal, or an instance that has restarted, is
+/// worth another connection; `Err` for everything else.
+fn unless_final(error: Error) -> Result<Error, Error> {
+    let again = matches!(
+        error,
+        Error::EvidenceUnknown
+            | Error::Network { step: Step::Bind | Step::Evidence, fault: NetworkFault::Closed }
+    );
+    if again { Ok(error) } else { Err(error) }
 }
 
 /// The wall clock of this machine. Before 1970 counts as 1970: every certificate and nonce window then fails.

@@ -3,7 +3,7 @@
 
 /// The event that ends a stream, by the API that is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Terminal {
+pub enum Terminal {
     /// `event: message_stop` (Anthropic Messages).
     MessageStop,
     /// `data: [DONE]` (OpenAI chat and those like it).
@@ -14,7 +14,7 @@ pub(super) enum Terminal {
 
 impl Terminal {
     /// The API that answers at `path`.
-    pub(super) fn of_path(path: &str) -> Self {
+    pub fn of_path(path: &str) -> Self {
         match path.trim_end_matches('/') {
             "/v1/messages" => Self::MessageStop,
             "/v1/responses" => Self::Response,
@@ -40,7 +40,7 @@ impl Terminal {
 
 /// Reads a stream piece by piece.
 #[derive(Debug)]
-pub(super) struct EventStream {
+pub struct EventStream {
     terminal: Terminal,
     /// The line so far, as long as it may still be a terminal line.
     line: Vec<u8>,
@@ -50,11 +50,13 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(terminal: Terminal) -> Self {
+    /// Before the first byte.
+    pub fn new(terminal: Terminal) -> Self {
         Self { terminal, line: Vec::with_capacity(LONGEST_LINE), skip: false, complete: false }
     }
 
-    pub(super) fn feed(&mut self, mut piece: &[u8]) {
+    /// Reads the next piece, cut anywhere.
+    pub fn feed(&mut self, mut piece: &[u8]) {
         while !self.complete && !piece.is_empty() {
             let mut parts = piece.splitn(2, |byte| matches!(byte, b'\n' | b'\r'));
             self.feed_line_part(parts.next().unwrap_or_default());
@@ -69,7 +71,7 @@ impl EventStream {
     }
 
     /// Whether the terminal event has come.
-    pub(super) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.complete
     }
 

@@ -12,7 +12,13 @@ use crate::error::{Error, NetworkFault, Step, Truncation};
 /// There is no verified channel, or it failed before an answer began: 502 when trying again cannot help, otherwise
 /// 503 (504 when the gateway was too slow) with `Retry-After`.
 pub(super) fn failed(error: &Error) -> Response<ProxyBody> {
-    let wait = error.retry_after().map_or(DEFAULT_WAIT_SECONDS, |wait| wait.as_secs().max(1));
+    // New evidence can be had at once; for everything else the server's word counts, or a few seconds.
+    let wait = match error.retry() {
+        Retry::RefreshEvidence => 1,
+        Retry::Never | Retry::RetryLater => {
+            error.retry_after().map_or(DEFAULT_WAIT_SECONDS, |wait| wait.as_secs().max(1))
+        }
+    };
     let again = error.retry() != Retry::Never && !matches!(error, Error::Truncated(Truncation::Unframed));
     let too_slow = matches!(error, Error::Network { step: Step::Application, fault: NetworkFault::TimedOut });
     let status = if !again {

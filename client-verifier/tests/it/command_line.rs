@@ -115,6 +115,11 @@ async fn the_exit_code_tells_the_kind_of_failure() {
         let (code, out, error) = run(reach(&gateway, args)).await;
         assert_eq!(code, 2, "{args:?} {out} {error}");
     }
+    for address in ["nowhere", ":1", "127.0.0.1:99999"] {
+        let (code, ..) =
+            run(postern(&gateway, &["verify", &gateway.url(), "--policy", "x", "--connect", address])).await;
+        assert_eq!(code, 2, "{address}");
+    }
     gateway.policy_file(|text| text.replace("measurements = [", "measurements = []\nignored = ["));
     let (code, out, _) = run(reach(&gateway, &["verify", &gateway.url()])).await;
     assert_eq!((code, out.starts_with("UNUSABLE POL_")), (2, true), "{out}");

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::Request;
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use postern_client::Verifier;
 use postern_client::local_proxy::{GatewayKey, LocalProxy, ProxySettings, Token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -247,6 +250,30 @@ async fn evidence_that_ages_is_renewed_and_streams_in_flight_finish() {
     assert!(proxy.get_with_token("/v1/models").await.starts_with("HTTP/1.1 200 "));
     assert_eq!(gateway.seen.evidence.load(Ordering::SeqCst), 2);
     assert!(stream.read(&mut drained).await.unwrap() > 0, "the stream goes on");
+}
+
+#[tokio::test]
+async fn a_caller_may_speak_http2() {
+    let gateway = FakeGateway::start(Lies::default()).await;
+    let proxy = proxy(&gateway, None).await;
+    let stream = TcpStream::connect(proxy.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (authority, path, complete) in [
+        (proxy.address.to_string(), "/v1/chat/completions", true),
+        (proxy.address.to_string(), "/cut/mid-events", false),
+        ("evil.example".to_owned(), "/v1/models", true),
+    ] {
+        let request = Request::get(format!("http://{authority}{path}"))
+            .header("x-api-key", &proxy.token)
+            .body(postern_client::empty_body())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let expected = if authority == "evil.example" { 421 } else { 200 };
+        assert_eq!(answer.status(), expected, "{path}");
+        assert_eq!(answer.into_body().collect().await.is_ok(), complete, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub(crate) enum Command {
     /// Verify a gateway and show every check with what was expected and found
     Verify(Verify),
     /// Serve a localhost endpoint through which any SDK uses the verified gateway
+    #[command(after_help = PROXY_HELP)]
     Proxy(Proxy),
     /// Send one prompt through a verified channel and stream the answer
     Chat(Chat),
@@ -44,7 +45,7 @@ pub(crate) struct Reach {
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: PathBuf,
     /// Dial this address instead of the URL's name; what is proved about the name stays the same
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) connect: Option<String>,
     /// Where to remember what must never go backwards [default: $XDG_STATE_HOME/postern/remembered.json]
     #[arg(long, value_name = "FILE")]
@@ -143,6 +144,12 @@ pub(crate) struct PolicyCheck {
     pub(crate) file: PathBuf,
 }
 
+fn address(text: &str) -> Result<String, &'static str> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if matches!(port, Some(Ok(_))) { Ok(text.to_owned()) } else { Err("an address to dial is HOST:PORT") }
+}
+
 fn measurement(text: &str) -> Result<Measurement, &'static str> {
     Measurement::from_hex(text).map_err(|_| "a launch measurement is 96 lower-case hexadecimal digits")
 }
@@ -158,6 +165,16 @@ fn deployment(text: &str) -> Result<String, &'static str> {
         Err("a deployment id is 64 lower-case hexadecimal digits, or the word unpinned")
     }
 }
+
+const PROXY_HELP: &str = "\
+Every caller needs the local token, made anew at each start. Two ways to combine it with the gateway's key:
+
+  The proxy holds the gateway's key (--key-file or POSTERN_API_KEY):
+      base URL  http://127.0.0.1:PORT/v1            API key  the local token
+  The caller brings the gateway's key, and the token goes into the path:
+      base URL  http://127.0.0.1:PORT/t/TOKEN/v1    API key  the gateway's key
+
+The token is also taken from the x-api-key header. It is never sent to the gateway.";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.
