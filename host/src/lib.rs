@@ -55,6 +55,7 @@ pub mod endorsements;
 pub mod ingress;
 pub mod limits;
 pub mod log;
+pub mod splice;
 pub mod relay;
 pub mod server;
 pub mod socket;

@@ -2,9 +2,10 @@
 //!
 //! One read and one write for each piece of data, through a buffer of 64 KiB that all connections of a worker
 //! share: an idle connection holds no buffer. Only when the receiving side cannot take all of it, the
-//! unwritten rest is kept, and nothing more is read in that direction until it is gone; so a connection
-//! holds at most 64 KiB each way. A small piece costs the same four system calls as the plainest relay, a
-//! large one an eighth of those that 8 KiB buffers need.
+//! unwritten rest is kept, and nothing more is read in that direction until it is gone. A small piece costs
+//! the same four system calls as the plainest relay. Once a read fills the buffer, the direction changes to
+//! [`crate::splice`] until the flow ebbs. A connection so holds at most 64 KiB of memory or 256 KiB of pipe
+//! each way, and only while its receiver is slow.
 
 use std::{
     cell::RefCell,
@@ -20,11 +21,14 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncWrite, ReadBuf},
     time::{Instant, sleep},
 };
 
-use crate::log::Reason;
+use crate::{
+    log::Reason,
+    splice::{Conduit, Endpoint},
+};
 
 /// How a relayed connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +64,8 @@ pub async fn relay<N, F>(
     in_flight: &InFlight,
 ) -> Outcome
 where
-    N: AsyncRead + AsyncWrite + Unpin,
-    F: AsyncRead + AsyncWrite + Unpin,
+    N: Endpoint,
+    F: Endpoint,
 {
     let mut up = Direction::new(in_flight);
     let mut down = Direction::new(in_flight);
@@ -135,6 +139,8 @@ struct Direction {
     /// Read and not yet written, from `written` on. Empty most of the time, and then without a heap block.
     rest: Vec<u8>,
     written: usize,
+    /// Present while much is flowing.
+    conduit: Option<Conduit>,
     /// The sender has ended its stream.
     ended: bool,
     /// The receiver has been told so.
@@ -147,7 +153,7 @@ struct Direction {
 impl Direction {
     fn new(in_flight: &InFlight) -> Self {
         let in_flight = in_flight.clone();
-        Self { rest: Vec::new(), written: 0, ended: false, closed: false, moved: 0, in_flight }
+        Self { rest: Vec::new(), written: 0, conduit: None, ended: false, closed: false, moved: 0, in_flight }
     }
 
     fn hold(&mut self, bytes: Vec<u8>) {
@@ -163,7 +169,7 @@ impl Direction {
     }
 
     /// Moves what can be moved now. Ready when the direction is over, or broken on the side named.
-    fn advance<A: AsyncRead + Unpin, B: AsyncWrite + Unpin>(
+    fn advance<A: Endpoint, B: Endpoint>(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut A,
@@ -175,6 +181,10 @@ impl Direction {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.write_rest(cx, to)).map_err(|_| Side::To)?;
+            if self.conduit.is_some() {
+                ready!(self.splice(cx, from, to))?;
+                continue;
+            }
             if self.ended {
                 // Not connected any more: then the other direction reports it.
                 drop(ready!(Pin::new(&mut *to).poll_shutdown(cx)));
@@ -196,10 +206,50 @@ impl Direction {
             if let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
                 self.hold(rest.to_vec());
             }
+            if bytes.len() == SCRATCH_BYTES && from.splices() && to.splices() {
+                self.conduit = Conduit::lend();
+            }
         }
         // Others' turn.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Empties the pipe, then fills it again; leaves when the sender pauses, ends, or sends little.
+    fn splice<A: Endpoint, B: Endpoint>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut A,
+        to: &mut B,
+    ) -> Poll<Result<(), Side>> {
+        let Some(conduit) = &mut self.conduit else { return Poll::Ready(Ok(())) };
+        while conduit.held() > 0 {
+            let moved = count(ready!(to.poll_drain(cx, conduit))).map_err(|_| Side::To)?;
+            self.in_flight.0.fetch_sub(moved, Ordering::Relaxed);
+            self.moved += u64::try_from(moved).unwrap_or(0);
+        }
+        match from.poll_fill(cx, conduit) {
+            Poll::Ready(Ok(true)) => {
+                self.in_flight.0.fetch_add(conduit.held(), Ordering::Relaxed);
+            }
+            Poll::Ready(Ok(false)) => {
+                self.ended = true;
+                self.return_conduit();
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Side::From)),
+            Poll::Pending => {
+                self.return_conduit();
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn return_conduit(&mut self) {
+        if let Some(conduit) = self.conduit.take() {
+            self.in_flight.0.fetch_sub(conduit.held(), Ordering::Relaxed);
+            conduit.give_back();
+        }
     }
 
     fn write_rest<B: AsyncWrite + Unpin>(
@@ -221,6 +271,7 @@ impl Direction {
 
 impl Drop for Direction {
     fn drop(&mut self) {
+        self.return_conduit();
         self.release();
     }
 }

@@ -158,7 +158,7 @@ fn a_slow_reader_holds_at_most_one_buffer_and_stops_the_enclave() {
     });
     assert!(stopped, "the enclave could write for ever");
     let held = running.host.bytes_in_flight();
-    assert!((1..=64 * 1024).contains(&held), "{held} bytes held");
+    assert!((1..=256 * 1024).contains(&held), "{held} bytes held");
     // What the kernel's own buffers for two loopback sockets may take.
     assert!(before < 32 << 20, "{before} bytes taken in");
     client.read_exact(&mut vec![0; before]).unwrap();

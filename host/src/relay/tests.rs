@@ -1,15 +1,31 @@
 //! Half-close, back-pressure, idleness, aborts: over pipes whose size the test chooses, and over TCP.
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex},
+    net::{TcpListener, TcpStream, UnixStream},
     task::JoinHandle,
     time::advance,
 };
 
 use super::*;
+use crate::{socket::Stream, splice::CONDUIT_BYTES};
 
 const IDLE: Duration = Duration::from_mins(1);
+
+/// Memory, which is copied.
+impl Endpoint for DuplexStream {
+    fn splices(&self) -> bool {
+        false
+    }
+
+    fn poll_fill(&self, _: &mut Context<'_>, _: &mut Conduit) -> Poll<io::Result<bool>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    fn poll_drain(&self, _: &mut Context<'_>, _: &mut Conduit) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
 
 /// A relay between two pipes of `size` bytes; the test holds the outer ends.
 fn relayed(size: usize, early: &[u8]) -> (DuplexStream, DuplexStream, InFlight, JoinHandle<Outcome>) {
@@ -155,8 +171,69 @@ async fn a_reset_ends_both_directions_and_names_the_side() {
         let (resets, stays) = if near_resets { (near, far) } else { (far, near) };
         resets.set_zero_linger().unwrap();
         drop(resets);
+        let (mut near_inner, mut far_inner) = (Stream::Tcp(near_inner), Stream::Tcp(far_inner));
         let outcome = relay(&mut near_inner, &mut far_inner, Vec::new(), IDLE, &InFlight::default()).await;
         assert_eq!(outcome.reason, reason);
         drop(stays);
     }
+}
+
+/// Bodies large enough to be spliced, over both kinds of socket, with pauses that end a splice.
+#[tokio::test]
+async fn every_byte_arrives_when_spliced() {
+    let (near, near_inner) = tcp_pair().await;
+    let (far, far_inner) = UnixStream::pair().unwrap();
+    let in_flight = InFlight::default();
+    let shared = in_flight.clone();
+    let task = tokio::spawn(async move {
+        let (mut near, mut far) = (Stream::Tcp(near_inner), Stream::Unix(far_inner));
+        relay(&mut near, &mut far, Vec::new(), IDLE, &shared).await
+    });
+    let sent = pattern(8 << 20);
+    let (copy, total) = (sent.clone(), u64::try_from(sent.len()).unwrap());
+    let echo = tokio::spawn(async move {
+        let (reader, mut writer) = far.into_split();
+        let mut reader = BufReader::with_capacity(1 << 20, reader);
+        tokio::io::copy_buf(&mut reader, &mut writer).await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    let (mut reader, mut writer) = near.into_split();
+    let writing = tokio::spawn(async move {
+        for piece in copy.chunks(3 << 20) {
+            writer.write_all(piece).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        writer.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    reader.read_to_end(&mut received).await.unwrap();
+    writing.await.unwrap();
+    echo.await.unwrap();
+    assert!(received == sent);
+    assert_eq!(task.await.unwrap(), Outcome { reason: Reason::Complete, up: total, down: total });
+    assert_eq!(in_flight.bytes(), 0);
+    assert!(Conduit::spares() > 0, "control: it was spliced");
+}
+
+/// The pipe is as bounded as the buffer, and what is stuck in it is given up with the connection.
+#[tokio::test]
+async fn a_slow_reader_of_a_spliced_body_costs_one_pipe() {
+    let (near, near_inner) = tcp_pair().await;
+    let (mut far, far_inner) = tcp_pair().await;
+    let in_flight = InFlight::default();
+    let shared = in_flight.clone();
+    let task = tokio::spawn(async move {
+        let (mut near, mut far) = (Stream::Tcp(near_inner), Stream::Tcp(far_inner));
+        relay(&mut near, &mut far, Vec::new(), IDLE, &shared).await
+    });
+    let piece = pattern(1 << 20);
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), far.write(&piece)).await {
+        written.unwrap();
+    }
+    let held = in_flight.bytes();
+    assert!((1..=CONDUIT_BYTES).contains(&held), "{held} held");
+    near.set_zero_linger().unwrap();
+    drop(near);
+    assert_eq!(task.await.unwrap().reason, Reason::NearAborted);
+    assert_eq!(in_flight.bytes(), 0);
 }
