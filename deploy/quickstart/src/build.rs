@@ -24,10 +24,12 @@ pub(crate) struct Programs {
 pub(crate) fn programs(interrupt: &Interrupt) -> Result<Programs, Failure> {
     let own = std::env::current_exe().map_err(|error| Failure::Build(error.to_string()))?;
     let folder = own.parent().unwrap_or_else(|| Path::new("."));
-    if let Some(cargo) = std::env::var_os("CARGO") {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let sources = workspace.join("Cargo.toml").is_file();
+    if let Some(cargo) = std::env::var_os("CARGO").filter(|_| sources) {
         let started = Instant::now();
         step("build", "the programs (the first time takes some minutes)");
-        build(Path::new(&cargo), folder, interrupt)?;
+        build(Path::new(&cargo), &workspace, folder, interrupt)?;
         step("", &format!("in {} ({:.1} s)", folder.display(), started.elapsed().as_secs_f32()));
     } else {
         step("programs", &format!("in {}", folder.display()));
@@ -54,11 +56,7 @@ pub(crate) fn programs(interrupt: &Interrupt) -> Result<Programs, Failure> {
 ///
 /// All of them at once, as cargo did for this one, so that features unify the same way and what is
 /// built already is not built again.
-fn build(cargo: &Path, folder: &Path, interrupt: &Interrupt) -> Result<(), Failure> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if !workspace.join("Cargo.toml").is_file() {
-        return Err(Failure::Build(format!("the sources are no longer in {}", workspace.display())));
-    }
+fn build(cargo: &Path, workspace: &Path, folder: &Path, interrupt: &Interrupt) -> Result<(), Failure> {
     let profile = folder.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let mut command = Command::new(cargo);
     command.current_dir(workspace).args(["build", "--bins"]);
