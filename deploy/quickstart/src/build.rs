@@ -1,5 +1,6 @@
 //! Where the programs are: built with the cargo that runs us, or beside our own executable.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -64,6 +65,9 @@ fn build(cargo: &Path, workspace: &Path, folder: &Path, interrupt: &Interrupt) -
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);
     }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_about_this_package(name)) {
+        command.env_remove(name);
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -82,4 +86,13 @@ fn build(cargo: &Path, workspace: &Path, folder: &Path, interrupt: &Interrupt) -
             }
         }
     }
+}
+
+/// Whether cargo set this variable for the program it runs. Build scripts that look at one would run again.
+fn is_about_this_package(variable: &OsStr) -> bool {
+    const NAMES: [&str; 5] =
+        ["CARGO", "CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR"];
+    const PREFIXES: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_EXE_"];
+    let name = variable.to_string_lossy();
+    NAMES.contains(&name.as_ref()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
