@@ -10,6 +10,8 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
     reason = "bench code"
 )]
 
@@ -83,8 +85,10 @@ fn buffered(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(1));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let opened = gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
-                let handled = gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
+                let opened =
+                    gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
+                let handled =
+                    gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
                 let AnswerBody::Whole(body) = run(handled).expect("answers").body else { panic!("buffered") };
                 body.expose().len()
             });
@@ -111,9 +115,13 @@ fn streamed(criterion: &mut Criterion) {
         let body = request("gpt-x", options);
         group.bench_function(name, |bencher| {
             let begin = || {
-                let opened = gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
-                let handled = gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
-                let AnswerBody::Stream(stream) = run(handled).expect("answers").body else { panic!("streamed") };
+                let opened =
+                    gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
+                let handled =
+                    gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
+                let AnswerBody::Stream(stream) = run(handled).expect("answers").body else {
+                    panic!("streamed")
+                };
                 stream
             };
             let drain = |mut stream: Box<gateway::AnswerStream<Pieces>>| {

@@ -1,6 +1,12 @@
 //! How fast the scanner is, in bytes per second: a usual request, a long prompt, many small values.
 
-#![allow(missing_docs, clippy::expect_used, clippy::arithmetic_side_effects, reason = "bench code")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "bench code"
+)]
 
 use std::hint::black_box;
 

@@ -147,7 +147,7 @@ pub(crate) async fn receive<B: UpstreamBody>(
     let whole = request.wire.inspect_whole(body.expose(), &mut Scratch::default());
     let whole = whole.map_err(|_| Error::UpstreamMalformed)?;
     if whole.is_error || request.stream {
-        return Err(Error::UpstreamStatus { status: 502, retry_after_ms: None, body: None });
+        return Err(Error::UpstreamFailed);
     }
     Ok(Received::Whole { body, usage: whole.usage, finish: whole.finish })
 }
@@ -268,6 +268,3 @@ fn is_event_stream(headers: &[(String, Vec<u8>)]) -> bool {
 }
 
 const JSON: &str = "application/json";
-
-#[cfg(test)]
-mod tests;

@@ -83,6 +83,8 @@ pub enum Error {
     UpstreamConnection,
     /// The upstream refused the gateway's own credential.
     UpstreamCredential,
+    /// The upstream reported a failure inside an answer that had begun well.
+    UpstreamFailed,
     /// The upstream answered something that is not its API.
     UpstreamMalformed,
     /// The upstream answered with an error status.
@@ -150,6 +152,7 @@ impl Error {
             | Self::UpstreamAttestation
             | Self::UpstreamConnection
             | Self::UpstreamCredential
+            | Self::UpstreamFailed
             | Self::UpstreamMalformed
             | Self::UpstreamTruncated => 502,
             Self::UpstreamTimeout => 504,
@@ -180,6 +183,7 @@ impl Error {
             Self::UpstreamAttestation => "upstream_attestation_failed",
             Self::UpstreamConnection => "upstream_unreachable",
             Self::UpstreamCredential => "upstream_credentials_exhausted",
+            Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamMalformed => "upstream_malformed_answer",
             Self::UpstreamStatus { .. } => "upstream_error",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -210,6 +214,7 @@ impl Error {
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
             | Self::UpstreamConnection
+            | Self::UpstreamFailed
             | Self::UpstreamMalformed
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated => Fault::Upstream,
@@ -245,7 +250,7 @@ impl Error {
             | Self::UpstreamMalformed
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated => Retry::NextDeployment,
-            Self::UpstreamConnection => Retry::SameDeployment,
+            Self::UpstreamConnection | Self::UpstreamFailed => Retry::SameDeployment,
             Self::UpstreamStatus { status, .. } => match *status {
                 408 | 500 | 502 | 503 | 504 | 529 => Retry::SameDeployment,
                 404 | 429 => Retry::NextDeployment,
@@ -259,6 +264,7 @@ impl Error {
         match self {
             Self::TooManyInFlight
             | Self::UpstreamConnection
+            | Self::UpstreamFailed
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated => true,
             Self::UpstreamStatus { status, .. } => matches!(*status, 408 | 409 | 429 | 500..=599),

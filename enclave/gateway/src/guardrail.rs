@@ -18,7 +18,7 @@ pub const GUARDRAILS: &[&dyn GuardrailKind] = &[&deny_list::KIND];
 pub trait GuardrailKind: Sync {
     /// The `kind` in the configuration.
     fn name(&self) -> &'static str;
-    /// Makes a check from its settings; the error says what is wrong with them, without quoting them.
+    /// Makes a check from its settings; the error says what was expected, without quoting them.
     fn configure(&self, settings: &Settings) -> Result<Box<dyn Guardrail>, &'static str>;
 }
 

@@ -10,7 +10,16 @@
 //!
 //! Start reading at [`pipeline`].
 
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "test code"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::too_many_lines,
+        reason = "test code"
+    )
+)]
 
 pub mod plaintext;
 

@@ -197,6 +197,3 @@ fn listed(model: &Model) -> Listed<'_> {
         exposure_class: widest.unwrap_or(Exposure::ProviderVisible).as_str(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -138,6 +138,3 @@ fn retry_after_ms(headers: &[(String, Vec<u8>)]) -> Option<u64> {
     };
     number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds.saturating_mul(1000)))
 }
-
-#[cfg(test)]
-mod tests;

@@ -89,7 +89,8 @@ impl<B: UpstreamBody> Relay<B> {
         if let Some(event) = self.splitter.expose_mut().last_event() {
             self.reader.event(event, out);
         }
-        if self.reader.end.is_none() {
+        let half = matches!(self.reader.end, Some(End::Failed { error: Error::UpstreamMalformed, .. }));
+        if half || self.reader.end.is_none() {
             self.reader.fail(Error::UpstreamTruncated);
         }
     }
@@ -146,7 +147,7 @@ impl Reader {
         let Self { scratch, joined, wire, .. } = self;
         let data = event.data(&layout, joined.expose_mut());
         match wire.inspect_event(data, scratch) {
-            Ok(Frame::Chunk(_)) if layout.named_error => self.fail(UPSTREAM_FAILED),
+            Ok(Frame::Chunk(_)) if layout.named_error => self.fail(Error::UpstreamFailed),
             Ok(Frame::Chunk(chunk)) => self.chunk(event, &layout, &chunk, out),
             Ok(Frame::Done) => {
                 append(event, &layout, out);
@@ -157,7 +158,7 @@ impl Reader {
                 if told {
                     append(event, &layout, out);
                 }
-                self.end = Some(End::Failed { error: UPSTREAM_FAILED, told });
+                self.end = Some(End::Failed { error: Error::UpstreamFailed, told });
             }
             Err(_) => self.fail(Error::UpstreamMalformed),
         }
@@ -209,6 +210,3 @@ fn append(event: Event<'_>, layout: &Layout, out: &mut Vec<u8>) {
         out.extend_from_slice(event.raw);
     }
 }
-
-/// The upstream said that it failed.
-const UPSTREAM_FAILED: Error = Error::UpstreamStatus { status: 502, retry_after_ms: None, body: None };

@@ -62,6 +62,7 @@ fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::UpstreamAttestation => "the upstream has not proved itself as this route demands",
         Error::UpstreamConnection => "the upstream could not be reached or broke off",
         Error::UpstreamCredential => "the upstream refused the gateway's credential",
+        Error::UpstreamFailed => "the upstream reported a failure",
         Error::UpstreamMalformed => "the upstream answered something that is not its API",
         Error::UpstreamStatus { status, .. } => {
             return (format!("the upstream answered with status {status}"), None);

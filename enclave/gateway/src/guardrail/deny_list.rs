@@ -21,10 +21,10 @@ impl GuardrailKind for DenyListKind {
 
     fn configure(&self, settings: &Settings) -> Result<Box<dyn Guardrail>, &'static str> {
         if settings.phrases.is_empty() {
-            return Err("needs at least one phrase");
+            return Err("at least one phrase");
         }
         if settings.phrases.iter().any(|phrase| phrase.trim().is_empty()) {
-            return Err("a phrase must not be empty");
+            return Err("phrases that are not empty");
         }
         let finder = |phrase: &String| Finder::new(phrase.to_lowercase().as_bytes()).into_owned();
         Ok(Box::new(DenyList { phrases: settings.phrases.iter().map(finder).collect() }))

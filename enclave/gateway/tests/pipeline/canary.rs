@@ -3,13 +3,16 @@
 use gateway::config::{GatewayConfig, build, parse};
 use gateway::{Error, Plaintext};
 
-use crate::fake::{CHAT, CONFIG, FakeUpstream, KEY, Reply, Secrets, ask, ask_with, gateway, gateway_with, head, text};
+use crate::fake::{
+    CHAT, CONFIG, FakeUpstream, KEY, Reply, Secrets, ask, ask_with, gateway, gateway_with, head, text,
+};
 
 const CANARY: &str = "CANARY7f3a";
 
 /// Everything an error shows to logs and, unless it is the upstream's own, to the client.
 fn shown(error: &Error) -> String {
-    let headers: Vec<String> = error.headers().into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let headers: Vec<String> =
+        error.headers().into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
     format!("{error} {error:?} {} {} {}", error.code(), headers.join(" "), text(&error.body_json()))
 }
 
@@ -35,16 +38,19 @@ fn malformed_bodies_are_not_quoted() {
         format!(r#"{{"model":"gpt-x","messages":"{CANARY}"}}"#),
         format!(r#"{{"model":"gpt-x","messages":[],"stream":"{CANARY}"}}"#),
         format!(r#"{{"model":"gpt-x","messages":[],"stream":true,"stream_options":"{CANARY}"}}"#),
-        format!(r#"{{"model":"gpt-x","messages":[],"stream":true,"stream_options":{{"include_usage":"{CANARY}"}}}}"#),
+        format!(
+            r#"{{"model":"gpt-x","messages":[],"stream":true,"stream_options":{{"include_usage":"{CANARY}"}}}}"#
+        ),
         format!(r#"{{"model":"gpt-x","messages":["\q{CANARY}"]}}"#),
-        format!("{CANARY}"),
+        CANARY.to_owned(),
         format!("\"{CANARY}\""),
         format!(r#"{{"model":"gpt-x","messages":["blocked {CANARY}"]}}"#),
     ];
     let gateway = gateway_with("[guardrails.g]\nkind = \"deny_list\"\nphrases = [\"blocked\"]\n");
     for path in [CHAT, "/v1/embeddings"] {
         for body in &bodies {
-            let error = ask(&gateway, &FakeUpstream::default(), path, body.as_bytes()).err().expect("refused");
+            let error =
+                ask(&gateway, &FakeUpstream::default(), path, body.as_bytes()).err().expect("refused");
             assert_silent(body, &shown(&error));
         }
     }
@@ -129,7 +135,8 @@ fn configuration_errors_name_keys_and_never_values() {
     for (from, to) in damage {
         assert!(CONFIG.contains(from), "{from}");
         let digest = "0".repeat(64);
-        let text = CONFIG.replacen(from, &to, 1).replace("@KEY@", &digest).replace("@NARROW@", &"1".repeat(64));
+        let text =
+            CONFIG.replacen(from, &to, 1).replace("@KEY@", &digest).replace("@NARROW@", &"1".repeat(64));
         let refused = parse::<GatewayConfig>(&text).and_then(|config| build(&config, &Secrets).map(drop));
         let error = refused.expect_err(&to);
         assert_silent(&to, &format!("{error} {error:?}"));

@@ -5,12 +5,13 @@ use gateway::upstream::SendError;
 use gateway::{AnswerBody, Clock, Plaintext};
 
 use crate::fake::{
-    CHAT, CREDENTIAL, FakeUpstream, NARROW_KEY, Piece, Reply, TestClock, ask, ask_with, collect, gateway, gateway_with,
-    head, poll_once, run, text,
+    CHAT, CREDENTIAL, FakeUpstream, NARROW_KEY, Piece, Reply, TestClock, ask, ask_with, collect, gateway,
+    gateway_with, head, poll_once, run, text,
 };
 
 const ANSWER: &str = r#"{"id":"c1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4},"vendor_extra":1.50}"#;
-const ASK: &str = r#"{"model":"gpt-x","messages":[{"role":"user","content":"Say hi"}],"vendor_extra":{"a":1.0}}"#;
+const ASK: &str =
+    r#"{"model":"gpt-x","messages":[{"role":"user","content":"Say hi"}],"vendor_extra":{"a":1.0}}"#;
 
 #[test]
 fn forwards_the_original_bytes_both_ways() {
@@ -28,11 +29,16 @@ fn forwards_the_original_bytes_both_ways() {
 
 #[test]
 fn a_client_chooses_neither_host_nor_credential() {
-    let body = r#"{"model":"gpt-x","messages":[],"api_base":"http://evil","base_url":"http://evil","api_key":"x"}"#;
+    let body =
+        r#"{"model":"gpt-x","messages":[],"api_base":"http://evil","base_url":"http://evil","api_key":"x"}"#;
     let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
     let key = format!("Bearer {}", crate::fake::KEY);
-    let headers: &[(&str, &[u8])] =
-        &[("authorization", key.as_bytes()), ("host", b"evil"), ("x-forwarded-host", b"evil"), ("cookie", b"evil")];
+    let headers: &[(&str, &[u8])] = &[
+        ("authorization", key.as_bytes()),
+        ("host", b"evil"),
+        ("x-forwarded-host", b"evil"),
+        ("cookie", b"evil"),
+    ];
     ask_with(&gateway(), &upstream, &head("POST", CHAT, headers), body).expect("an answer");
     let sent = &upstream.sent.borrow()[0];
     assert_eq!(sent.deployment, "main");
@@ -41,10 +47,17 @@ fn a_client_chooses_neither_host_nor_credential() {
 
 #[test]
 fn says_who_answered() {
-    let upstream = FakeUpstream::new([Reply::json(200, ANSWER).header("set-cookie", "a=b").header("x-ratelimit-x", "1")]);
+    let upstream = FakeUpstream::new([Reply::json(200, ANSWER)
+        .header("set-cookie", "a=b")
+        .header("x-ratelimit-x", "1")]);
     let answer = ask(&gateway(), &upstream, CHAT, ASK).expect("an answer");
     let header = |name: &str| {
-        answer.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+        answer
+            .headers
+            .iter()
+            .find(|(own, _)| *own == name)
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default()
     };
     assert_eq!(header("postern-deployment"), "main");
     assert_eq!(header("postern-provider"), "openai");
@@ -104,7 +117,10 @@ fn never_passes_our_credential_our_host_or_server_texts_on() {
         let error = ask(&gateway, &upstream, CHAT, smart).err().expect("an error");
         assert_eq!(error.status(), status, "{error}: the first error counts");
         let shown = text(&error.body_json());
-        assert!(!shown.contains(CREDENTIAL) && !shown.contains("api.openai.com") && !shown.contains("CANARY"), "{shown}");
+        assert!(
+            !shown.contains(CREDENTIAL) && !shown.contains("api.openai.com") && !shown.contains("CANARY"),
+            "{shown}"
+        );
         assert!(serde_json::from_str::<serde_json::Value>(&shown).is_ok());
     }
 }
@@ -129,7 +145,9 @@ fn refuses_unknown_and_forbidden_models() {
     let ask = |key: &str, model: &str| {
         let headers: &[(&str, &[u8])] = &[("x-api-key", key.as_bytes())];
         let body = format!(r#"{{"model":"{model}","messages":[]}}"#);
-        ask_with(&gateway(), &FakeUpstream::default(), &head("POST", CHAT, headers), body).err().map(|e| e.code())
+        ask_with(&gateway(), &FakeUpstream::default(), &head("POST", CHAT, headers), body)
+            .err()
+            .map(|e| e.code())
     };
     assert_eq!(ask(crate::fake::KEY, "nope"), Some("model_not_found"));
     assert_eq!(ask(NARROW_KEY, "smart"), Some("model_not_allowed"));
@@ -149,8 +167,16 @@ fn refuses_bad_requests_with_the_field() {
         (r#"{"model":"a\u0000","messages":[]}"#, "invalid_value", Some("model")),
         (r#"{"model":"gpt-x","messages":"x"}"#, "invalid_value", Some("messages")),
         (r#"{"model":"gpt-x","messages":[],"stream":"yes"}"#, "invalid_value", Some("stream")),
-        (r#"{"model":"gpt-x","messages":[],"stream_options":{}}"#, "unsupported_parameter", Some("stream_options")),
-        (r#"{"model":"gpt-x","messages":[],"stream":true,"stream_options":[]}"#, "invalid_value", Some("stream_options")),
+        (
+            r#"{"model":"gpt-x","messages":[],"stream_options":{}}"#,
+            "unsupported_parameter",
+            Some("stream_options"),
+        ),
+        (
+            r#"{"model":"gpt-x","messages":[],"stream":true,"stream_options":[]}"#,
+            "invalid_value",
+            Some("stream_options"),
+        ),
         (
             r#"{"model":"gpt-x","messages":[],"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}"#,
             "invalid_value",
@@ -166,7 +192,8 @@ fn refuses_bad_requests_with_the_field() {
         assert_eq!(shown["error"]["param"].as_str(), param, "{body}");
         assert_eq!(shown["error"]["code"], code);
     }
-    let oversized = ask(&gateway, &FakeUpstream::default(), CHAT, vec![b' '; 1_000_001]).err().expect("refused");
+    let oversized =
+        ask(&gateway, &FakeUpstream::default(), CHAT, vec![b' '; 1_000_001]).err().expect("refused");
     assert_eq!(oversized.status(), 413);
 }
 
@@ -210,8 +237,13 @@ fn an_answer_over_the_limit_is_refused() {
 
 #[test]
 fn a_deny_list_sees_through_escapes_and_case() {
-    let gateway = gateway_with("[guardrails.names]\nkind = \"deny_list\"\nphrases = [\"Project Nighthawk\"]\n");
-    let with = |text: &str| format!(r#"{{"model":"gpt-x","messages":[{{"role":"user","content":[{{"type":"text","text":"{text}"}}]}}]}}"#);
+    let gateway =
+        gateway_with("[guardrails.names]\nkind = \"deny_list\"\nphrases = [\"Project Nighthawk\"]\n");
+    let with = |text: &str| {
+        format!(
+            r#"{{"model":"gpt-x","messages":[{{"role":"user","content":[{{"type":"text","text":"{text}"}}]}}]}}"#
+        )
+    };
     for hidden in ["about project NIGHTHAWK now", r"project\u0020nighth\u0061wk", r"\u0050roject Nighthawk"] {
         let error = ask(&gateway, &FakeUpstream::default(), CHAT, with(hidden)).err().expect("refused");
         assert_eq!((error.status(), error.code()), (400, "content_policy_violation"));
@@ -257,24 +289,29 @@ fn embeddings_go_the_same_way() {
     assert_eq!(text(&collect(got).0), answer);
     assert_eq!(upstream.sent.borrow()[0].path, "/v1/embeddings");
     assert_eq!(text(&upstream.sent.borrow()[0].body), body.replace("smart", "gpt-x"));
-    let error = ask(&gateway, &upstream, "/v1/embeddings", r#"{"model":"smart","input":7}"#).err().expect("refused");
+    let error =
+        ask(&gateway, &upstream, "/v1/embeddings", r#"{"model":"smart","input":7}"#).err().expect("refused");
     assert_eq!(error.code(), "invalid_value");
 }
 
 #[test]
 fn the_builtin_model_streams_through_the_same_path() {
-    let body = |more: &str| format!(r#"{{"model":"builtin","messages":[{{"role":"user","content":"Say hello"}}]{more}}}"#);
+    let body = |more: &str| {
+        format!(r#"{{"model":"builtin","messages":[{{"role":"user","content":"Say hello"}}]{more}}}"#)
+    };
     let gateway = gateway();
     let whole = ask(&gateway, &FakeUpstream::default(), CHAT, body("")).expect("an answer");
     let whole: serde_json::Value = serde_json::from_slice(&collect(whole).0).expect("JSON");
     let said = whole["choices"][0]["message"]["content"].as_str().expect("text").to_owned();
     assert!(said.starts_with("I am Postern's built-in test model"), "{said}");
-    let streamed = ask(&gateway, &FakeUpstream::default(), CHAT, body(r#","stream":true"#)).expect("an answer");
+    let streamed =
+        ask(&gateway, &FakeUpstream::default(), CHAT, body(r#","stream":true"#)).expect("an answer");
     assert!(matches!(streamed.body, AnswerBody::Stream(_)));
     let told = text(&collect(streamed).0);
     let mut joined = String::new();
     for event in told.split("\n\n").filter(|event| !event.is_empty() && !event.ends_with("[DONE]")) {
-        let event: serde_json::Value = serde_json::from_str(event.strip_prefix("data: ").expect("data")).expect("JSON");
+        let event: serde_json::Value =
+            serde_json::from_str(event.strip_prefix("data: ").expect("data")).expect("JSON");
         assert!(event.get("usage").is_none(), "nobody asked for usage");
         assert_eq!(event["id"], whole["id"]);
         joined.push_str(event["choices"][0]["delta"]["content"].as_str().unwrap_or_default());

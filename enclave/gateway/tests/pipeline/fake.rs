@@ -13,8 +13,8 @@ use gateway::config::{GatewayConfig, SecretError, SecretReference, SecretSource}
 use gateway::provider::builtin;
 use gateway::upstream::{Progress, ReadError, SendError};
 use gateway::{
-    Answer, AnswerBody, Clock, Error, Gateway, Now, Plaintext, RequestHead, Secret, Step, Upstream, UpstreamBody,
-    UpstreamCall, UpstreamResponse,
+    Answer, AnswerBody, Clock, Error, Gateway, Now, Plaintext, RequestHead, Secret, Step, Upstream,
+    UpstreamBody, UpstreamCall, UpstreamResponse,
 };
 
 /// The client's key in [`CONFIG`].
@@ -270,7 +270,8 @@ pub fn ask(
     body: impl Into<Vec<u8>>,
 ) -> Result<Answer<FakeBody>, Error> {
     let authorization = format!("Bearer {KEY}");
-    let headers: &[(&str, &[u8])] = &[("Authorization", authorization.as_bytes()), ("Content-Type", b"application/json")];
+    let headers: &[(&str, &[u8])] =
+        &[("Authorization", authorization.as_bytes()), ("Content-Type", b"application/json")];
     ask_with(gateway, upstream, &head("POST", path, headers), body)
 }
 

@@ -1,1 +1,76 @@
-//! Later in this change.
+//! Golden cases: `tests/golden/<wire>/<case>/` holds what the client asks (`request.json`), what must go upstream
+//! (`sent.json`), what the upstream answers (`upstream.STATUS.EXT`) and what the client must get (`client.END.EXT`).
+//!
+//! Adding a case is adding a folder with the first and third file; `UPDATE_GOLDEN=1` writes the others, for review.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "test cases are files, and UPDATE_GOLDEN is how they are written"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gateway::Step;
+use gateway::wire::WIRES;
+
+use crate::fake::{FakeUpstream, Reply, ask, collect, gateway};
+
+#[test]
+fn every_case_comes_out_as_written() {
+    let mut cases = 0;
+    for wire in WIRES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(wire.name());
+        let mut folders: Vec<PathBuf> = fs::read_dir(&folder)
+            .unwrap_or_else(|_| panic!("{} has no golden cases", wire.name()))
+            .map(|entry| entry.expect("readable").path())
+            .collect();
+        folders.sort();
+        assert!(!folders.is_empty(), "{} has no golden cases", wire.name());
+        for case in folders {
+            check(wire.path(), &case);
+            cases += 1;
+        }
+    }
+    assert!(cases >= 15, "cases were found");
+}
+
+fn check(path: &str, case: &Path) {
+    let request = fs::read(case.join("request.json")).expect("request.json");
+    let (status, extension, answer) = upstream(case);
+    let content_type = if extension == "sse" { "text/event-stream" } else { "application/json" };
+    let upstream = FakeUpstream::new([Reply::of(status, content_type, vec![answer])]);
+    let (end, body) = match ask(&gateway(), &upstream, path, request) {
+        Ok(answer) => match collect(answer) {
+            (body, Step::Broken) => ("broken".to_owned(), body),
+            (body, _) => ("200".to_owned(), body),
+        },
+        Err(error) => (error.status().to_string(), error.body_json()),
+    };
+    let extension = if end == "200" || end == "broken" { extension.as_str() } else { "json" };
+    compare(&case.join(format!("client.{end}.{extension}")), &body);
+    compare(&case.join("sent.json"), &upstream.sent.borrow()[0].body);
+}
+
+/// The upstream's answer: status and kind are in the file's name.
+fn upstream(case: &Path) -> (u16, String, Vec<u8>) {
+    for entry in fs::read_dir(case).expect("readable") {
+        let file = entry.expect("readable").path();
+        let name = file.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+        if let ["upstream", status, extension] = name.split('.').collect::<Vec<_>>()[..] {
+            let status = status.parse().expect("a status");
+            return (status, extension.to_owned(), fs::read(&file).expect("readable"));
+        }
+    }
+    panic!("{} has no upstream file", case.display());
+}
+
+fn compare(file: &Path, got: &[u8]) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(file, got).expect("writable");
+        return;
+    }
+    let wanted = fs::read(file).unwrap_or_else(|_| panic!("{} is missing", file.display()));
+    let shown = String::from_utf8_lossy(got);
+    assert!(wanted == got, "{} differs; got:\n{shown}", file.display());
+}

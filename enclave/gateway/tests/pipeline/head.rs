@@ -29,13 +29,31 @@ fn knows_its_paths_exactly() {
         assert_eq!(open(&gateway, &head(method, path, headers)).expect("known"), 0);
     }
     for path in [
-        "", "//", "/v1", "/v1/", "/v1/chat/completions/", "//v1/chat/completions", "/v1//chat/completions",
-        "/v1/./chat/completions", "/V1/chat/completions", "/v1/chat%2fcompletions", "/v1/chat/completions;x",
-        "/v1/modelsx", "/v1/files", "/.env",
+        "",
+        "//",
+        "/v1",
+        "/v1/",
+        "/v1/chat/completions/",
+        "//v1/chat/completions",
+        "/v1//chat/completions",
+        "/v1/./chat/completions",
+        "/V1/chat/completions",
+        "/v1/chat%2fcompletions",
+        "/v1/chat/completions;x",
+        "/v1/modelsx",
+        "/v1/files",
+        "/.env",
     ] {
         assert_eq!(refused(&head("POST", path, headers)), (404, "unsupported_endpoint"), "{path}");
     }
-    for path in ["/v1/models/", "/v1/models/..", "/v1/models/a%2", "/v1/models/a%ff", "/v1/models/%2e%2e/x", "/v1/models/a%00"] {
+    for path in [
+        "/v1/models/",
+        "/v1/models/..",
+        "/v1/models/a%2",
+        "/v1/models/a%ff",
+        "/v1/models/%2e%2e/x",
+        "/v1/models/a%00",
+    ] {
         assert_eq!(refused(&head("GET", path, headers)), (404, "model_not_found"), "{path}");
     }
 }
@@ -80,8 +98,14 @@ fn refuses_everything_else() {
         (vec![("authorization", basic.as_bytes())], "invalid_api_key"),
         (vec![("authorization", KEY.as_bytes())], "invalid_api_key"),
         (vec![("authorization", b"Bearer")], "invalid_api_key"),
-        (vec![("authorization", bearer.as_bytes()), ("authorization", other.as_bytes())], "ambiguous_credentials"),
-        (vec![("authorization", bearer.as_bytes()), ("x-api-key", NARROW_KEY.as_bytes())], "ambiguous_credentials"),
+        (
+            vec![("authorization", bearer.as_bytes()), ("authorization", other.as_bytes())],
+            "ambiguous_credentials",
+        ),
+        (
+            vec![("authorization", bearer.as_bytes()), ("x-api-key", NARROW_KEY.as_bytes())],
+            "ambiguous_credentials",
+        ),
         (vec![("api-key", KEY.as_bytes()), ("x-api-key", b"wrong")], "ambiguous_credentials"),
     ];
     for (headers, code) in cases {
@@ -135,6 +159,7 @@ fn lists_only_what_the_key_may_use() {
 
 #[test]
 fn the_probe_needs_no_key_and_says_nothing() {
-    let answer = ask_with(&gateway(), &FakeUpstream::default(), &head("GET", "/", &[]), "").expect("an answer");
+    let answer =
+        ask_with(&gateway(), &FakeUpstream::default(), &head("GET", "/", &[]), "").expect("an answer");
     assert_eq!((answer.status, collect(answer).0), (200, Vec::new()));
 }

@@ -6,7 +6,10 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
     clippy::indexing_slicing,
+    clippy::type_complexity,
     unreachable_pub,
     reason = "test code"
 )]

@@ -4,11 +4,25 @@ use ring::digest;
 
 /// What every answer begins with, token by token.
 const OPENING: &[&str] = &[
-    "I", " am", " Postern", "'s", " built", "-in", " test", " model", ":", " I", " write", " filler", ",",
-    " not", " answers", ".",
+    "I", " am", " Postern", "'s", " built", "-in", " test", " model", ":", " I", " write", " filler",
+    " text", ",", " not", " answers", ".",
 ];
 
-const SUBJECTS: &[&str] = &[
+const OPENERS: &[&str] = &[
+    " A lantern",
+    " The gate",
+    " An old clock",
+    " The river",
+    " A quiet street",
+    " The keeper",
+    " A paper boat",
+    " The harbour",
+    " A grey cat",
+    " The letter",
+    " An orchard",
+    " The north wind",
+];
+const OBJECTS: &[&str] = &[
     " a lantern",
     " the gate",
     " an old clock",
@@ -68,7 +82,7 @@ impl Generator {
 
     /// Lays out the next sentence, last token first.
     fn sentence(&mut self) {
-        let phrase = [self.draw(SUBJECTS), self.draw(VERBS), self.draw(SUBJECTS), self.draw(ADVERBS), "."];
+        let phrase = [self.draw(OPENERS), self.draw(VERBS), self.draw(OBJECTS), self.draw(ADVERBS), "."];
         for part in phrase.into_iter().rev() {
             self.pending.extend(split_words(part).rev());
         }
