@@ -4,6 +4,7 @@ use crate::digest::ReportData;
 use crate::evidence::TeeType;
 use std::fmt;
 
+pub mod configfs_tsm;
 pub mod socket;
 
 /// What the hardware returned.
