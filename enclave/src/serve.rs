@@ -112,13 +112,7 @@ impl Seat {
             upstreams: Upstreams::new(self.host),
             acceptors: Acceptors::new(self.key_exchange),
         });
-        let sweeper = Rc::clone(&worker);
-        tokio::task::spawn_local(async move {
-            loop {
-                sleep(SWEEP).await;
-                sweeper.upstreams.sweep();
-            }
-        });
+        tokio::task::spawn_local(sweep(Rc::clone(&worker)));
         drop(self.accepting.send(Ok(())));
         if let Some(listener) = listener {
             accept_loop(listener, worker).await;
@@ -129,6 +123,20 @@ impl Seat {
         while self.shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < limit {
             sleep(STEP).await;
         }
+    }
+}
+
+/// Closes idle upstream connections, and gives freed memory back when the last client has gone.
+async fn sweep(worker: Rc<Worker>) {
+    let mut was_quiet = true;
+    loop {
+        sleep(SWEEP).await;
+        worker.upstreams.sweep();
+        let is_quiet = worker.shared.connections.load(Ordering::Relaxed) == 0;
+        if is_quiet && !was_quiet {
+            postern_alloc::give_back();
+        }
+        was_quiet = is_quiet;
     }
 }
 

@@ -11,12 +11,17 @@
 //! # fn main() {}
 //! ```
 //!
-//! This is the one crate of the workspace that holds `unsafe` code: implementing [`GlobalAlloc`] needs it.
+//! This is the one crate of the workspace that holds `unsafe` code: implementing [`GlobalAlloc`] needs it, and so
+//! does telling the C library how much freed memory to keep.
+
+mod reuse;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     ptr,
 };
+
+pub use reuse::{give_back, keep_freed};
 
 /// Wraps an allocator and overwrites each block with zeros before giving it back.
 ///

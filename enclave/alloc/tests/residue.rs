@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::assertions_on_constants,
+    clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::naive_bytecount,
     clippy::undocumented_unsafe_blocks,
