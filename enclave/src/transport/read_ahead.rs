@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn read_all(size: usize) -> (usize, bool) {
-        let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..size).map(|at: usize| u8::try_from(at % 251).unwrap()).collect();
         let mut ahead = ReadAhead::new(Source { bytes: bytes.clone(), at: 0, calls: 0 });
         let mut seen = Vec::new();
         let mut room = [0; 4096];
