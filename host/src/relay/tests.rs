@@ -167,7 +167,7 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
 #[tokio::test]
 async fn a_reset_ends_both_directions_and_names_the_side() {
     for (near_resets, reason) in [(true, Reason::NearAborted), (false, Reason::FarAborted)] {
-        let ((near, mut near_inner), (far, mut far_inner)) = (tcp_pair().await, tcp_pair().await);
+        let ((near, near_inner), (far, far_inner)) = (tcp_pair().await, tcp_pair().await);
         let (resets, stays) = if near_resets { (near, far) } else { (far, near) };
         resets.set_zero_linger().unwrap();
         drop(resets);
@@ -201,7 +201,7 @@ async fn every_byte_arrives_when_spliced() {
     let writing = tokio::spawn(async move {
         for piece in copy.chunks(3 << 20) {
             writer.write_all(piece).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(20)).await;
         }
         writer.shutdown().await.unwrap();
     });
