@@ -13,7 +13,7 @@
     clippy::naive_bytecount,
     clippy::undocumented_unsafe_blocks,
     clippy::unwrap_used,
-    reason = "the control frees memory by hand; addresses are numbers here"
+    reason = "the control frees memory by hand; addresses are numbers; memory is read as a file"
 )]
 
 use std::{
