@@ -6,7 +6,7 @@ pub fn drain_seconds() -> u64 {
     60
 }
 
-/// 16,384 clients: half a GiB of kernel buffers when all of them are busy.
+/// 16,384 clients; idle ones cost two sockets each.
 #[must_use]
 pub fn ingress_connections() -> usize {
     16_384

@@ -43,8 +43,13 @@ pub(super) enum FetchError {
 }
 
 impl Client {
+    /// Trusts the web's certificate authorities.
     pub(super) fn new() -> Self {
-        Self { tls: tls() }
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    fn trusting(roots: RootCertStore) -> Self {
+        Self { tls: tls(roots) }
     }
 
     /// Fetches `url`; with `chain_header`, the answer must carry that header.
@@ -138,8 +143,7 @@ fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn tls() -> Option<TlsConnector> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+fn tls(roots: RootCertStore) -> Option<TlsConnector> {
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .ok()?
@@ -158,6 +162,16 @@ const HEAD_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer},
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
 
     #[test]
@@ -168,8 +182,37 @@ mod tests {
         }
     }
 
-    #[test]
-    fn https_can_be_set_up() {
-        assert!(Client::new().tls.is_some());
+    /// A vendor with a certificate for `localhost` that nobody else knows.
+    async fn https_vendor() -> (String, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                stream.read(&mut [0; 4096]).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlist").await.unwrap();
+            }
+        });
+        (format!("https://localhost:{port}/vcek/v1/Genoa/crl"), certificate)
+    }
+
+    #[tokio::test]
+    async fn https_works_with_a_certificate_that_is_trusted_and_only_then() {
+        let (url, certificate) = https_vendor().await;
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let fetched = Client::trusting(roots).get(&url, None).await.unwrap();
+        assert_eq!(&fetched.body[..], b"list");
+        assert_eq!(Client::new().get(&url, None).await, Err(FetchError::Failed));
     }
 }
