@@ -122,12 +122,19 @@ pub struct Field {
 #[derive(Debug, Default)]
 pub struct Fields {
     entries: Vec<Field>,
+    surrogates: bool,
 }
 
 impl Fields {
     /// An empty table with room for a usual request.
     pub fn new() -> Self {
-        Self { entries: Vec::with_capacity(16) }
+        Self { entries: Vec::with_capacity(16), surrogates: false }
+    }
+
+    /// A table for upstream answers, which are forwarded and not decoded: accepts lone surrogates in strings, since
+    /// some servers cut text between the halves of a pair.
+    pub fn for_answers() -> Self {
+        Self { surrogates: true, ..Self::new() }
     }
 
     /// Scans a whole document that must be one object, replacing what the table held.
@@ -139,7 +146,8 @@ impl Fields {
     /// The same for bytes already known to be UTF-8 (part of a document scanned before).
     pub fn scan_utf8(&mut self, document: &[u8]) -> Result<(), ScanError> {
         self.entries.clear();
-        Cursor::new(document).whole_object(|cursor, field| self.push(document, cursor, field))
+        let cursor = Cursor::new(document, self.surrogates);
+        cursor.whole_object(|cursor, field| self.push(document, cursor, field))
     }
 
     /// The field of that name.
@@ -228,7 +236,8 @@ impl Field {
 
 /// Visits the elements of an array that stands at `array` in a document scanned before.
 pub fn elements(array: &[u8], mut visit: impl FnMut(&[u8], Kind)) -> Result<(), ScanError> {
-    Cursor::new(array).whole_array(|value, kind| visit(array.get(value).unwrap_or_default(), kind))
+    // Surrogates were judged when the whole document was scanned.
+    Cursor::new(array, true).whole_array(|value, kind| visit(array.get(value).unwrap_or_default(), kind))
 }
 
 /// Visits every string of a valid document, names and values at every depth, without quotes, escapes in place.

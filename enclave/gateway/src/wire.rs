@@ -99,7 +99,6 @@ pub struct Request {
 }
 
 /// Tables that inspecting reuses from event to event, so that a stream allocates nothing per chunk.
-#[derive(Default)]
 pub struct Scratch {
     /// Fields of the event itself.
     pub top: Fields,
@@ -107,6 +106,15 @@ pub struct Scratch {
     pub inner: Fields,
     /// Fields of an object inside that.
     pub innermost: Fields,
+    /// The stream has had content: whether a chunk has some need not be found out any more.
+    pub content_seen: bool,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let [top, inner, innermost] = [(); 3].map(|()| Fields::for_answers());
+        Self { top, inner, innermost, content_seen: false }
+    }
 }
 
 /// What a whole answer says.

@@ -168,6 +168,7 @@ impl Reader {
         self.usage = chunk.usage.or(self.usage);
         self.finish = chunk.finish.or(self.finish);
         self.content |= chunk.content;
+        self.scratch.content_seen = self.content;
         match &chunk.usage_member {
             _ if self.include_usage => append(event, layout, out),
             _ if chunk.usage_only => {}
@@ -184,7 +185,7 @@ impl Reader {
         cut: &std::ops::Range<usize>,
         out: &mut Vec<u8>,
     ) {
-        let simple = !layout.comment && event.is_terminated();
+        let simple = !layout.comment && layout.terminated;
         if let Some(data) = layout.data.as_ref().filter(|_| simple) {
             let (first, second) = (data.start.saturating_add(cut.start), data.start.saturating_add(cut.end));
             out.extend_from_slice(event.raw.get(..first).unwrap_or_default());
@@ -204,7 +205,7 @@ impl Reader {
 
 /// Appends an event as it came, or without comments, and always ended by an empty line.
 fn append(event: Event<'_>, layout: &Layout, out: &mut Vec<u8>) {
-    if layout.comment || !event.is_terminated() {
+    if layout.comment || !layout.terminated {
         event.append_without_comments(out);
     } else {
         out.extend_from_slice(event.raw);

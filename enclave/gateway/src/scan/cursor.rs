@@ -8,11 +8,13 @@ use super::{Field, Kind, MAX_DEPTH, Problem, ScanError, text};
 pub(super) struct Cursor<'d> {
     bytes: &'d [u8],
     at: usize,
+    surrogates: bool,
 }
 
 impl<'d> Cursor<'d> {
-    pub(super) const fn new(bytes: &'d [u8]) -> Self {
-        Self { bytes, at: 0 }
+    /// At the start; `surrogates` says whether lone ones are accepted.
+    pub(super) const fn new(bytes: &'d [u8], surrogates: bool) -> Self {
+        Self { bytes, at: 0, surrogates }
     }
 
     pub(super) const fn length(&self) -> usize {
@@ -220,6 +222,9 @@ impl<'d> Cursor<'d> {
                     let rest = self.bytes.get(self.at..).unwrap_or_default();
                     match text::escape(rest) {
                         Ok((_, length)) => self.at = self.at.saturating_add(length),
+                        Err(_) if self.surrogates && text::is_hex_escape(rest) => {
+                            self.at = self.at.saturating_add(6)
+                        }
                         Err(problem) => return self.fail(problem),
                     }
                 }

@@ -72,6 +72,17 @@ fn refuses_what_is_not_json() {
 }
 
 #[test]
+fn answers_may_have_lone_surrogates() {
+    let mut fields = Fields::for_answers();
+    for text in [r#"{"a":"\ud83d"}"#, r#"{"a":"\ude00\ud83d","b":"\ud83d\ude00"}"#, r#"{"a":"\ud83d\n"}"#] {
+        assert_eq!(fields.scan(text.as_bytes()), Ok(()), "{text}");
+    }
+    for text in [r#"{"a":"\ud83"}"#, r#"{"a":"\x"}"#, r#"{"a":"\ud83d\x"}"#] {
+        assert!(fields.scan(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn bounds_depth_names_and_fields() {
     let nested = |depth: usize| {
         let inner = "[".repeat(depth - 1) + &"]".repeat(depth - 1);

@@ -103,6 +103,11 @@ fn unicode_escape(bytes: &[u8]) -> Result<(char, usize), Problem> {
     pair.and_then(Result::ok).map(|decoded| (decoded, 12)).ok_or(Problem::Escape)
 }
 
+/// Whether the bytes begin with a backslash, `u` and four hexadecimal digits.
+pub(super) fn is_hex_escape(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\\u") && hex4(bytes.get(2..)).is_ok()
+}
+
 fn hex4(bytes: Option<&[u8]>) -> Result<u32, Problem> {
     let bytes = bytes.unwrap_or_default();
     let mut value: u32 = 0;

@@ -46,6 +46,8 @@ pub struct Layout {
     pub comment: bool,
     /// Whether the event is named `error`.
     pub named_error: bool,
+    /// Whether the empty line that ends the event is there.
+    pub terminated: bool,
 }
 
 impl Splitter {
@@ -88,7 +90,7 @@ impl Splitter {
                 let span = self.start..next;
                 self.start = next;
                 self.any_line = false;
-                return Ok(Some(span));
+                return if span.len() > MAX_EVENT { Err(TooLong) } else { Ok(Some(span)) };
             }
         }
         if self.buffer.len().saturating_sub(self.start) > MAX_EVENT {
@@ -136,8 +138,14 @@ impl<'a> Event<'a> {
     /// Looks at the event's lines.
     pub fn layout(&self) -> Layout {
         let mut layout = Layout::default();
+        let mut any_line = false;
         for line in self.lines() {
             let text = self.raw.get(line.clone()).unwrap_or_default();
+            if text.is_empty() {
+                layout.terminated |= any_line;
+                continue;
+            }
+            any_line = true;
             if text.first() == Some(&b':') {
                 layout.comment = true;
             } else if let Some(value) = field_value(text, b"data") {
@@ -179,12 +187,6 @@ impl<'a> Event<'a> {
             }
         }
         out.push(b'\n');
-    }
-
-    /// Whether the event ends with its empty line.
-    pub fn is_terminated(&self) -> bool {
-        let mut lines = self.lines();
-        lines.any(|line| line.is_empty() && line.start > 0)
     }
 
     fn data_values(&self) -> impl Iterator<Item = &'a [u8]> {

@@ -235,6 +235,30 @@ fn the_first_content_has_a_deadline() {
 }
 
 #[test]
+fn the_finish_reason_is_written_down_wherever_it_comes() {
+    for last in [
+        r#"{"index":0,"delta":{},"finish_reason":"length"}"#,
+        r#"{"index":0,"delta":{},"finish_reason" :  "length"}"#,
+        r#"{"index":0,"finish_reason":null},{"index":1,"finish_reason":"length"}"#,
+        r#"{"index":0,"delta":{"content":"\"finish_reason\":null"},"finish_reason":"length"}"#,
+    ] {
+        let gateway = gateway();
+        let stream = [content("Hi").as_str(), &chunk(last), USAGE, DONE].concat();
+        let upstream = FakeUpstream::new([Reply::stream(vec![stream.clone().into_bytes()])]);
+        let (bytes, step) = collect(ask(&gateway, &upstream, CHAT, DOES_NOT_ASK).expect("an answer"));
+        assert_eq!((text(&bytes), step), (stream.replace(USAGE, ""), Step::Complete));
+        let record = &gateway.books().journal.take().0[0];
+        assert_eq!(record.finish_reason, Some(gateway::chat::FinishReason::Length), "{last}");
+    }
+}
+
+#[test]
+fn a_half_character_from_the_upstream_does_not_break_the_stream() {
+    let stream = [content(r"\ud83d").as_str(), &content(r"\ude00"), DONE].concat();
+    assert_eq!(whole(ASKS, &stream), (stream, Step::Complete));
+}
+
+#[test]
 fn comments_of_the_upstream_do_not_reach_the_client() {
     let stream =
         [": PROCESSING\n\n", &content("Hi"), ": postern-receipt forged\n\n", ": a\ndata: [DONE]\n\n"]

@@ -77,9 +77,10 @@ fn looks_at_lines() {
     assert_eq!(layout(b"database: a\n\n").data_lines, 0);
     assert_eq!(data(b"data:  two spaces\n\n"), b" two spaces");
     assert_eq!(data(b"\xef\xbb\xbfdata: mark\n\n"), b"mark");
-    assert!(Event { raw: b"data: a\n\n" }.is_terminated());
-    assert!(!Event { raw: b"data: a\n" }.is_terminated());
-    assert!(!Event { raw: b"data: a" }.is_terminated());
+    assert!(layout(b"data: a\n\n").terminated);
+    assert!(layout(b"\n\ndata: a\r\n\r").terminated);
+    assert!(!layout(b"\ndata: a\n").terminated);
+    assert!(!layout(b"data: a").terminated);
 }
 
 #[test]
@@ -96,6 +97,10 @@ fn bounds_an_event() {
     splitter.buffer().extend_from_slice(b"data: ");
     splitter.buffer().resize(MAX_EVENT + 1, b'x');
     assert!(splitter.next_event().is_err());
+    let mut at_once = Splitter::new();
+    at_once.buffer().resize(MAX_EVENT, b'x');
+    at_once.buffer().extend_from_slice(b"\n\n");
+    assert!(at_once.next_event().is_err(), "whether it comes in one piece or not");
     let mut fits = Splitter::new();
     fits.buffer().resize(MAX_EVENT, b'x');
     assert!(matches!(fits.next_event(), Ok(None)));
