@@ -1,27 +1,26 @@
 //! The argument, step by step, in the order of `postern/1` section A10: fail closed, first error wins.
 //! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
 
-use crate::binding::{session_transcript, verify_session};
 use crate::checklist::{Checklist, Step};
-use crate::claims::{Anchor, HardwareClaims};
-use crate::digest::{HardwareId, Nonce, ReportData, Sha256, Sha384, UnixTime};
-use crate::enclave_claims::{EnclaveClaims, Kind, Role, report_data};
+use crate::claims::HardwareClaims;
+use crate::digest::{HardwareId, ReportData, Sha384, UnixTime};
+use crate::enclave_claims::{EnclaveClaims, report_data};
 use crate::evidence::{EvidenceDocument, TeeType};
+use crate::freshness::{self, Expected};
 use crate::keyset::Keyset;
 use crate::platform::{self, Input, Platform};
 use crate::policy::{DeploymentRule, FloorRule, HardwareRule, Policy, Waiver};
 use crate::reference_values::Requirement;
 use crate::rejection::{Check, Code, Rejected, Rejection};
 use crate::work_limit::WorkLimit;
-use std::time::Duration;
 
 mod config_rules;
+mod verified;
+
+pub use verified::{SessionBound, Verified};
 
 /// The protocol version this verifier speaks.
 pub const PROTOCOL_VERSION: u64 = 1;
-
-/// How far ahead a keyset may end.
-pub const MAX_KEYSET_AHEAD: Duration = Duration::from_hours(2);
 
 /// Largest public configuration, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
@@ -33,7 +32,6 @@ const CLAIMS: Step = Step::new("claims", Code::AttClaimsMalformed, "claims");
 const VERSION: Step = Step::new("protocol_version", Code::ProtoDowngrade, "claims.versions");
 const CHANNELS: Step = Step::new("channels", Code::ProtoDowngrade, "claims.channels");
 const ROLE: Step = Step::new("role", Code::AttRole, "claims.role");
-const KIND: Step = Step::new("kind", Code::AttRole, "claims.kind");
 const REPORT_DATA: Step = Step::new("report_data", Code::AttReportData, "cpu.report_data");
 const SIGNED_DATA: Step = Step::new("signed_report_data", Code::AttReportData, "cpu.report_data");
 const KEYSET_DIGEST: Step = Step::new("keyset_digest", Code::AttKeyset, "claims.keyset_digest");
@@ -42,156 +40,6 @@ const HARDWARE: Step = Step::new("hardware_id", Code::AttHardwareId, "cpu.hardwa
 const DEPLOYMENT: Step = Step::new("deployment", Code::AttDeployment, "claims.deployment_id");
 const CONFIG_DIGEST: Step = Step::new("config_digest", Code::AttConfig, "claims.config_digest");
 const CONFIG_RULES: Step = Step::new("config_rules", Code::CfgRule, "config");
-const KEYSET_END: Step = Step::new("keyset_not_after", Code::AttKeysetExpired, "keyset.not_after");
-const NONCE: Step = Step::new("nonce", Code::AttNonce, "claims.nonce");
-const SESSION: Step = Step::new("session", Code::BindSession, "claims.session");
-
-/// What the caller asked the enclave for. Nothing in it is optional.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// Evidence for this nonce.
-    Challenge {
-        /// The role asked for.
-        role: Role,
-        /// The caller's nonce.
-        nonce: Nonce,
-    },
-    /// Evidence for this TLS session.
-    Session {
-        /// The role asked for.
-        role: Role,
-        /// The caller's nonce.
-        nonce: Nonce,
-        /// Exported keying material from the caller's own TLS stack.
-        ekm: [u8; 32],
-    },
-}
-
-impl Expected {
-    const fn role(&self) -> Role {
-        match self {
-            Self::Challenge { role, .. } | Self::Session { role, .. } => *role,
-        }
-    }
-}
-
-/// The positive answer. A channel can be opened from nothing else.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    claims: EnclaveClaims,
-    claims_sha384: Sha384,
-    keyset: Keyset,
-    hardware: HardwareClaims,
-    expires_at: UnixTime,
-    waivers: Vec<Waiver>,
-    checks: Vec<Check>,
-}
-
-impl Verified {
-    /// What the enclave says about itself.
-    pub const fn claims(&self) -> &EnclaveClaims {
-        &self.claims
-    }
-
-    /// SHA-384 of the claims bytes as received; what a bind request names.
-    pub const fn claims_sha384(&self) -> &Sha384 {
-        &self.claims_sha384
-    }
-
-    /// The keys it answers with.
-    pub const fn keyset(&self) -> &Keyset {
-        &self.keyset
-    }
-
-    /// What the hardware says.
-    pub const fn hardware(&self) -> &HardwareClaims {
-        &self.hardware
-    }
-
-    /// When this result ends: the earliest end of evidence, keyset, endorsements and floors.
-    pub const fn expires_at(&self) -> UnixTime {
-        self.expires_at
-    }
-
-    /// Whether the chain ended in a root named by the policy instead of the vendor's.
-    pub fn simulated(&self) -> bool {
-        self.hardware.anchor == Anchor::Simulated
-    }
-
-    /// Every loosening the result was granted under.
-    pub fn waivers(&self) -> &[Waiver] {
-        &self.waivers
-    }
-
-    /// Every check, all passed.
-    pub fn checks(&self) -> &[Check] {
-        &self.checks
-    }
-
-    /// Whether the TLS key with this SPKI digest is the enclave's for the dialled `name`.
-    ///
-    /// # Errors
-    /// `BIND_SPKI`.
-    pub fn check_tls_key(&self, spki: &Sha256, name: &str) -> Result<(), Rejection> {
-        let listed = |entry: &crate::keyset::TlsKey| {
-            entry.spki_sha256 == *spki && entry.names.iter().any(|own| own.eq_ignore_ascii_case(name))
-        };
-        if self.keyset.tls.iter().any(listed) {
-            return Ok(());
-        }
-        let keys: Vec<String> = self.keyset.tls.iter().map(|entry| entry.spki_sha256.to_hex()).collect();
-        Err(Rejection::new(
-            Code::BindSpki,
-            "tls.spki",
-            format!("an attested key for the dialled name, of [{}]", keys.join(", ")),
-            spki.to_hex(),
-        ))
-    }
-
-    /// Whether the enclave's session key signed this very connection.
-    ///
-    /// # Errors
-    /// `BIND_SESSION`; `ATT_ROLE` when `role` is not the appraised one.
-    pub fn check_session(
-        &self,
-        role: Role,
-        nonce: &Nonce,
-        ekm: &[u8; 32],
-        spki: &Sha256,
-        signature: &[u8; 64],
-    ) -> Result<SessionBound, Rejection> {
-        if role != self.claims.role {
-            return Err(Rejection::new(
-                Code::AttRole,
-                "bind.role",
-                self.claims.role.to_string(),
-                role.to_string(),
-            ));
-        }
-        let transcript = session_transcript(role, nonce, ekm, &self.claims_sha384, spki);
-        verify_session(&self.keyset.sbk, &transcript, signature)?;
-        Ok(SessionBound { spki: *spki, expires_at: self.expires_at })
-    }
-}
-
-/// Proof that one TLS connection ends in the appraised enclave. Made only by [`Verified::check_session`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionBound {
-    spki: Sha256,
-    expires_at: UnixTime,
-}
-
-impl SessionBound {
-    /// SHA-256 of the leaf's SPKI on this connection.
-    pub const fn spki(&self) -> &Sha256 {
-        &self.spki
-    }
-
-    /// When the evidence behind it ends; re-bind before the next request after that.
-    pub const fn expires_at(&self) -> UnixTime {
-        self.expires_at
-    }
-}
 
 /// Appraises an evidence document for a channel.
 ///
@@ -214,7 +62,6 @@ pub fn appraise(
         VERSION,
         CHANNELS,
         ROLE,
-        KIND,
         REPORT_DATA,
         KEYSET_DIGEST,
         KEYSET,
@@ -240,10 +87,8 @@ fn argue(
         list.yields(DOCUMENT, parsed, "an evidence document", |_| format!("{} bytes", document.len()))?;
     let platform = admitted(parsed.cpu.tee, policy, list)?;
     list.plan_more(platform.steps());
-    list.plan_more(&[SIGNED_DATA, HARDWARE, DEPLOYMENT, CONFIG_DIGEST, CONFIG_RULES, KEYSET_END, NONCE]);
-    if matches!(expected, Expected::Session { .. }) {
-        list.plan_more(&[SESSION]);
-    }
+    list.plan_more(&[SIGNED_DATA, HARDWARE, DEPLOYMENT, CONFIG_DIGEST, CONFIG_RULES]);
+    list.plan_more(freshness::steps(expected));
     let claims = EnclaveClaims::decode(&parsed.claims);
     let claims = list.yields(CLAIMS, claims, "claims of version 1", |_| "version 1".to_owned())?;
     offer(&claims, expected, policy, list)?;
@@ -273,10 +118,8 @@ fn argue(
     )?;
     let rules = config_rules::judge(config, &policy.config_rules);
     list.yields(CONFIG_RULES, rules, "every rule holds", |count| format!("{count} rules hold"))?;
-    let window = keyset.not_after >= now && keyset.not_after <= now.plus(MAX_KEYSET_AHEAD);
-    let expected_end = format!("{now} to {}", now.plus(MAX_KEYSET_AHEAD));
-    list.holds(KEYSET_END, window, expected_end, keyset.not_after.to_string())?;
-    fresh(&claims, expected, list)?;
+    freshness::keyset(&keyset, now, list)?;
+    freshness::nonce(&claims, expected, list)?;
     let ends = [now.plus(policy.max_evidence_age), keyset.not_after, hardware.not_after, floors_end(policy)];
     Ok(Verified {
         claims_sha384: Sha384::of(&parsed.claims),
@@ -382,11 +225,7 @@ fn offer(
     let offered = policy.channels.iter().all(|channel| claims.channels.contains(channel));
     list.holds(CHANNELS, offered, names(&policy.channels), names(&claims.channels))?;
     list.holds(ROLE, claims.role == expected.role(), expected.role().to_string(), claims.role.to_string())?;
-    let (kind, holds) = match expected {
-        Expected::Challenge { .. } => ("challenge", matches!(claims.kind, Kind::Challenge { .. })),
-        Expected::Session { .. } => ("session", matches!(claims.kind, Kind::Session { .. })),
-    };
-    list.holds(KIND, holds, kind, claims.kind.name())
+    freshness::kind(claims, expected, list)
 }
 
 /// Authenticates and judges the CPU evidence; the authenticated report data must be the one judged before.
@@ -422,24 +261,6 @@ fn deployment(claims: &EnclaveClaims, policy: &Policy, list: &mut Checklist) -> 
         DeploymentRule::Pinned(id) => {
             list.holds(DEPLOYMENT, claims.deployment_id == *id, crate::digest::to_hex(id), found)
         }
-    }
-}
-
-fn fresh(claims: &EnclaveClaims, expected: &Expected, list: &mut Checklist) -> Result<(), Rejection> {
-    let (wanted, ekm) = match expected {
-        Expected::Challenge { nonce, .. } => (nonce, None),
-        Expected::Session { nonce, ekm, .. } => (nonce, Some(ekm)),
-    };
-    let (nonce, session) = match &claims.kind {
-        Kind::Epoch { .. } => (None, None),
-        Kind::Challenge { nonce } => (Some(nonce), None),
-        Kind::Session { nonce, session } => (Some(nonce), Some(session)),
-    };
-    let found = nonce.map_or_else(|| "none".to_owned(), Nonce::to_hex);
-    list.holds(NONCE, nonce == Some(wanted), wanted.to_hex(), found)?;
-    match ekm {
-        None => Ok(()),
-        Some(ekm) => list.holds(SESSION, session == Some(ekm), "this connection", "another connection"),
     }
 }
 

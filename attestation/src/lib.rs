@@ -26,16 +26,23 @@ pub mod reference_values;
 pub mod floors;
 pub mod policy;
 mod checklist;
+pub mod freshness;
 mod der;
 mod x509;
 mod platform;
 pub mod appraise;
 pub mod attester;
 
-pub use appraise::{AppraisedEvidence, Expected, SessionBound, Verified, appraise, appraise_evidence};
+pub use appraise::{AppraisedEvidence, SessionBound, Verified, appraise, appraise_evidence};
 pub use digest::{HardwareId, Measurement, Nonce, ReportData, Sha256, Sha384, UnixTime};
 pub use enclave_claims::{Channel, EnclaveClaims, Kind, Role};
 pub use evidence::{EvidenceDocument, TeeType};
+pub use freshness::Expected;
 pub use keyset::Keyset;
 pub use policy::Policy;
 pub use rejection::{Check, Code, Outcome, Rejected, Rejection};
+
+/// The example in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,7 +3,7 @@
 use crate::{Files, corpus, files, json, reference, text};
 use attestation::claims::snp::TcbVersion;
 use attestation::digest::to_hex;
-use attestation::{AppraisedEvidence, Rejected};
+use attestation::{AppraisedEvidence, Code, Rejected};
 use serde_json::Value;
 
 #[test]
@@ -151,4 +151,30 @@ fn attributes(entry: &Value, accepted: &AppraisedEvidence) -> Result<(), String>
         }
     }
     if compared >= 18 { Ok(()) } else { Err(format!("only {compared} attributes compared")) }
+}
+
+#[test]
+fn real_revocation_lists_count_while_they_last() {
+    let Some(folder) = corpus() else { return };
+    let manifest = json(&folder.join("MANIFEST.json"));
+    let entries = manifest["entries"].as_array().expect("entries");
+    let named = |id: &str| entries.iter().find(|entry| entry["id"] == id).expect("entry");
+    let lists = files(&folder, named("amd-crls"));
+    let milan = files(&folder, named("snp-milan-v3-azure"));
+    let genoa = files(&folder, named("snp-genoa-v3-azure"));
+    for (report, list, at, expected) in [
+        (&milan, "milan", "2026-01-28T12:00:00Z", None),
+        (&milan, "milan", "2026-08-01T12:00:00Z", Some(Code::SnpCrlMissing)),
+        (&milan, "genoa", "2026-01-28T12:00:00Z", Some(Code::SnpCrlMissing)),
+        (&genoa, "genoa", "2026-03-07T12:00:00Z", Some(Code::SnpCrlMissing)),
+    ] {
+        let found =
+            reference::with_list(report, &lists[list], at).err().map(|rejected| rejected.rejection.code);
+        assert_eq!(found, expected, "{list} at {at}");
+    }
+    // one bit of the list's signature
+    let mut forged = lists["milan"].clone();
+    *forged.last_mut().expect("signature") ^= 1;
+    let rejected = reference::with_list(&milan, &forged, "2026-01-28T12:00:00Z").expect_err("forged");
+    assert_eq!(rejected.rejection.code, Code::SnpCrlMissing);
 }

@@ -127,3 +127,14 @@ pub(crate) fn refuses_other_report_data(files: &Files, trust_anchor: Option<&str
     appraise_evidence(TeeType::Snp, &files["report"], &endorsements(files).encode(), &other, &policy, now)
         .is_err()
 }
+
+/// One appraisal with the vendor's revocation list required.
+pub(crate) fn with_list(files: &Files, list: &[u8], at: &str) -> Result<AppraisedEvidence, Rejected> {
+    let now = UnixTime::from_rfc3339(at).expect("time");
+    let mut policy = policy(anchors(files, None));
+    policy.snp.revocation = RevocationRule::Required;
+    let mut endorsements = endorsements(files);
+    endorsements.crls.push(list.to_vec());
+    let any = Requirement::Waived { reason: "compared by the caller".to_owned() };
+    appraise_evidence(TeeType::Snp, &files["report"], &endorsements.encode(), &any, &policy, now)
+}
