@@ -16,7 +16,7 @@ use super::connection::UpstreamStream;
 /// exchange left in its TLS buffers goes with it.
 pub const IDLE_TIME: Duration = Duration::from_secs(5);
 /// Idle connections kept per endpoint.
-const KEPT: usize = 64;
+const KEPT: usize = 1024;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
