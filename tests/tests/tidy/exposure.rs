@@ -1,0 +1,79 @@
+//! Who reads content and keys: the files below and no others. A new entry is a review of where content goes.
+
+use postern_tests::workspace::{self, SourceFile};
+
+/// Files that may open a `Plaintext` or a `Secret`, and for what.
+const ALLOWED: &[(&str, &str)] = &[
+    ("enclave/gateway/src/admission/key_file.rs", "compares digests of credentials"),
+    ("enclave/gateway/src/answer.rs", "turns vendor bytes into the client's"),
+    ("enclave/gateway/src/answer/relay.rs", "turns vendor events into the client's"),
+    ("enclave/gateway/src/cache/exact.rs", "keys and stores answers for one tenant, in memory"),
+    ("enclave/gateway/src/config/build.rs", "hands secrets from their source to what uses them"),
+    ("enclave/gateway/src/config/build/deployments.rs", "hands provider credentials to deployments"),
+    ("enclave/gateway/src/deployment.rs", "makes the authorization value"),
+    ("enclave/gateway/src/error.rs", "forwards a vendor's refusal to the client who caused it"),
+    ("enclave/gateway/src/guardrail.rs", "reads what is to be screened"),
+    ("enclave/gateway/src/guardrail/deny_list.rs", "reads what is to be screened"),
+    ("enclave/gateway/src/pipeline.rs", "refuses bodies over the limit"),
+    ("enclave/gateway/src/provider.rs", "reads a vendor's refusal"),
+    ("enclave/gateway/src/provider/builtin.rs", "is the model"),
+    ("enclave/gateway/src/provider/openai_compatible.rs", "encodes for the vendor"),
+    ("enclave/gateway/src/upstream.rs", "measures the parts of a body"),
+    ("enclave/gateway/src/wire/openai_chat.rs", "parses"),
+    ("enclave/gateway/src/wire/openai_embeddings.rs", "parses"),
+    ("enclave/gateway/src/wire/openai_shape.rs", "parses"),
+    ("enclave/src/ingress/http1.rs", "writes answers into the client's TLS session"),
+    ("enclave/src/ingress/http2.rs", "writes answers into the client's TLS session"),
+    ("enclave/src/upstream/exchange.rs", "writes calls into the upstream's TLS session"),
+];
+
+const OPENERS: [&str; 3] = [".expose(", ".expose_mut(", ".into_exposed("];
+
+/// Files outside `allowed` that open content, and entries that no longer do.
+fn violations(files: &[SourceFile], allowed: &[(&str, &str)]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let opens = |file: &SourceFile| production(&file.text).any(|line| OPENERS.iter().any(|name| line.contains(name)));
+    for file in files {
+        if opens(file) && !allowed.iter().any(|(path, _)| *path == file.path) {
+            problems.push(format!("{}: opens content or a secret and is not listed", file.path));
+        }
+    }
+    for (path, reason) in allowed {
+        if reason.is_empty() || !files.iter().any(|file| file.path == *path && opens(file)) {
+            problems.push(format!("{path}: is listed, and has no reason to be"));
+        }
+    }
+    problems
+}
+
+/// Lines of code before the test module.
+fn production(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().take_while(|line| *line != "#[cfg(test)]").filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn only_listed_files_open_content() {
+    let shipped: Vec<SourceFile> = workspace::rust_files()
+        .into_iter()
+        .filter(|file| !file.path.starts_with("tests/") && !is_test(&file.path))
+        .collect();
+    super::none(&violations(&shipped, ALLOWED));
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || ["/tests/", "/benches/", "/fuzz/"].iter().any(|folder| path.contains(folder))
+}
+
+#[test]
+fn a_new_opener_is_found() {
+    let judge = |text: &str, allowed: &[(&str, &str)]| {
+        violations(&[SourceFile { path: "a.rs".to_owned(), text: text.to_owned() }], allowed).len()
+    };
+    for opener in ["body.expose().len()", "body.expose_mut().clear()", "body.into_exposed()"] {
+        assert_eq!(judge(&format!("fn f() {{ {opener} }}"), &[]), 1, "{opener}");
+        assert_eq!(judge(&format!("fn f() {{ {opener} }}"), &[("a.rs", "a reason")]), 0);
+    }
+    assert_eq!(judge("// body.expose()\n#[cfg(test)]\nmod tests { body.expose() }", &[]), 0);
+    assert_eq!(judge("fn f() {}", &[("a.rs", "a reason")]), 1, "a stale entry");
+    assert_eq!(judge("x.expose()", &[("a.rs", "")]), 1, "an entry without a reason");
+}
