@@ -27,12 +27,12 @@
 //! # Ok::<(), link::LinkError>(())
 //! ```
 
-mod endorsements;
 mod error;
 mod frame;
 mod host_name;
-mod reply;
+mod endorsements;
 mod request;
+mod reply;
 
 pub use endorsements::{AmdProduct, ChipId, EndorsementDocument, EndorsementQuery, IntelCa};
 pub use error::LinkError;

@@ -12,7 +12,8 @@ fn unexplained(manifest: &SourceFile) -> Vec<String> {
     for (number, line) in manifest.text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('[') {
-            in_dependencies = line.trim_matches(['[', ']']).ends_with("dependencies");
+            let section = line.trim_matches(['[', ']']);
+            in_dependencies = section.ends_with("dependencies") && !section.ends_with("dev-dependencies");
         } else if in_dependencies && !line.is_empty() && !line.starts_with('#') && line.contains('=') && !explained {
             let name = line.split(['=', '.']).next().unwrap_or(line).trim();
             problems.push(format!("{}:{}: why is {name} needed?", manifest.path, number + 1));
@@ -73,8 +74,9 @@ fn a_dependency_without_a_reason_is_found() {
     };
     assert_eq!(judge("[dependencies]\n# hashes the evidence\nring.workspace = true\n").len(), 0);
     assert_eq!(judge("[dependencies]\nring.workspace = true\n"), ["Cargo.toml:4: why is ring needed?"]);
-    assert_eq!(judge("[dependencies]\n# one\nring = \"1\"\nserde = \"1\"\n").len(), 1, "one comment, two lines");
+    assert_eq!(judge("[dependencies]\n# one reason\nring = \"1\"\nserde = \"1\"\n").len(), 1, "one comment, two lines");
     assert_eq!(judge("[target.'cfg(unix)'.dependencies]\nring = \"1\"\n").len(), 1);
-    assert_eq!(judge("[dev-dependencies]\n# sure\n\nring = \"1\"\n").len(), 1, "not right above");
+    assert_eq!(judge("[build-dependencies]\n# well before\n\nring = \"1\"\n").len(), 1, "not right above");
+    assert_eq!(judge("[dev-dependencies]\nproptest = \"1\"\n").len(), 0, "does not ship");
     assert_eq!(not_shared(&SourceFile { path: "a".to_owned(), text: "version = \"1\"\n".to_owned() }).len(), 5);
 }
