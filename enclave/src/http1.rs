@@ -4,6 +4,8 @@
 //! ways (both length headers, repeated lengths, unknown codings, bare line feeds) is refused, because a
 //! disagreement about framing is how requests are smuggled.
 
+use std::io::Write;
+
 pub mod chunked;
 pub mod head;
 pub mod response;
@@ -17,3 +19,8 @@ pub const MAX_FIELDS: usize = 64;
 
 /// One header field as received: name, value.
 pub type Field<'a> = (&'a str, &'a [u8]);
+
+/// Appends a number in decimal. Writing to a `Vec` cannot fail.
+pub fn decimal(out: &mut Vec<u8>, number: usize) {
+    drop(write!(out, "{number}"));
+}

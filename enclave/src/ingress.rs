@@ -3,7 +3,6 @@
 pub mod http1;
 pub mod http2;
 pub mod response;
-pub mod tls;
 pub mod well_known;
 
 use std::rc::Rc;
@@ -12,9 +11,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::telemetry::{Event, emit};
+use crate::tls::{self, Secured};
 use crate::transport::{Listener, ReadAhead, Transport};
 use crate::worker::{Phase, Worker};
-use tls::Secured;
 
 /// Accepts until the process drains. Each connection is one task on this thread.
 pub async fn accept_loop(listener: Listener, worker: Rc<Worker>) {
@@ -60,7 +59,8 @@ async fn handshake(transport: Transport, worker: &Worker) -> Option<Secured> {
         }
     };
     let acceptor = worker.acceptors.for_identity(&epoch.tls).ok()?;
-    let accepted = timeout(worker.shared.limits.header_time(), acceptor.accept(ReadAhead::new(transport))).await;
+    let accepted =
+        timeout(worker.shared.limits.header_time(), acceptor.accept(ReadAhead::new(transport))).await;
     let mut stream = accepted.ok()?.ok()?;
     let (_, session) = stream.get_mut();
     session.set_buffer_limit(Some(SEND_BUFFER));

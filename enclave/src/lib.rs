@@ -6,11 +6,13 @@
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "test code"))]
 
-pub mod config;
+pub mod clock;
 
 pub mod telemetry;
 
-pub mod clock;
+pub mod transport;
+
+pub mod config;
 
 pub mod entropy;
 
@@ -19,8 +21,6 @@ pub mod wipe;
 pub mod rate;
 
 pub mod secrets;
-
-pub mod transport;
 
 pub mod host_link;
 
@@ -31,6 +31,8 @@ pub mod identity;
 pub mod agent;
 
 pub mod http1;
+
+pub mod tls;
 
 pub mod upstream;
 

@@ -15,8 +15,9 @@ use crate::boot::Attested;
 use crate::clock::deadline;
 use crate::config::{Drain, KeyExchange};
 use crate::host_link::HostLink;
-use crate::ingress::{accept_loop, tls::Acceptors};
+use crate::ingress::accept_loop;
 use crate::telemetry::{Event, emit};
+use crate::tls::Acceptors;
 use crate::transport::Listening;
 use crate::upstream::Upstreams;
 use crate::worker::{Phase, Shared, Worker};
@@ -107,6 +108,8 @@ impl Seat {
             Ok(listener) => listener,
             Err(error) => return drop(self.accepting.send(Err(error))),
         };
+        // The last copy closes the socket, and a drain begins with closing it: the kernel would go on accepting.
+        drop(self.listening);
         let worker = Rc::new(Worker {
             shared: Arc::clone(&self.shared),
             upstreams: Upstreams::new(self.host),

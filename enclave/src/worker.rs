@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::agent::Agent;
 use crate::config::Limits;
-use crate::ingress::tls::Acceptors;
+use crate::tls::Acceptors;
 use crate::upstream::Upstreams;
 
 /// Where the process is in its life.

@@ -15,11 +15,11 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use self::duplex::{BodyError, Duplex, Gone};
 use super::response::{Body, LAST_CHUNK, SHUTTING_DOWN, begin_chunk, end_chunk, write_head};
-use super::tls::Secured;
 use super::well_known::{self, Reply, WellKnown};
 use crate::clock::{ProcessClock, deadline};
 use crate::http1::Framing;
 use crate::http1::head::{self, HeadError};
+use crate::tls::Secured;
 use crate::upstream::UpstreamBody;
 use crate::worker::{Phase, Shared, Worker};
 

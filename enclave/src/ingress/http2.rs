@@ -23,10 +23,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::response::SHUTTING_DOWN;
-use super::tls::{ALPN_H2, Secured};
 use super::well_known::{self, Reply, WellKnown};
 use crate::agent::Connection;
 use crate::clock::ProcessClock;
+use crate::tls::{ALPN_H2, Secured};
 use crate::upstream::UpstreamBody;
 use crate::worker::{Phase, Worker};
 

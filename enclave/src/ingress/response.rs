@@ -1,6 +1,6 @@
 //! Response heads on HTTP/1.1, written straight into the send buffer.
 
-use std::io::Write;
+use crate::http1::decimal;
 
 /// How the body that follows is delimited.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +43,6 @@ pub fn write_head<'h>(
         out.extend_from_slice(b"\r\nconnection: close");
     }
     out.extend_from_slice(b"\r\n\r\n");
-}
-
-/// Appends a number. Writing to a Vec cannot fail.
-pub fn decimal(out: &mut Vec<u8>, number: usize) {
-    drop(write!(out, "{number}"));
 }
 
 /// Bytes that [`begin_chunk`] reserves: eight hex digits and a line ending. Leading zeros are allowed in a

@@ -15,8 +15,7 @@ use super::connection::UpstreamStream;
 use super::pool::Pool;
 use crate::clock::deadline;
 use crate::http1::response::parse_response;
-use crate::http1::{ChunkedDecoder, Framing};
-use crate::ingress::response::decimal;
+use crate::http1::{ChunkedDecoder, Framing, decimal};
 
 /// Longest response head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;

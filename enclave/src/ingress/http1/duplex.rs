@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::deadline;
 use crate::http1::{ChunkedDecoder, Framing};
-use crate::ingress::tls::Secured;
+use crate::tls::Secured;
 use crate::wipe::{wipe, wipe_used};
 
 /// See the module documentation.
