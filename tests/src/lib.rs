@@ -1,4 +1,8 @@
 //! The system as a whole: what the tests under `tests/tests` share.
+//!
+//! The real programs run as processes ([`programs`], [`enclave`]); what surrounds them is played in process, so that
+//! it can misbehave: the security processor ([`security_processor`]), the host ([`evilhost`]), the model
+//! ([`upstream`]), and an enclave whose keys can be stolen ([`toy_enclave`]).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
@@ -12,3 +16,12 @@
 )]
 
 pub mod workspace;
+pub mod programs;
+pub mod security_processor;
+pub mod upstream;
+pub mod evilhost;
+pub mod enclave;
+pub mod policies;
+pub mod stack;
+pub mod tls;
+pub mod http1;

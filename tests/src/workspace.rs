@@ -27,7 +27,8 @@ pub fn files() -> Vec<SourceFile> {
 
 /// Every Rust source file.
 pub fn rust_files() -> Vec<SourceFile> {
-    let is_rust = |file: &SourceFile| Path::new(&file.path).extension().is_some_and(|extension| extension == "rs");
+    let is_rust =
+        |file: &SourceFile| Path::new(&file.path).extension().is_some_and(|extension| extension == "rs");
     files().into_iter().filter(is_rust).collect()
 }
 

@@ -1,0 +1,151 @@
+//! A real `postern-enclave` with everything around it that it needs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use tempfile::TempDir;
+
+use crate::evilhost::egress;
+use crate::programs::{self, Running};
+use crate::security_processor::SecurityProcessor;
+use crate::upstream::Upstream;
+
+/// The DNS name in the enclave's certificate and keyset.
+pub const NAME: &str = "localhost";
+/// The key that the enclave admits.
+pub const KEY: &str = "sk-test-6f2d0c9b7a5e4831";
+/// A second key, admitted to the model `builtin` only.
+pub const OTHER_KEY: &str = "sk-test-0000000000000000";
+
+/// What can be chosen about an enclave.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Lines of `[listen]`.
+    pub listen: String,
+    /// Lines of `[limits]`.
+    pub limits: String,
+    /// Lines of `[drain]`.
+    pub drain: String,
+    /// Lines at the end of `[gateway]`, whole tables.
+    pub gateway: String,
+    /// Variables for its environment.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+/// A running enclave, reachable over TCP on loopback.
+pub struct Enclave {
+    /// The process.
+    pub process: Running,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What vouches for it.
+    pub processor: SecurityProcessor,
+    /// The model `fake` is served by this provider; `builtin` is served inside.
+    pub upstream: Upstream,
+    folder: TempDir,
+}
+
+impl Enclave {
+    /// One with ordinary settings on a good processor.
+    pub fn start() -> Self {
+        Self::with(&Setup::default())
+    }
+
+    /// One with these settings on a good processor.
+    pub fn with(setup: &Setup) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let processor = SecurityProcessor::start(folder.path());
+        Self::on(processor, setup, folder)
+    }
+
+    /// One on this processor; `folder` holds its sockets and files.
+    pub fn on(processor: SecurityProcessor, setup: &Setup, folder: TempDir) -> Self {
+        let upstream = Upstream::start();
+        let socket = folder.path().join("egress.sock");
+        let provider = upstream.address;
+        egress(
+            &socket,
+            Arc::new(move |host, port| (host == "127.0.0.1" && port == provider.port()).then_some(provider)),
+        );
+        let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
+        let mut command = Command::new(programs::path("postern-enclave"));
+        command.arg("--config").arg(config).current_dir(folder.path());
+        command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
+        let process = Running::start(&mut command);
+        let address = process.said("listen").trim_start_matches("tcp:").parse().expect("it listens on TCP");
+        Self { process, address, processor, upstream, folder }
+    }
+
+    /// Its working folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn write_config(
+    folder: &Path,
+    egress: &Path,
+    processor: &Path,
+    upstream: SocketAddr,
+    setup: &Setup,
+) -> PathBuf {
+    let Setup { listen, limits, drain, gateway, .. } = setup;
+    let sha256 = |key: &str| hex::encode(digest(&SHA256, key.as_bytes()));
+    let text = format!(
+        r#"version = 1
+[listen]
+address = "tcp:127.0.0.1:0"
+names = ["{NAME}"]
+{listen}
+[tee]
+attester = "socket:{processor}"
+[host]
+egress = "unix:{egress}"
+[limits]
+evidence_per_second = 1000
+{limits}
+[drain]
+{drain}
+[gateway]
+version = 1
+[[gateway.admission.keys]]
+id = "all"
+sha256 = "{all}"
+models = ["*"]
+[[gateway.admission.keys]]
+id = "some"
+sha256 = "{some}"
+models = ["builtin"]
+[gateway.deployments.builtin]
+provider = "builtin"
+model = "postern-builtin"
+[gateway.deployments.slow]
+provider = "builtin"
+model = "postern-builtin"
+tokens_per_second = 20
+[gateway.deployments.fake]
+provider = "openai_compatible"
+model = "real-model"
+base_url = "http://{upstream}/v1"
+[gateway.models.builtin]
+deployments = ["builtin"]
+[gateway.models.slow]
+deployments = ["slow"]
+[gateway.models.fake]
+deployments = ["fake"]
+[gateway.models.real-model]
+deployments = ["fake"]
+{gateway}
+"#,
+        processor = processor.display(),
+        egress = egress.display(),
+        all = sha256(KEY),
+        some = sha256(OTHER_KEY),
+    );
+    let path = folder.join("enclave.toml");
+    std::fs::write(&path, text).expect("the folder can be written to");
+    path
+}
