@@ -1,0 +1,19 @@
+//! Promises to users, held against the real programs over real sockets.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code: stopping is the right answer to a surprise"
+)]
+
+mod e2e {
+    mod answers;
+    mod forwarding;
+    mod http;
+    mod http2;
+    mod life;
+    mod limits;
+    mod tls_settings;
+}
