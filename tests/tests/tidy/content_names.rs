@@ -34,7 +34,8 @@ fn no_content_attribute_is_named() {
 
 #[test]
 fn a_content_attribute_is_found() {
-    let file = |name: &str| SourceFile { path: "a.rs".to_owned(), text: format!("emit(\"gen_ai.{name}\", x)") };
+    let file =
+        |name: &str| SourceFile { path: "a.rs".to_owned(), text: format!("emit(\"gen_ai.{name}\", x)") };
     for name in CONTENT {
         assert_eq!(violations(&[file(name)]).len(), 1, "{name}");
     }

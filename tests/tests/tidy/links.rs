@@ -3,7 +3,11 @@
 use postern_tests::workspace::{self, SourceFile};
 
 /// Links of `document` that lead nowhere. `exists` answers for paths, `text` reads another document.
-fn broken(document: &SourceFile, exists: &dyn Fn(&str) -> bool, text: &dyn Fn(&str) -> String) -> Vec<String> {
+fn broken(
+    document: &SourceFile,
+    exists: &dyn Fn(&str) -> bool,
+    text: &dyn Fn(&str) -> String,
+) -> Vec<String> {
     let mut problems = Vec::new();
     for (number, target) in links(&document.text) {
         if target.contains("://") || target.starts_with("mailto:") {
@@ -48,7 +52,10 @@ fn headings(text: &str) -> Vec<String> {
         let kept = kept.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_');
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
-    text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| anchor(line.trim_start_matches('#')))
+        .collect()
 }
 
 #[test]

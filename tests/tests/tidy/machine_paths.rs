@@ -3,7 +3,8 @@
 use postern_tests::workspace::{self, SourceFile};
 
 /// Starts of such paths, cut so that this list is not a finding.
-const STARTS: [(&str, &str); 5] = [("/ho", "me/"), ("/ro", "ot/"), ("/Us", "ers/"), ("/wo", "rk/"), ("C:\\Us", "ers\\")];
+const STARTS: [(&str, &str); 5] =
+    [("/ho", "me/"), ("/ro", "ot/"), ("/Us", "ers/"), ("/wo", "rk/"), ("C:\\Us", "ers\\")];
 
 fn violations(files: &[SourceFile]) -> Vec<String> {
     let mut problems = Vec::new();
@@ -11,7 +12,8 @@ fn violations(files: &[SourceFile]) -> Vec<String> {
         for (number, line) in file.text.lines().enumerate() {
             for (head, tail) in STARTS {
                 let start = format!("{head}{tail}");
-                let own_root = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-*}".contains(c));
+                let own_root =
+                    |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-*}".contains(c));
                 if line.match_indices(&start).any(|(at, _)| own_root(at)) {
                     problems.push(format!("{}:{}: a path of one machine", file.path, number + 1));
                 }

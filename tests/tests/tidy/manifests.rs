@@ -14,7 +14,12 @@ fn unexplained(manifest: &SourceFile) -> Vec<String> {
         if line.starts_with('[') {
             let section = line.trim_matches(['[', ']']);
             in_dependencies = section.ends_with("dependencies") && !section.ends_with("dev-dependencies");
-        } else if in_dependencies && !line.is_empty() && !line.starts_with('#') && line.contains('=') && !explained {
+        } else if in_dependencies
+            && !line.is_empty()
+            && !line.starts_with('#')
+            && line.contains('=')
+            && !explained
+        {
             let name = line.split(['=', '.']).next().unwrap_or(line).trim();
             problems.push(format!("{}:{}: why is {name} needed?", manifest.path, number + 1));
         }
@@ -25,7 +30,8 @@ fn unexplained(manifest: &SourceFile) -> Vec<String> {
 
 /// What a manifest of a shipped crate must take from the workspace.
 fn not_shared(manifest: &SourceFile) -> Vec<String> {
-    let shared = ["version", "edition", "rust-version", "license"].map(|key| format!("{key}.workspace = true"));
+    let shared =
+        ["version", "edition", "rust-version", "license"].map(|key| format!("{key}.workspace = true"));
     let mut problems: Vec<String> = shared
         .iter()
         .filter(|line| !manifest.text.lines().any(|other| other == line.as_str()))
@@ -49,7 +55,8 @@ fn every_dependency_of_the_tcb_has_a_reason() {
 
 #[test]
 fn manifests_share_what_the_workspace_decides() {
-    let folders = TCB.iter().copied().chain(["client-verifier", "host", "tests", "tests/simtee", "tests/bench"]);
+    let folders =
+        TCB.iter().copied().chain(["client-verifier", "host", "tests", "tests/simtee", "tests/bench"]);
     super::none(&folders.flat_map(|folder| not_shared(&manifest(folder))).collect::<Vec<_>>());
 }
 
@@ -60,7 +67,9 @@ fn only_the_allocator_may_be_unsafe() {
     let is_rule = |file: &SourceFile| file.path == "tests/tests/tidy/manifests.rs";
     let problems: Vec<String> = workspace::files()
         .iter()
-        .filter(|file| !allowed(file) && !is_rule(file) && relaxes.iter().any(|text| file.text.contains(text)))
+        .filter(|file| {
+            !allowed(file) && !is_rule(file) && relaxes.iter().any(|text| file.text.contains(text))
+        })
         .map(|file| format!("{}: relaxes the ban on unsafe code", file.path))
         .collect();
     super::none(&problems);
@@ -70,13 +79,23 @@ fn only_the_allocator_may_be_unsafe() {
 #[test]
 fn a_dependency_without_a_reason_is_found() {
     let judge = |text: &str| {
-        unexplained(&SourceFile { path: "Cargo.toml".to_owned(), text: format!("[package]\nname = \"x\"\n{text}") })
+        unexplained(&SourceFile {
+            path: "Cargo.toml".to_owned(),
+            text: format!("[package]\nname = \"x\"\n{text}"),
+        })
     };
     assert_eq!(judge("[dependencies]\n# hashes the evidence\nring.workspace = true\n").len(), 0);
     assert_eq!(judge("[dependencies]\nring.workspace = true\n"), ["Cargo.toml:4: why is ring needed?"]);
-    assert_eq!(judge("[dependencies]\n# one reason\nring = \"1\"\nserde = \"1\"\n").len(), 1, "one comment, two lines");
+    assert_eq!(
+        judge("[dependencies]\n# one reason\nring = \"1\"\nserde = \"1\"\n").len(),
+        1,
+        "one comment, two lines"
+    );
     assert_eq!(judge("[target.'cfg(unix)'.dependencies]\nring = \"1\"\n").len(), 1);
     assert_eq!(judge("[build-dependencies]\n# well before\n\nring = \"1\"\n").len(), 1, "not right above");
     assert_eq!(judge("[dev-dependencies]\nproptest = \"1\"\n").len(), 0, "does not ship");
-    assert_eq!(not_shared(&SourceFile { path: "a".to_owned(), text: "version = \"1\"\n".to_owned() }).len(), 5);
+    assert_eq!(
+        not_shared(&SourceFile { path: "a".to_owned(), text: "version = \"1\"\n".to_owned() }).len(),
+        5
+    );
 }

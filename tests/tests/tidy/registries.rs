@@ -37,7 +37,8 @@ fn violations(folder: &Folder, names: &[String], registry: &str) -> Vec<String> 
     let Some(list) = list_body(registry, folder.list) else {
         return vec![format!("{}.rs: has no list {}", folder.path, folder.list)];
     };
-    let excepted = |name: &str| folder.others.iter().any(|(other, reason)| *other == name && !reason.is_empty());
+    let excepted =
+        |name: &str| folder.others.iter().any(|(other, reason)| *other == name && !reason.is_empty());
     let mut problems: Vec<String> = names
         .iter()
         .filter(|name| *name != "tests" && !excepted(name) && !list.contains(&format!("{name}::")))

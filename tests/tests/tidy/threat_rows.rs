@@ -91,13 +91,16 @@ fn every_row_has_its_tests_and_every_threat_test_its_row() {
 #[test]
 fn a_row_without_a_test_is_found() {
     let table = |last: &str| {
-        let rows: Vec<String> =
-            (1..ROWS).map(|row| format!("| {row} | t | d | pending: f | r |")).chain([last.to_owned()]).collect();
+        let rows: Vec<String> = (1..ROWS)
+            .map(|row| format!("| {row} | t | d | pending: f | r |"))
+            .chain([last.to_owned()])
+            .collect();
         rows.join("\n")
     };
     let tests = test_names(&[SourceFile {
         path: "a.rs".to_owned(),
-        text: "#[test]\nfn row_48_a() {}\n#[tokio::test(flavor = \"x\")]\nasync fn other() {}\nfn no() {}".to_owned(),
+        text: "#[test]\nfn row_48_a() {}\n#[tokio::test(flavor = \"x\")]\nasync fn other() {}\nfn no() {}"
+            .to_owned(),
     }]);
     assert_eq!(tests.len(), 2);
     let judge = |last: &str| violations(&table(last), &tests).len();

@@ -26,7 +26,8 @@ fn violations(metadata: &Value) -> Vec<String> {
     for package in members(metadata) {
         let name = text(&package["name"]);
         let Some((_, zone, allowed)) = PACKAGES.iter().find(|(known, ..)| *known == name) else {
-            problems.push(format!("{name}: not in the table of tests/tests/tidy/zones.rs: which zone is it in?"));
+            problems
+                .push(format!("{name}: not in the table of tests/tests/tidy/zones.rs: which zone is it in?"));
             continue;
         };
         let stated = package["metadata"]["trust"]["zone"].as_str().unwrap_or("none");
@@ -101,10 +102,15 @@ fn nothing_that_ships_links_the_simulator() {
 #[test]
 fn the_gateway_has_no_runtime_network_or_tls() {
     let metadata = workspace::metadata();
-    for (core, allowed_serde) in [("postern-gateway", true), ("postern-attestation", false), ("postern-link", false)] {
+    for (core, allowed_serde) in
+        [("postern-gateway", true), ("postern-attestation", false), ("postern-link", false)]
+    {
         let linked = linked_into(&metadata, core);
         for io in ["tokio", "hyper", "rustls", "mio", "socket2", "getrandom"] {
-            assert!(!linked.contains(io) || (io == "getrandom" && core != "postern-link"), "{core} links {io}");
+            assert!(
+                !linked.contains(io) || (io == "getrandom" && core != "postern-link"),
+                "{core} links {io}"
+            );
         }
         assert!(allowed_serde || !linked.contains("serde_derive") || core == "postern-attestation", "{core}");
     }

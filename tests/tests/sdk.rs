@@ -1,0 +1,165 @@
+//! Real clients, not ours: the official SDKs and curl through `postern proxy` and `postern-host`, and httpx over HTTP/2.
+//!
+//! Where Python, Node or curl is missing the test says so and passes, unless `CI` is set.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code: stopping is the right answer"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use postern_tests::enclave::{Enclave, KEY, Setup};
+use postern_tests::programs::lasting_folder;
+use postern_tests::stack::Stack;
+use postern_tests::upstream::{self, Step, chunk};
+use postern_tests::workspace;
+
+/// Runs `command`; nothing if its program is missing and that is all right.
+fn run(command: &mut Command) -> Option<Output> {
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && std::env::var_os("CI").is_none() => {
+            println!("skipped: {} is not installed", command.get_program().display());
+            None
+        }
+        Err(error) => panic!("{}: {error}", command.get_program().display()),
+    }
+}
+
+fn succeeded(output: &Output) -> String {
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+fn source(name: &str) -> PathBuf {
+    workspace::root().join("tests/sdk").join(name)
+}
+
+/// A virtual environment with what `requirements.txt` pins; made anew when that changes.
+fn python() -> Option<PathBuf> {
+    let wanted = std::fs::read_to_string(source("requirements.txt")).unwrap();
+    let folder = lasting_folder().join("python");
+    let (stamp, program) = (folder.join("installed.txt"), folder.join("bin/python"));
+    let lock = std::fs::File::create(lasting_folder().join("python.lock")).unwrap();
+    lock.lock().unwrap();
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Some(program);
+    }
+    succeeded(&run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?);
+    let mut install = Command::new(&program);
+    install
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(source("requirements.txt"));
+    succeeded(&run(&mut install)?);
+    std::fs::write(stamp, wanted).unwrap();
+    Some(program)
+}
+
+/// A folder with `node_modules` as `package-lock.json` pins them.
+fn node_folder() -> Option<PathBuf> {
+    let wanted = std::fs::read_to_string(source("package-lock.json")).unwrap();
+    let folder = lasting_folder().join("node");
+    let stamp = folder.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Some(folder);
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        std::fs::copy(source(name), folder.join(name)).unwrap();
+    }
+    succeeded(&run(Command::new("npm").args(["ci", "--ignore-scripts", "--silent"]).current_dir(&folder))?);
+    std::fs::write(stamp, wanted).unwrap();
+    Some(folder)
+}
+
+/// The whole path, with a model `breaking` whose streams end in the middle.
+fn stack() -> Stack {
+    let stack = Stack::start(&Setup {
+        gateway: "[gateway.models.breaking]\ndeployments = [\"fake\"]".to_owned(),
+        ..Setup::default()
+    });
+    stack.enclave.upstream.plan(|request| {
+        if !String::from_utf8_lossy(&request.body).contains("\"stream\":") {
+            return upstream::well(request);
+        }
+        vec![Step::Send(upstream::stream_head()), Step::Send(chunk(&upstream::event("Hel"))), Step::Reset]
+    });
+    stack
+}
+
+fn through(stack: &Stack, command: &mut Command) -> Option<Output> {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let command = command.env("BASE_URL", &stack.base_url).env("TOKEN", &stack.token);
+    run(command.env("DEAD_URL", format!("http://{dead}/v1")).env_remove("OPENAI_API_KEY"))
+}
+
+fn kept(said: &str) -> usize {
+    said.lines().filter(|line| line.starts_with("kept: ")).count()
+}
+
+#[test]
+fn openai_for_python() {
+    let Some(python) = python() else { return };
+    let stack = stack();
+    let output = through(&stack, Command::new(python).arg(source("openai_python.py"))).unwrap();
+    assert_eq!(kept(&succeeded(&output)), 13);
+}
+
+#[test]
+fn openai_for_node() {
+    let Some(folder) = node_folder() else { return };
+    let stack = stack();
+    std::fs::copy(source("openai_node.mjs"), folder.join("openai_node.mjs")).unwrap();
+    let Some(output) = through(&stack, Command::new("node").arg("openai_node.mjs").current_dir(&folder))
+    else {
+        return;
+    };
+    assert_eq!(kept(&succeeded(&output)), 9);
+}
+
+#[test]
+fn httpx_over_http2_straight_to_the_enclave() {
+    let Some(python) = python() else { return };
+    let enclave =
+        Enclave::with(&Setup { listen: "key_exchange = \"compatible\"".to_owned(), ..Setup::default() });
+    let url = format!("https://localhost:{}", enclave.address.port());
+    let mut command = Command::new(python);
+    let output = run(command.arg(source("httpx_http2.py")).env("ENCLAVE_URL", url).env("KEY", KEY)).unwrap();
+    assert_eq!(kept(&succeeded(&output)), 1);
+}
+
+#[test]
+fn curl() {
+    let stack = stack();
+    let ask = |arguments: &[&str], path: &str| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments);
+        run(command.arg(format!("{}{path}", stack.base_url)))
+    };
+    let authorization = format!("authorization: Bearer {}", stack.token);
+    let Some(models) = ask(&["--fail", "-H", &authorization], "/models") else { return };
+    assert!(succeeded(&models).contains("\"builtin\""));
+    let stream = ["-H", &authorization, "-H", "content-type: application/json", "--no-buffer", "-d"];
+    let good = r#"{"model":"builtin","stream":true,"messages":[{"role":"user","content":"Say hello"}]}"#;
+    let said = succeeded(&ask(&[&stream[..], &[good]].concat(), "/chat/completions").unwrap());
+    assert!(said.contains("chat.completion.chunk") && said.trim_end().ends_with("data: [DONE]"), "{said}");
+    // a stream that breaks is no success
+    let output =
+        ask(&[&stream[..], &[&good.replace("builtin", "breaking")]].concat(), "/chat/completions").unwrap();
+    assert_eq!(output.status.code(), Some(18), "partial file: {output:?}");
+    // no token, no answer
+    let output = ask(&["--fail"], "/models").unwrap();
+    assert_eq!(output.status.code(), Some(22), "{output:?}");
+}
+
+#[test]
+fn the_scripts_are_the_ones_counted_here() {
+    let count = |name: &str| std::fs::read_to_string(source(name)).unwrap().matches("kept(").count();
+    assert!(count("openai_python.py") >= 9 && count("openai_node.mjs") >= 6);
+    assert!(Path::new(&source("package-lock.json")).exists());
+}
