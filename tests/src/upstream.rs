@@ -117,13 +117,13 @@ impl Upstream {
     }
 
     /// Waits until the gateway has ended `count` connections in the middle of an answer.
-    pub fn wait_for_cancellations(&self, count: usize, limit: Duration) -> bool {
+    pub async fn wait_for_cancellations(&self, count: usize, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         while Instant::now() < end {
             if *self.state.cancelled.lock().unwrap() >= count {
                 return true;
             }
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         false
     }

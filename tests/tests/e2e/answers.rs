@@ -167,11 +167,14 @@ async fn a_client_that_leaves_cancels_its_upstream() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(enclave.upstream.received().len(), count, "the request is under way");
         assert!(
-            !enclave.upstream.wait_for_cancellations(count, Duration::from_millis(100)),
+            !enclave.upstream.wait_for_cancellations(count, Duration::from_millis(100)).await,
             "nobody left yet"
         );
         drop(client);
-        assert!(enclave.upstream.wait_for_cancellations(count, Duration::from_secs(3)), "stream {stream}");
+        assert!(
+            enclave.upstream.wait_for_cancellations(count, Duration::from_secs(3)).await,
+            "stream {stream}"
+        );
     }
 }
 

@@ -124,7 +124,7 @@ async fn a_client_that_leaves_cancels_its_upstream() {
     let answer = sender.send_request(post("/v1/chat/completions", &chat("fake", true))).await.unwrap();
     // only this stream is given up; the connection stays
     drop(answer);
-    assert!(enclave.upstream.wait_for_cancellations(1, std::time::Duration::from_secs(3)));
+    assert!(enclave.upstream.wait_for_cancellations(1, std::time::Duration::from_secs(3)).await);
     enclave.upstream.plan(upstream::well);
     sender.ready().await.unwrap();
     let answer = sender.send_request(post("/v1/chat/completions", &chat("fake", false))).await.unwrap();
