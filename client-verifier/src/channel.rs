@@ -256,6 +256,11 @@ impl VerifiedChannel {
         ]
     }
 
+    /// How long this channel may lie idle and still be used.
+    pub fn idle_limit(&self) -> Duration {
+        self.evidence.idle_limit()
+    }
+
     /// Whether the evidence behind this channel is too old for another request.
     pub fn is_expired(&self) -> bool {
         self.evidence.is_expired()

@@ -19,6 +19,8 @@ use crate::tls::{TlsSettings, random_bytes};
 pub struct Appraised {
     verified: Verified,
     config: Bytes,
+    /// How long a connection may lie idle before the gateway closes it.
+    idle_limit: Duration,
     /// When the evidence is too old by the monotonic clock; the wall clock may be set back meanwhile.
     deadline: Instant,
 }
@@ -36,7 +38,7 @@ impl Appraised {
             .map_err(|rejected| Error::Appraisal(Arc::new(rejected)))?;
         let left = verified.expires_at().seconds().saturating_sub(now.seconds());
         let deadline = Instant::now() + Duration::from_secs(left.min(MOST_SECONDS));
-        Ok(Self { verified, config: config.clone(), deadline })
+        Ok(Self { verified, idle_limit: idle_limit(config), config: config.clone(), deadline })
     }
 
     /// What was verified.
@@ -47,6 +49,11 @@ impl Appraised {
     /// The public configuration, byte for byte as its digest in the claims was taken.
     pub fn config(&self) -> &Bytes {
         &self.config
+    }
+
+    /// How long a connection to it may lie idle: a second less than its public configuration says, at most 4 s.
+    pub fn idle_limit(&self) -> Duration {
+        self.idle_limit
     }
 
     /// Whether it is too old for another request, by either clock.
@@ -187,6 +194,14 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
+/// The gateway closes idle connections early (plaintext residue); be first, so that no request meets the close.
+fn idle_limit(config: &[u8]) -> Duration {
+    let stated = serde_json::from_slice::<serde_json::Value>(config)
+        .ok()
+        .and_then(|config| config.pointer("/limits/idle_seconds").and_then(serde_json::Value::as_u64));
+    Duration::from_secs(stated.unwrap_or(MOST_IDLE_SECONDS + 1).saturating_sub(1).min(MOST_IDLE_SECONDS))
+}
+
 /// A connection that was closed while it waited for another one's appraisal, or an instance that has restarted, is
 /// worth another connection; `Err` for everything else.
 fn unless_final(error: Error) -> Result<Error, Error> {
@@ -205,9 +220,30 @@ pub(crate) fn now() -> UnixTime {
 
 /// Connections tried until one is bound: instances may change between two of them.
 const MOST_CONNECTIONS: usize = 3;
+/// Idle connections are not kept longer, whatever the gateway allows.
+const MOST_IDLE_SECONDS: u64 = 4;
 /// Replicas whose evidence is kept.
 const MOST_INSTANCES: usize = 64;
 /// Evidence never serves longer than this, whatever it says (keeps the sum of two instants in range).
 const MOST_SECONDS: u64 = 24 * 3600;
 /// How long a connection waits for another one's appraisal.
 const WAIT_TIME: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idle_limit_is_the_gateways_or_ours() {
+        for (config, seconds) in [
+            (r#"{"limits":{"idle_seconds":3}}"#, 2),
+            (r#"{"limits":{"idle_seconds":60}}"#, 4),
+            (r#"{"limits":{"idle_seconds":1}}"#, 0),
+            (r#"{"limits":{"idle_seconds":0}}"#, 0),
+            (r#"{"limits":{}}"#, 4),
+            ("not json", 4),
+        ] {
+            assert_eq!(idle_limit(config.as_bytes()), Duration::from_secs(seconds), "{config}");
+        }
+    }
+}

@@ -84,7 +84,9 @@ impl Pool {
 
 impl Idle {
     fn is_fit(&self) -> bool {
-        self.since.elapsed() < MOST_IDLE && !self.channel.is_expired() && !self.channel.is_closed()
+        self.since.elapsed() < self.channel.idle_limit()
+            && !self.channel.is_expired()
+            && !self.channel.is_closed()
     }
 }
 
@@ -110,8 +112,6 @@ impl Lease {
 
 /// Connections to the gateway at once; further requests wait.
 const MOST_CHANNELS: usize = 1024;
-/// The enclave closes idle connections after 5 s (plaintext residue); be first, so that no request meets the close.
-const MOST_IDLE: Duration = Duration::from_secs(4);
 const REAP_EVERY: Duration = Duration::from_secs(1);
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 const WAIT_TIME: Duration = Duration::from_secs(30);

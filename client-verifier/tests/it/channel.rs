@@ -60,7 +60,9 @@ async fn hardware_binding_asks_the_hardware_for_every_connection() {
     assert!(matches!(channel.verified().claims().kind, attestation::Kind::Session { .. }));
     let lies = Lies { other_connection: true, ..Lies::default() };
     assert_eq!(refused_under(lies, hardware).await.code(), "BIND_SESSION");
-    // Asked for hardware, a signature of the session key is not enough, whoever made it: see `bind_status` below.
+    // Asked for hardware, a signature of the session key is not enough, good as it is.
+    let lies = Lies { signs_instead: true, ..Lies::default() };
+    assert_eq!(refused_under(lies, hardware).await.code(), "BIND_SESSION");
 }
 
 #[tokio::test]

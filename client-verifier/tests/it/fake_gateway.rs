@@ -50,6 +50,8 @@ pub(crate) struct Lies {
     pub(crate) evidence_answer: Option<(u16, &'static str, Vec<u8>)>,
     /// Status of the answer to bind.
     pub(crate) bind_status: Option<u16>,
+    /// Signs with the session key although a report of the hardware was asked for.
+    pub(crate) signs_instead: bool,
     /// Says at the first bind that it does not know the evidence.
     pub(crate) forgets_once: bool,
     /// Publishes this configuration.
@@ -77,6 +79,7 @@ impl Default for Lies {
             stale_nonce: false,
             evidence_answer: None,
             bind_status: None,
+            signs_instead: false,
             forgets_once: false,
             config: r#"{"content_logging":false,"debug":false,"stream_shape":"none"}"#,
             config_swapped: false,
@@ -368,7 +371,7 @@ impl State {
         if self.lies.other_connection {
             ekm[0] ^= 1;
         }
-        let response = if request.evidence {
+        let response = if request.evidence && !self.lies.signs_instead {
             BindResponse::Evidence(self.document(Kind::Session { nonce: request.nonce, session: ekm }).0)
         } else {
             let key = if self.lies.other_sbk { &self.other_key } else { &self.session_key };
