@@ -2,7 +2,7 @@
 //! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
 
 use crate::checklist::{Checklist, Step};
-use crate::claims::HardwareClaims;
+use crate::claims::{HardwareClaims, PlatformClaims};
 use crate::digest::{HardwareId, ReportData, Sha384, UnixTime};
 use crate::enclave_claims::{EnclaveClaims, report_data};
 use crate::evidence::{EvidenceDocument, TeeType};
@@ -120,7 +120,12 @@ fn argue(
     list.yields(CONFIG_RULES, rules, "every rule holds", |count| format!("{count} rules hold"))?;
     freshness::keyset(&keyset, now, list)?;
     freshness::nonce(&claims, expected, list)?;
-    let ends = [now.plus(policy.max_evidence_age), keyset.not_after, hardware.not_after, floors_end(policy)];
+    let ends = [
+        now.plus(policy.max_evidence_age),
+        keyset.not_after,
+        hardware.not_after,
+        floors_end(&hardware, policy),
+    ];
     Ok(Verified {
         claims_sha384: Sha384::of(&parsed.claims),
         claims,
@@ -163,7 +168,7 @@ pub fn appraise_evidence(
     let input = Input { evidence, endorsements, policy, now };
     match argue_evidence(tee, &input, expected, &mut list) {
         Ok(hardware) => list.finish().map(|checks| AppraisedEvidence {
-            expires_at: hardware.not_after.min(floors_end(policy)),
+            expires_at: hardware.not_after.min(floors_end(&hardware, policy)),
             hardware,
             waivers: policy.waivers(),
             checks,
@@ -264,9 +269,12 @@ fn deployment(claims: &EnclaveClaims, policy: &Policy, list: &mut Checklist) -> 
     }
 }
 
-fn floors_end(policy: &Policy) -> UnixTime {
-    match &policy.snp.floors {
-        FloorRule::File { floors, grace } => floors.valid_until.plus(*grace),
-        FloorRule::Unchecked { .. } => UnixTime::from_seconds(u64::MAX),
+/// When the floors end that were applied: SEV-SNP's own, which TDX has in its collateral.
+fn floors_end(hardware: &HardwareClaims, policy: &Policy) -> UnixTime {
+    match (&hardware.platform, &policy.snp.floors) {
+        (PlatformClaims::Snp(_), FloorRule::File { floors, grace }) => floors.valid_until.plus(*grace),
+        (PlatformClaims::Snp(_), FloorRule::Unchecked { .. }) | (PlatformClaims::Tdx(_), _) => {
+            UnixTime::from_seconds(u64::MAX)
+        }
     }
 }

@@ -5,8 +5,10 @@ use crate::digest::{HardwareId, Measurement, ReportData, UnixTime};
 use crate::evidence::TeeType;
 
 pub mod snp;
+pub mod tdx;
 
 pub use snp::SnpClaims;
+pub use tdx::TdxClaims;
 
 /// Which kind of root the vendor chain ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,4 +44,6 @@ pub struct HardwareClaims {
 pub enum PlatformClaims {
     /// AMD SEV-SNP.
     Snp(Box<SnpClaims>),
+    /// Intel TDX.
+    Tdx(Box<TdxClaims>),
 }

@@ -5,6 +5,10 @@ use crate::cbor::{CborError, Key, Reader, Writer, present};
 use crate::reader::Cursor;
 use crate::rejection::{Code, Rejection};
 
+mod tdx_collateral;
+
+pub use tdx_collateral::{MAX_COLLATERAL_BYTES, TdxCollateral};
+
 /// Largest encoding of endorsements, in bytes.
 pub const MAX_ENDORSEMENTS_BYTES: usize = 192 * 1024;
 
@@ -12,6 +16,9 @@ const MAX_CERTIFICATES: u64 = 8;
 const MAX_CERTIFICATE_BYTES: usize = 8 * 1024;
 const MAX_CRLS: u64 = 4;
 const MAX_CRL_BYTES: usize = 64 * 1024;
+
+/// Longest event log, in bytes.
+pub const MAX_EVENT_LOG_BYTES: usize = 128 * 1024;
 
 /// Rows of a certificate table read before giving up.
 const MAX_TABLE_ROWS: usize = 16;
@@ -48,25 +55,35 @@ impl TableEntry {
     }
 }
 
-/// Certificates and revocation lists, DER, unordered and unverified.
+/// Certificates and revocation lists, DER, unordered and unverified; for TDX collateral and an event log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endorsements {
     /// X.509 certificates, DER.
     pub certificates: Vec<Vec<u8>>,
     /// X.509 revocation lists, DER.
     pub crls: Vec<Vec<u8>>,
+    /// Intel's collateral as JSON, see [`TdxCollateral`]; empty when there is none.
+    pub collateral: Vec<u8>,
+    /// The log of what was extended into a TD's run-time registers; empty when there is none.
+    pub event_log: Vec<u8>,
 }
 
 impl Endorsements {
-    /// The bytes of the evidence document's `endorsements` member: `{1: [certificate...], 2: [crl...]}`.
+    /// The bytes of the evidence document's `endorsements` member: `{1: [certificate...], 2: [crl...]}`, and
+    /// where they are not empty `3: collateral` and `4: event log`.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.map(2);
+        let texts =
+            [(3, &self.collateral), (4, &self.event_log)].into_iter().filter(|(_, text)| !text.is_empty());
+        writer.map(texts.clone().count().saturating_add(2));
         for (key, items) in [(1, &self.certificates), (2, &self.crls)] {
             writer.uint(key).array(items.len());
             for item in items {
                 writer.bytes(item);
             }
+        }
+        for (key, text) in texts {
+            writer.uint(key).bytes(text);
         }
         writer.into_bytes()
     }
@@ -84,17 +101,20 @@ impl Endorsements {
             return Err(CborError::TooLong(0));
         }
         let (mut certificates, mut crls) = (None, None);
+        let (mut collateral, mut event_log) = (Vec::new(), Vec::new());
         let mut reader = Reader::new(bytes);
-        reader.map(2, |key, value| {
+        reader.map(4, |key, value| {
             match key {
                 Key::Uint(1) => certificates = Some(strings(value, MAX_CERTIFICATES, MAX_CERTIFICATE_BYTES)?),
                 Key::Uint(2) => crls = Some(strings(value, MAX_CRLS, MAX_CRL_BYTES)?),
+                Key::Uint(3) => collateral = text(value, MAX_COLLATERAL_BYTES)?,
+                Key::Uint(4) => event_log = text(value, MAX_EVENT_LOG_BYTES)?,
                 Key::Uint(_) | Key::Text(_) => return Err(CborError::UnknownKey(value.position())),
             }
             Ok::<_, CborError>(())
         })?;
         reader.finish()?;
-        Ok(Self { certificates: present(certificates, 1)?, crls: present(crls, 2)? })
+        Ok(Self { certificates: present(certificates, 1)?, crls: present(crls, 2)?, collateral, event_log })
     }
 
     /// Reads the certificate table of an extended SNP report. Rows with other GUIDs are not ours and are left out.
@@ -162,6 +182,13 @@ fn table_rows(table: &[u8]) -> Result<Vec<Row>, Rejection> {
 
 fn bad_table(expected: &str, found: impl Into<String>) -> Rejection {
     Rejection::new(Code::AttMalformed, "endorsements.certificate_table", expected, found)
+}
+
+/// A text that is there is not empty, so that there is one encoding only.
+fn text(value: &mut Reader<'_>, size: usize) -> Result<Vec<u8>, CborError> {
+    let at = value.position();
+    let bytes = value.bytes(size)?;
+    if bytes.is_empty() { Err(CborError::Value(at)) } else { Ok(bytes.to_vec()) }
 }
 
 fn strings(value: &mut Reader<'_>, count: u64, size: usize) -> Result<Vec<Vec<u8>>, CborError> {

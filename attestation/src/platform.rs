@@ -10,6 +10,7 @@ use crate::rejection::Rejection;
 use crate::work_limit::WorkLimit;
 
 mod sev_snp;
+mod tdx;
 
 /// One kind of hardware.
 pub(crate) trait Platform: Sync {
@@ -60,7 +61,7 @@ pub(crate) struct Input<'a> {
 }
 
 /// Every platform.
-pub(crate) const PLATFORMS: &[&dyn Platform] = &[&sev_snp::SevSnp];
+pub(crate) const PLATFORMS: &[&dyn Platform] = &[&sev_snp::SevSnp, &tdx::Tdx];
 
 /// The platform for `tee`, if this verifier has one.
 pub(crate) fn find(tee: TeeType) -> Option<&'static dyn Platform> {

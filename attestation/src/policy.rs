@@ -10,11 +10,16 @@ use crate::rejection::{Code, Rejection};
 use std::time::Duration;
 
 pub mod snp;
+pub mod tdx;
 
 pub use snp::{Bit, FloorRule, ProvisionalRule, RevocationRule, SigningKeyRule, SnpPolicy};
+pub use tdx::{TdxPolicy, TdxReferences, TdxRelease};
 
 /// Shortest and longest `max_evidence_age`.
 pub const EVIDENCE_AGE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
+
+/// The kinds of TEE that the TDX rules are for.
+const TDX_TYPES: [TeeType; 2] = [TeeType::Tdx, TeeType::AzureTdx];
 
 /// Which roots may end a vendor chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +112,8 @@ pub struct Policy {
     pub max_evidence_age: Duration,
     /// The rules for SEV-SNP.
     pub snp: SnpPolicy,
+    /// The rules for Intel TDX; judged only where `tee_types` has it.
+    pub tdx: TdxPolicy,
 }
 
 impl Policy {
@@ -129,7 +136,15 @@ impl Policy {
             channels: vec![Channel::T],
             max_evidence_age: Duration::from_mins(10),
             snp,
+            // nothing is known of TDX releases here, so none is accepted
+            tdx: TdxPolicy::standard(Vec::new()),
         }
+    }
+
+    /// The same policy with these rules for Intel TDX.
+    #[must_use]
+    pub fn with_tdx(self, tdx: TdxPolicy) -> Self {
+        Self { tdx, ..self }
     }
 
     /// Refuses a policy that could not mean anything, or accepts nothing by mistake.
@@ -137,7 +152,8 @@ impl Policy {
     /// # Errors
     /// `POL_EMPTY_ALLOWLIST` for an empty list, `POL_INVALID` for a value out of range.
     pub fn check(&self) -> Result<(), Rejection> {
-        let releases_empty = matches!(&self.references, ReferenceValues::Pinned(list) if list.is_empty());
+        let none = matches!(&self.references, ReferenceValues::Pinned(list) if list.is_empty());
+        let releases_empty = none && self.admits(&[TeeType::Snp, TeeType::AzureSnp]);
         let hardware_empty = matches!(&self.hardware, HardwareRule::Listed(list) if list.is_empty());
         let no_roots = !self.trust_anchors.vendor && self.trust_anchors.simulated_roots.is_empty();
         for (empty, field) in [
@@ -162,7 +178,12 @@ impl Policy {
                 format!("{} seconds", self.max_evidence_age.as_secs()),
             ));
         }
-        self.snp.check()
+        self.snp.check()?;
+        if self.admits(&TDX_TYPES) { self.tdx.check() } else { Ok(()) }
+    }
+
+    fn admits(&self, any_of: &[TeeType]) -> bool {
+        any_of.iter().any(|tee| self.tee_types.contains(tee))
     }
 
     /// Additionally refuses the loosenings no channel may have (part B, "Override: no").
@@ -192,7 +213,8 @@ impl Policy {
                 releases.iter().any(waived).then_some("references")
             }
         };
-        match unbound.or_else(|| self.snp.not_for_channels()) {
+        let tdx = self.admits(&TDX_TYPES).then(|| self.tdx.not_for_channels()).flatten();
+        match unbound.or_else(|| self.snp.not_for_channels()).or(tdx) {
             None => Ok(()),
             Some(rule) => {
                 Err(Rejection::new(Code::PolInvalid, "policy", "no waiver of this rule for a channel", rule))
@@ -216,6 +238,9 @@ impl Policy {
             waivers.push(Waiver { rule: "hardware", reason: reason.clone() });
         }
         waivers.extend(self.snp.waivers());
+        if self.admits(&TDX_TYPES) {
+            waivers.extend(self.tdx.waivers());
+        }
         waivers
     }
 }

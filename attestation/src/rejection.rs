@@ -167,6 +167,56 @@ codes! {
     SnpVmpl = "SNP_VMPL", Never;
     /// Memory encryption is not AES-256-XTS as required.
     SnpXts = "SNP_XTS", Never;
+    /// An advisory of Intel's applies that is not on the allow-list.
+    TdxAdvisory = "TDX_ADVISORY", RetryLater;
+    /// An attribute of the TD is not as required, or reserved and set.
+    TdxAttributes = "TDX_ATTRIBUTES", Never;
+    /// A certificate of the chain does not parse, does not verify or is outside its dates.
+    TdxChain = "TDX_CHAIN", RefreshEvidence;
+    /// The collateral does not parse or is not signed by Intel.
+    TdxCollateral = "TDX_COLLATERAL", RefreshEvidence;
+    /// No collateral came with the evidence: nothing can be decided.
+    TdxCollateralMissing = "TDX_COLLATERAL_MISSING", RefreshEvidence;
+    /// The collateral is of an earlier evaluation than was seen before, or than the floor.
+    TdxCollateralRollback = "TDX_COLLATERAL_ROLLBACK", RefreshEvidence;
+    /// The collateral is outside its dates, or older than the policy takes.
+    TdxCollateralStale = "TDX_COLLATERAL_STALE", RefreshEvidence;
+    /// `MRCONFIGID`, `MROWNER` or `MROWNERCONFIG` is neither zero nor the expected value.
+    TdxConfigId = "TDX_CONFIG_ID", Never;
+    /// A revocation list is missing or not signed by its issuer.
+    TdxCrlMissing = "TDX_CRL_MISSING", RefreshEvidence;
+    /// The host may debug or profile the TD.
+    TdxDebug = "TDX_DEBUG", Never;
+    /// The event log does not replay to the quote's registers.
+    TdxEventLog = "TDX_EVENT_LOG", Never;
+    /// The header is not one of a TDX quote this verifier knows.
+    TdxHeader = "TDX_HEADER", Never;
+    /// The second verifier does not confirm what the first one found.
+    TdxLibrary = "TDX_LIBRARY", Never;
+    /// `MRTD` or an `RTMR` is not on the allow-list.
+    TdxMeasurement = "TDX_MEASUREMENT", Never;
+    /// The TD may be migrated.
+    TdxMigratable = "TDX_MIGRATABLE", Never;
+    /// The TDX module is not one that Intel signed, the collateral knows and the policy takes.
+    TdxModule = "TDX_MODULE", Never;
+    /// Bytes after the quote are not zero.
+    TdxPadding = "TDX_PADDING", Never;
+    /// The quoting enclave is not Intel's, not signed by the platform, or not bound to the attestation key.
+    TdxQe = "TDX_QE", Never;
+    /// A certificate of the chain is revoked.
+    TdxRevoked = "TDX_REVOKED", Never;
+    /// `RTMR3` is neither zero nor explained by the expected events.
+    TdxRtmr3 = "TDX_RTMR3", Never;
+    /// A service TD is bound to the TD.
+    TdxServiceTd = "TDX_SERVICE_TD", Never;
+    /// The quote's signature does not verify.
+    TdxSignature = "TDX_SIGNATURE", Never;
+    /// The TCB status is not acceptable.
+    TdxTcbStatus = "TDX_TCB_STATUS", RetryLater;
+    /// The TCB info is of another platform family, certification enclave or kind of TEE.
+    TdxTcbinfoMismatch = "TDX_TCBINFO_MISMATCH", RefreshEvidence;
+    /// `XFAM` is not the expected value.
+    TdxXfam = "TDX_XFAM", Never;
 }
 
 impl fmt::Display for Code {
@@ -275,7 +325,10 @@ mod tests {
         let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
         for text in texts {
-            assert!(text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{text}");
+            assert!(
+                text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'),
+                "{text}"
+            );
         }
     }
 

@@ -1,11 +1,11 @@
-//! Vendor certificates and revocation lists (RFC 5280), read exactly and verified with one algorithm set:
-//! RSASSA-PSS with SHA-384 by 4096-bit keys for issuers, P-384 subjects. Anything else is not AMD's.
+//! Vendor certificates and revocation lists (RFC 5280), read exactly and verified with two algorithm sets:
+//! AMD's, RSASSA-PSS with SHA-384 by 4096-bit keys over P-384 subjects, and Intel's, ECDSA on P-256 with SHA-256.
 
 use crate::der::{Der, DerError, tag};
 use crate::digest::UnixTime;
 use crate::rejection::Rejection;
 use crate::work_limit::WorkLimit;
-use ring::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 
 /// `AlgorithmIdentifier` of RSASSA-PSS, SHA-384, MGF1 with SHA-384, salt of 48 bytes.
 const PSS_SHA384: &[u8] = &[
@@ -24,6 +24,9 @@ const PSS_SHA384_TRAILER: &[u8] = &[
     0x03, 0x02, 0x01, 0x01,
 ];
 
+/// `AlgorithmIdentifier` of ECDSA with SHA-256.
+const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+
 /// `AlgorithmIdentifier` of an RSA key.
 const RSA: &[u8] =
     &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
@@ -32,6 +35,12 @@ const RSA: &[u8] =
 const P384: &[u8] = &[
     0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
     0x22,
+];
+
+/// `AlgorithmIdentifier` of a key on P-256.
+const P256: &[u8] = &[
+    0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07,
 ];
 
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
@@ -51,9 +60,11 @@ const MAX_EXTENSIONS: usize = 32;
 /// Most entries read from one revocation list.
 const MAX_REVOKED: usize = 4096;
 
-/// A public key of one of the two kinds in a vendor chain.
+/// A public key of one of the kinds in a vendor chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublicKey<'a> {
+    /// Uncompressed point on P-256, 65 bytes.
+    P256(&'a [u8]),
     /// Uncompressed point on P-384, 97 bytes.
     P384(&'a [u8]),
     /// PKCS #1 `RSAPublicKey` of 4096 bits.
@@ -70,13 +81,14 @@ impl<'a> PublicKey<'a> {
         let key = spki.bits()?;
         spki.finish()?;
         match algorithm {
+            P256 if key.len() == 65 && key.first() == Some(&4) => Ok(Self::P256(key)),
             P384 if key.len() == 97 && key.first() == Some(&4) => Ok(Self::P384(key)),
             RSA if RSA_4096_BYTES.contains(&key.len()) => Ok(Self::Rsa(key)),
             _ => Err(DerError::Value("public key")),
         }
     }
 
-    /// Whether this key signed `message` with RSASSA-PSS and SHA-384.
+    /// Whether this key signed `message`: RSASSA-PSS with SHA-384, or on P-256 ECDSA with SHA-256.
     pub(crate) fn signed(
         &self,
         message: &[u8],
@@ -85,6 +97,10 @@ impl<'a> PublicKey<'a> {
     ) -> Result<bool, Rejection> {
         limit.signature()?;
         match self {
+            Self::P256(key) => {
+                let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key);
+                Ok(key.verify(message, signature).is_ok())
+            }
             Self::P384(_) => Ok(false),
             Self::Rsa(key) => {
                 let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, key);
@@ -292,7 +308,7 @@ fn signed(der: &[u8]) -> Result<SignedParts<'_>, DerError> {
     let algorithm = parts.whole(tag::SEQUENCE)?;
     let signature = parts.bits()?;
     parts.finish()?;
-    if algorithm == PSS_SHA384 || algorithm == PSS_SHA384_TRAILER {
+    if [PSS_SHA384, PSS_SHA384_TRAILER, ECDSA_SHA256].contains(&algorithm) {
         Ok((tbs, signature, algorithm))
     } else {
         Err(DerError::Value("signature algorithm"))

@@ -23,7 +23,7 @@ proptest! {
         certificates in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..8),
         crls in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..4),
     ) {
-        let endorsements = Endorsements { certificates, crls };
+        let endorsements = Endorsements { certificates, crls, ..Endorsements::default() };
         let bytes = endorsements.encode();
         prop_assert_eq!(Endorsements::decode(&bytes), Ok(endorsements));
         for cut in 0..bytes.len() {

@@ -94,8 +94,7 @@ impl Platform for SevSnp {
         input: &Input<'_>,
         list: &mut Checklist,
     ) -> Result<(), Rejection> {
-        let PlatformClaims::Snp(snp) = &claims.platform;
-        judge::platform(snp, &input.policy.snp, input.now, list)
+        judge::platform(own(claims)?, &input.policy.snp, input.now, list)
     }
 
     fn release(
@@ -104,8 +103,15 @@ impl Platform for SevSnp {
         policy: &Policy,
         list: &mut Checklist,
     ) -> Result<(), Rejection> {
-        let PlatformClaims::Snp(snp) = &claims.platform;
-        judge::release(snp, &policy.references, list)
+        judge::release(own(claims)?, &policy.references, list)
+    }
+}
+
+/// The claims this file made.
+fn own(claims: &HardwareClaims) -> Result<&SnpClaims, Rejection> {
+    match &claims.platform {
+        PlatformClaims::Snp(snp) => Ok(snp),
+        PlatformClaims::Tdx(_) => Err(Rejection::new(Code::CheckSkipped, "cpu", "SNP claims", "others")),
     }
 }
 

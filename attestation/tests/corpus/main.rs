@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 mod manifest;
 mod mutations;
 mod reference;
+mod tdx;
 
 /// The corpus' folder, if it is there.
 fn corpus() -> Option<PathBuf> {

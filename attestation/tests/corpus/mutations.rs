@@ -53,7 +53,7 @@ fn judge(recipe: &Value, trust_anchor: Option<&str>, changed: &Files) -> Result<
     }
 }
 
-fn apply<'a>(
+pub(crate) fn apply<'a>(
     op: &Value,
     recipe: &Value,
     changed: &mut Files,

@@ -221,6 +221,9 @@ fn sort<'a>(endorsements: &'a Endorsements, limit: &mut WorkLimit) -> Result<Sor
         let certificate = Certificate::parse(der)
             .map_err(|error| broken("certificates as AMD issues them", error.to_string()))?;
         match certificate.key {
+            PublicKey::P256(_) => {
+                return Err(broken("certificates as AMD issues them", "a key on P-256"));
+            }
             PublicKey::P384(_) => leaves.push(certificate),
             PublicKey::Rsa(_) if certificate.self_issued() => roots.push(certificate),
             PublicKey::Rsa(_) => intermediates.push(certificate),

@@ -1,0 +1,409 @@
+//! The rules for Intel TDX: part B's rows as types. Nothing optional; every loosening carries its reason.
+
+use crate::claims::tdx::{Fmspc, TcbStatus, Xfam};
+use crate::digest::{Measurement, UnixTime};
+use crate::policy::Waiver;
+use crate::policy::snp::Bit;
+use crate::reference_values::Requirement;
+use crate::rejection::{Code, Rejection};
+use std::time::Duration;
+
+/// How old stapled collateral may be by default, and at most.
+pub const COLLATERAL_AGE: (Duration, Duration) = (Duration::from_hours(72), Duration::from_hours(30 * 24));
+
+/// Lowest `tcbEvaluationDataNumber` accepted by default: the one of Intel's collateral of early 2026.
+pub const EVALUATION_FLOOR: u32 = 18;
+
+/// How long a named override of a configuration or relaunch status may last.
+pub const MAX_OVERRIDE: Duration = Duration::from_hours(14 * 24);
+
+/// Most events of a run-time log that a rule may speak of.
+const MAX_LOG_RULES: usize = 256;
+
+/// How old collateral may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CollateralAge {
+    /// Issued at most this long ago; at most 30 days.
+    AtMost(Duration),
+    /// Any age within its own dates, for this reason; only outside channels.
+    Unchecked {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Which evaluations of Intel's are too old. A host may staple collateral from before a TCB recovery, which is
+/// valid for 30 days after it: the number makes that visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvaluationRule {
+    /// At least `floor`, and never below what was seen before for the same platform family.
+    AtLeast {
+        /// Lowest number for every family.
+        floor: u32,
+        /// Highest number seen so far by family. The caller keeps these across runs: after each accepted appraisal
+        /// it stores the larger of the entry and [`TdxClaims::evaluation_number`](crate::claims::TdxClaims).
+        seen: Vec<(Fmspc, u32)>,
+    },
+    /// Any, for this reason; only outside channels.
+    Unchecked {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Which TDX modules are acceptable, besides being signed by Intel and known to the collateral.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModuleRule {
+    /// Every one.
+    AnyKnown,
+    /// Those with one of these MRSEAM values. Empty accepts nothing.
+    Listed(Vec<Measurement>),
+}
+
+/// A status that is accepted for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusOverride {
+    /// From `granted_at` to `until`, at most 14 days.
+    Granted {
+        /// First second.
+        granted_at: UnixTime,
+        /// Last second.
+        until: UnixTime,
+        /// Why.
+        reason: String,
+    },
+    /// Not accepted.
+    Refused,
+}
+
+impl StatusOverride {
+    fn in_force(&self, now: UnixTime) -> bool {
+        matches!(self, Self::Granted { granted_at, until, .. } if (*granted_at..=*until).contains(&now))
+    }
+
+    fn too_long(&self) -> bool {
+        matches!(self, Self::Granted { granted_at, until, .. } if *until > granted_at.plus(MAX_OVERRIDE))
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Granted { reason, .. } => Some(reason),
+            Self::Refused => None,
+        }
+    }
+}
+
+/// One platform family that may be out of date for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfDateException {
+    /// Which family.
+    pub fmspc: Fmspc,
+    /// Until when.
+    pub until: UnixTime,
+    /// Why.
+    pub reason: String,
+}
+
+/// Whether software hardening may be needed. Its advisories have to be on the advisory list as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HardeningRule {
+    /// Accepted, for this reason: the image has the mitigations.
+    Accepted {
+        /// Why.
+        reason: String,
+    },
+    /// Not accepted.
+    Refused,
+}
+
+/// Which TCB statuses are acceptable besides `UpToDate`. `Revoked` and a platform below every level never are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusRules {
+    /// `SWHardeningNeeded`.
+    pub hardening: HardeningRule,
+    /// `ConfigurationNeeded`, also as part of another status.
+    pub configuration: StatusOverride,
+    /// `TDRelaunchAdvised`.
+    pub relaunch: StatusOverride,
+    /// `OutOfDate`, by platform family.
+    pub out_of_date: Vec<OutOfDateException>,
+}
+
+impl StatusRules {
+    /// Only `UpToDate`.
+    pub const STRICT: Self = Self {
+        hardening: HardeningRule::Refused,
+        configuration: StatusOverride::Refused,
+        relaunch: StatusOverride::Refused,
+        out_of_date: Vec::new(),
+    };
+
+    /// Whether `status` of a platform of family `fmspc` is acceptable at `now`.
+    pub fn accepts(&self, status: TcbStatus, fmspc: Fmspc, now: UnixTime) -> bool {
+        if matches!(status, TcbStatus::Revoked | TcbStatus::NoMatchingTcbLevel) {
+            return false;
+        }
+        let excepted = |entry: &OutOfDateException| entry.fmspc == fmspc && now <= entry.until;
+        (!status.hardening_needed() || matches!(self.hardening, HardeningRule::Accepted { .. }))
+            && (!status.configuration_needed() || self.configuration.in_force(now))
+            && (!status.relaunch_advised() || self.relaunch.in_force(now))
+            && (!status.out_of_date() || self.out_of_date.iter().any(excepted))
+    }
+}
+
+/// Which of Intel's advisories may apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdvisoryRule {
+    /// These, for example `INTEL-SA-01036`. Empty is none at all.
+    Listed(Vec<String>),
+    /// Any, for this reason; only outside channels.
+    Unchecked {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the attribute bits that a policy speaks of must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttributeRules {
+    /// Supervisor protection keys.
+    pub pks: Bit,
+    /// Key locker.
+    pub key_locker: Bit,
+    /// Performance monitoring.
+    pub perfmon: Bit,
+}
+
+/// One event a run-time log must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRule {
+    /// Name of the event.
+    pub name: String,
+    /// Its payload.
+    pub payload: Requirement<Vec<u8>>,
+}
+
+/// What the run-time register of the TD's own software must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rtmr3Rule {
+    /// Explained by a log of exactly these events in this order, each digest recomputed from its payload.
+    Log(Vec<LogRule>),
+    /// Never extended.
+    Zero,
+}
+
+/// One release on one shape of machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TdxRelease {
+    /// Name for people, printed in results.
+    pub name: String,
+    /// `MRTD`.
+    pub mr_td: Measurement,
+    /// `RTMR0` to `RTMR2`: firmware configuration, kernel, initial file system and command line.
+    pub rtmr: [Measurement; 3],
+    /// `XFAM`, exactly.
+    pub xfam: Xfam,
+    /// `RTMR3`.
+    pub rtmr3: Rtmr3Rule,
+    /// `MRCONFIGID`, which the host supplies.
+    pub mr_config_id: Requirement<Measurement>,
+    /// `MROWNER`, which the host supplies.
+    pub mr_owner: Requirement<Measurement>,
+    /// `MROWNERCONFIG`, which the host supplies.
+    pub mr_owner_config: Requirement<Measurement>,
+}
+
+impl TdxRelease {
+    /// A release known by its measurements alone: nothing supplied by the host, `RTMR3` zero.
+    pub fn pinned(name: impl Into<String>, mr_td: Measurement, rtmr: [Measurement; 3], xfam: Xfam) -> Self {
+        let zero = || Requirement::Exactly(Measurement::new([0; 48]));
+        Self {
+            name: name.into(),
+            mr_td,
+            rtmr,
+            xfam,
+            rtmr3: Rtmr3Rule::Zero,
+            mr_config_id: zero(),
+            mr_owner: zero(),
+            mr_owner_config: zero(),
+        }
+    }
+}
+
+/// Where the measurement allow-list comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TdxReferences {
+    /// Written into the policy by its author; listed in the result. Empty accepts nothing.
+    Pinned(Vec<TdxRelease>),
+    /// Not judged, for this reason; only outside channels.
+    Unchecked {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The policy for TDX.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TdxPolicy {
+    /// Acceptable releases. Empty is `POL_EMPTY_ALLOWLIST` where TDX is an acceptable kind of TEE.
+    pub references: TdxReferences,
+    /// Age of the collateral.
+    pub collateral_age: CollateralAge,
+    /// Rollback of the collateral.
+    pub evaluation: EvaluationRule,
+    /// TDX modules.
+    pub module: ModuleRule,
+    /// TCB statuses.
+    pub status: StatusRules,
+    /// Advisories.
+    pub advisories: AdvisoryRule,
+    /// Attribute bits.
+    pub attributes: AttributeRules,
+}
+
+impl TdxPolicy {
+    /// Part B's defaults for these releases.
+    pub const fn standard(releases: Vec<TdxRelease>) -> Self {
+        Self {
+            references: TdxReferences::Pinned(releases),
+            collateral_age: CollateralAge::AtMost(COLLATERAL_AGE.0),
+            evaluation: EvaluationRule::AtLeast { floor: EVALUATION_FLOOR, seen: Vec::new() },
+            module: ModuleRule::AnyKnown,
+            status: StatusRules::STRICT,
+            advisories: AdvisoryRule::Listed(Vec::new()),
+            attributes: AttributeRules { pks: Bit::Any, key_locker: Bit::Any, perfmon: Bit::Forbidden },
+        }
+    }
+
+    /// Part B's `hardened` delta: only TDX modules with one of these MRSEAM values.
+    pub fn hardened(releases: Vec<TdxRelease>, modules: Vec<Measurement>) -> Self {
+        Self { module: ModuleRule::Listed(modules), ..Self::standard(releases) }
+    }
+
+    /// # Errors
+    /// `POL_EMPTY_ALLOWLIST` for an empty list, `POL_INVALID` for a value out of its range.
+    pub(super) fn check(&self) -> Result<(), Rejection> {
+        for (empty, field) in [
+            (
+                matches!(&self.references, TdxReferences::Pinned(list) if list.is_empty()),
+                "policy.tdx.references",
+            ),
+            (matches!(&self.module, ModuleRule::Listed(list) if list.is_empty()), "policy.tdx.module"),
+        ] {
+            if empty {
+                return Err(Rejection::new(Code::PolEmptyAllowlist, field, "at least one entry", "none"));
+            }
+        }
+        let age = matches!(&self.collateral_age, CollateralAge::AtMost(age) if *age > COLLATERAL_AGE.1);
+        let long = self.status.configuration.too_long() || self.status.relaunch.too_long();
+        let releases = self.releases();
+        let fixed = |requirement: &Requirement<Measurement>| !matches!(requirement, Requirement::AtLeast(_));
+        let supplied = |release: &TdxRelease| {
+            fixed(&release.mr_config_id) && fixed(&release.mr_owner) && fixed(&release.mr_owner_config)
+        };
+        let logs = |release: &TdxRelease| match &release.rtmr3 {
+            Rtmr3Rule::Log(rules) => rules.len() <= MAX_LOG_RULES,
+            Rtmr3Rule::Zero => true,
+        };
+        for (wrong, field, expected) in [
+            (age, "policy.tdx.collateral_age", "at most 30 days"),
+            (long, "policy.tdx.status", "overrides of at most 14 days"),
+            (
+                !releases.iter().all(|release| release.xfam.well_formed()),
+                "policy.tdx.references",
+                "a possible XFAM",
+            ),
+            (!releases.iter().all(supplied), "policy.tdx.references", "exact values"),
+            (!releases.iter().all(logs), "policy.tdx.references", "at most 256 log events"),
+        ] {
+            if wrong {
+                return Err(Rejection::new(Code::PolInvalid, field, expected, "another value"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first loosening that no channel may have.
+    pub(super) fn not_for_channels(&self) -> Option<&'static str> {
+        let waived = |release: &TdxRelease| {
+            let payload = matches!(&release.rtmr3, Rtmr3Rule::Log(rules) if rules.iter().any(|rule| matches!(rule.payload, Requirement::AtLeast(_))));
+            payload
+                || release.mr_config_id.waiver().is_some()
+                || release.mr_owner.waiver().is_some()
+                || release.mr_owner_config.waiver().is_some()
+        };
+        [
+            (matches!(self.references, TdxReferences::Unchecked { .. }), "tdx.references"),
+            (self.releases().iter().any(waived), "tdx.references"),
+            (matches!(self.collateral_age, CollateralAge::Unchecked { .. }), "tdx.collateral_age"),
+            (matches!(self.evaluation, EvaluationRule::Unchecked { .. }), "tdx.evaluation"),
+            (matches!(self.advisories, AdvisoryRule::Unchecked { .. }), "tdx.advisories"),
+        ]
+        .into_iter()
+        .find_map(|(loose, rule)| loose.then_some(rule))
+    }
+
+    /// Every loosening from the standard profile.
+    pub(super) fn waivers(&self) -> Vec<Waiver> {
+        let given =
+            |rule, reason: Option<&str>| reason.map(|reason| Waiver { rule, reason: reason.to_owned() });
+        let age = match &self.collateral_age {
+            CollateralAge::AtMost(age) if *age > COLLATERAL_AGE.0 => Some("collateral older than 72 hours"),
+            CollateralAge::AtMost(_) => None,
+            CollateralAge::Unchecked { reason } => Some(reason.as_str()),
+        };
+        let evaluation = match &self.evaluation {
+            EvaluationRule::AtLeast { floor, .. } if *floor < EVALUATION_FLOOR => {
+                Some("evaluation floor below 18")
+            }
+            EvaluationRule::AtLeast { .. } => None,
+            EvaluationRule::Unchecked { reason } => Some(reason.as_str()),
+        };
+        let hardening = match &self.status.hardening {
+            HardeningRule::Accepted { reason } => Some(reason.as_str()),
+            HardeningRule::Refused => None,
+        };
+        let advisories = match &self.advisories {
+            AdvisoryRule::Listed(list) => {
+                (!list.is_empty()).then(|| format!("accepted: {}", list.join(", ")))
+            }
+            AdvisoryRule::Unchecked { reason } => Some(reason.clone()),
+        };
+        let references = match &self.references {
+            TdxReferences::Pinned(_) => {
+                "pinned-measurement: the policy's author vouches for the measurements"
+            }
+            TdxReferences::Unchecked { reason } => reason,
+        };
+        let perfmon = (self.attributes.perfmon != Bit::Forbidden).then_some("PERFMON not forbidden");
+        let old = self.status.out_of_date.iter().map(|entry| Waiver {
+            rule: "tdx.status.out_of_date",
+            reason: format!("{} until {}: {}", entry.fmspc, entry.until, entry.reason),
+        });
+        let fields = self.releases().iter().flat_map(|release| {
+            [&release.mr_config_id, &release.mr_owner, &release.mr_owner_config].map(Requirement::waiver)
+        });
+        [
+            given("tdx.references", Some(references)),
+            given("tdx.collateral_age", age),
+            given("tdx.evaluation", evaluation),
+            given("tdx.status.hardening", hardening),
+            given("tdx.status.configuration", self.status.configuration.reason()),
+            given("tdx.status.relaunch", self.status.relaunch.reason()),
+            given("tdx.advisories", advisories.as_deref()),
+            given("tdx.attributes.perfmon", perfmon),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(old)
+        .chain(fields.flatten().map(|reason| Waiver { rule: "tdx.config_id", reason: reason.to_owned() }))
+        .collect()
+    }
+
+    fn releases(&self) -> &[TdxRelease] {
+        match &self.references {
+            TdxReferences::Pinned(releases) => releases,
+            TdxReferences::Unchecked { .. } => &[],
+        }
+    }
+}
