@@ -111,6 +111,7 @@ impl Chip {
         Endorsements {
             certificates: vcek.into_iter().chain(issuers).collect(),
             crls: crl.into_iter().collect(),
+            ..Endorsements::default()
         }
     }
 }

@@ -167,15 +167,25 @@ fn hardware_measurement_and_tee_lists_are_exact() {
 
     let mut world = World::new(Product::Genoa);
     world.policy.tee_types = vec![TeeType::Tdx];
+    world.policy.tdx = some_tdx();
     assert_eq!(code(world.appraise()), Code::AttTeeType);
     world.policy.tee_types = Vec::new();
     assert_eq!(code(world.appraise()), Code::PolEmptyAllowlist);
+}
+
+/// Rules for TDX that accept something, so that the policy means something.
+fn some_tdx() -> attestation::policy::TdxPolicy {
+    let zero = attestation::Measurement::new([0; 48]);
+    let xfam = attestation::claims::tdx::Xfam(3);
+    let release = attestation::policy::TdxRelease::pinned("any", zero, [zero; 3], xfam);
+    attestation::policy::TdxPolicy::standard(vec![release])
 }
 
 #[test]
 fn a_document_for_hardware_this_verifier_does_not_judge_is_refused() {
     let mut world = World::new(Product::Genoa);
     world.policy.tee_types = TeeType::ALL.to_vec();
+    world.policy.tdx = some_tdx();
     for tee in [TeeType::AzureSnp, TeeType::AzureTdx] {
         let mut document = world.document();
         document.cpu.tee = tee;
@@ -241,6 +251,7 @@ fn malformed_documents_are_refused_before_anything_else() {
     bomb.endorsements = attestation::endorsements::Endorsements {
         certificates: vec![vec![0x30; 8192]; 8],
         crls: vec![vec![0x30; 30_000]; 4],
+        ..Default::default()
     }
     .encode();
     assert!(matches!(code(world.judge(&bomb)), Code::SnpChain | Code::AttMalformed));

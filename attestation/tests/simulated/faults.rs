@@ -102,7 +102,8 @@ fn surplus_and_missing_certificates_are_refused() {
     let all = Endorsements::decode(&document.endorsements).expect("own");
     let with = |certificates: Vec<Vec<u8>>| {
         let mut document = document.clone();
-        document.endorsements = Endorsements { certificates, crls: all.crls.clone() }.encode();
+        document.endorsements =
+            Endorsements { certificates, crls: all.crls.clone(), ..Endorsements::default() }.encode();
         world.judge(&document)
     };
     let [vek, ask, ark] = &all.certificates[..] else { panic!("three certificates") };
