@@ -22,6 +22,7 @@ fn scan(criterion: &mut Criterion) {
             message(length)
         )
     };
+    let lines = format!(r#"{{"model":"m","messages":["{}"]}}"#, ("x".repeat(78) + "\\n").repeat(13_107));
     let numbers = format!(r#"{{"model":"m","input":[{}]}}"#, vec!["1234"; 13_000].join(","));
     let wide = format!(r#"{{"model":"m","messages":["{}"]}}"#, "Grüße aus Köln, ".repeat(4096));
     let chunk = r#"{"id":"chatcmpl-123","object":"chat.completion.chunk","created":1770000000,"model":"gpt-x","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null}],"usage":null}"#;
@@ -31,6 +32,7 @@ fn scan(criterion: &mut Criterion) {
         ("request_2KiB", request(2048)),
         ("request_64KiB", request(65_536)),
         ("request_1MiB", request(1_048_576)),
+        ("lines_1MiB", lines),
         ("numbers_64KiB", numbers),
         ("umlauts_64KiB", wide),
     ] {

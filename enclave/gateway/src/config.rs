@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::deployment::Exposure;
 use crate::plaintext::Secret;
 
-mod build;
-mod gateway;
 mod parse;
+
+mod gateway;
+
+mod build;
 
 pub use build::build;
 pub use gateway::Gateway;
@@ -21,7 +23,7 @@ pub use parse::{Invalid, parse};
 pub const VERSION: u32 = 1;
 
 /// The gateway's part of the configuration file.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
     /// [`VERSION`].
@@ -60,7 +62,7 @@ impl Default for LimitsConfig {
 }
 
 /// Who may ask: keys written here, or in a file of their own, or both.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdmissionConfig {
     /// Reference to a TOML file with `[[keys]]` tables.
@@ -72,7 +74,7 @@ pub struct AdmissionConfig {
 }
 
 /// The contents of a key file.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFile {
     /// Issued keys.
@@ -80,26 +82,26 @@ pub struct KeyFile {
 }
 
 /// One issued key: exactly one of the two digests.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// Public name, unique.
     pub id: String,
     /// SHA-256 of the credential, lower-case hex: `printf %s KEY | sha256sum`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub sha256: Option<String>,
     /// HMAC-SHA-256 of the credential under the pepper, lower-case hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub hmac_sha256: Option<String>,
     /// Model names it may use; `["*"]` for all.
     pub models: Vec<String>,
     /// Most requests at the same time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub max_in_flight: Option<u32>,
 }
 
 /// One model at one provider.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentConfig {
     /// A registered provider.
@@ -127,7 +129,7 @@ pub struct DeploymentConfig {
 }
 
 /// How long to wait, in milliseconds; 1 to 3,600,000.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutsConfig {
     /// To connect, TLS included; 5,000 unless stated.
@@ -154,7 +156,7 @@ pub struct ModelConfig {
 }
 
 /// One content check.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuardrailConfig {
     /// A registered kind.
@@ -183,7 +185,7 @@ pub struct ExactCacheConfig {
 }
 
 /// Where a secret is, never the secret: `scheme:place`, as the shell's [`SecretSource`] understands it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretReference(String);
 
@@ -196,6 +198,14 @@ impl SecretReference {
     /// Scheme and place; nothing if it has no scheme.
     pub fn parts(&self) -> Option<(&str, &str)> {
         self.0.split_once(':').filter(|(scheme, place)| !scheme.is_empty() && !place.is_empty())
+    }
+}
+
+/// Shows the scheme only: somebody may have written a secret where a reference belongs.
+impl std::fmt::Debug for SecretReference {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = self.parts().map_or("?", |(scheme, _)| scheme);
+        write!(out, "SecretReference({scheme}:...)")
     }
 }
 

@@ -14,8 +14,9 @@ use crate::route::Routed;
 use crate::scan::{Fields, Kind};
 use crate::upstream::UpstreamCall;
 
-pub mod builtin;
 pub mod openai_compatible;
+
+pub mod builtin;
 
 /// Every provider with a file of its own; [`find`] also looks into the table of compatible vendors.
 pub const PROVIDERS: &[&dyn Provider] = &[&builtin::Builtin];

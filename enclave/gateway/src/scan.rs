@@ -6,8 +6,9 @@
 
 use std::ops::Range;
 
-mod cursor;
 mod text;
+
+mod cursor;
 
 pub use text::{unescape, unescape_into};
 

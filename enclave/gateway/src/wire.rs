@@ -9,10 +9,14 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, ScanError};
 
-pub mod openai_chat;
-pub mod openai_embeddings;
-pub mod openai_models;
 mod openai_shape;
+
+pub mod openai_chat;
+
+pub mod openai_embeddings;
+
+pub mod openai_models;
+
 pub mod sse;
 
 pub(crate) use openai_shape::is_model_name;

@@ -42,7 +42,7 @@ impl Gateway {
         &self.books
     }
 
-    /// An id for a request that did not get as far as [`crate::pipeline::open`] or was refused there.
+    /// An id for a request that was refused before it was opened.
     pub fn next_request_id(&self) -> RequestId {
         RequestId::new(self.seed, self.draw())
     }

@@ -18,9 +18,11 @@ use crate::plaintext::Plaintext;
 use crate::route::Routed;
 use crate::upstream::UpstreamCall;
 
-mod chat;
-mod embeddings;
 mod generator;
+
+mod chat;
+
+mod embeddings;
 
 pub use chat::Events;
 pub(crate) use generator::mix;

@@ -118,7 +118,7 @@ fn rename(request: &Request, at: &Deployment) -> Option<Edit> {
     differs.then(|| Edit { at: field.value.clone(), with: at.model_json.clone() })
 }
 
-/// Streams always ask the upstream for usage; [`crate::answer`] removes it again if the client did not.
+/// Streams always ask the upstream for usage; the answer stage removes it again if the client did not.
 fn ask_for_usage(request: &Request) -> Result<Option<Edit>, Error> {
     if !request.stream || request.include_usage {
         return Ok(None);

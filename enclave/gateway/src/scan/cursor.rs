@@ -223,7 +223,7 @@ impl<'d> Cursor<'d> {
                     match text::escape(rest) {
                         Ok((_, length)) => self.at = self.at.saturating_add(length),
                         Err(_) if self.surrogates && text::is_hex_escape(rest) => {
-                            self.at = self.at.saturating_add(6)
+                            self.at = self.at.saturating_add(6);
                         }
                         Err(problem) => return self.fail(problem),
                     }

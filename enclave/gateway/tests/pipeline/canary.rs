@@ -144,6 +144,13 @@ fn configuration_errors_name_keys_and_never_values() {
 }
 
 #[test]
+fn a_secret_in_place_of_a_reference_is_not_printed() {
+    let text = CONFIG.replace("test:main", CANARY);
+    let config: GatewayConfig = parse(&text).expect("parses");
+    assert_silent("Debug of the configuration", &format!("{config:?}"));
+}
+
+#[test]
 fn content_does_not_format() {
     // That `Plaintext` has no Debug is proved in compile_fail; here, that an error holding some prints none.
     let forwarded = gateway::error::Forwarded::new(Plaintext::new(CANARY.into()));

@@ -163,3 +163,9 @@ fn the_probe_needs_no_key_and_says_nothing() {
         ask_with(&gateway(), &FakeUpstream::default(), &head("GET", "/", &[]), "").expect("an answer");
     assert_eq!((answer.status, collect(answer).0), (200, Vec::new()));
 }
+
+#[test]
+fn a_gateway_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&gateway());
+}
