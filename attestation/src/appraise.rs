@@ -1,7 +1,7 @@
 //! The argument, step by step, in the order of `postern/1` section A10: fail closed, first error wins.
 //! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
 
-use crate::checklist::{Checklist, Step};
+use crate::checklist::{Checklist, Mode, Step};
 use crate::claims::{HardwareClaims, PlatformClaims};
 use crate::digest::{HardwareId, ReportData, Sha384, UnixTime};
 use crate::enclave_claims::{EnclaveClaims, report_data};
@@ -54,20 +54,36 @@ pub fn appraise(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<Verified, Rejected> {
-    let mut list = Checklist::new(vec![
-        POLICY,
-        DOCUMENT,
-        TEE,
-        CLAIMS,
-        VERSION,
-        CHANNELS,
-        ROLE,
-        REPORT_DATA,
-        KEYSET_DIGEST,
-        KEYSET,
-    ]);
-    let result = argue(document, config, expected, policy, now, &mut list);
-    match result {
+    whole(Mode::Stop, document, config, expected, policy, now)
+}
+
+/// As [`appraise`], with the same verdict and the same first rejection, but going on after a check that does not
+/// hold, so that the list shows everything that can be judged. What follows a failed signature is about bytes
+/// nobody vouches for.
+///
+/// # Errors
+/// The first check that fails, with the whole list.
+pub fn explain(
+    document: &[u8],
+    config: &[u8],
+    expected: &Expected,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<Verified, Rejected> {
+    whole(Mode::Explain, document, config, expected, policy, now)
+}
+
+fn whole(
+    mode: Mode,
+    document: &[u8],
+    config: &[u8],
+    expected: &Expected,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<Verified, Rejected> {
+    let first = [POLICY, DOCUMENT, TEE, CLAIMS, VERSION, CHANNELS, ROLE, REPORT_DATA, KEYSET_DIGEST, KEYSET];
+    let mut list = Checklist::new(mode, first.to_vec());
+    match argue(document, config, expected, policy, now, &mut list) {
         Ok(parts) => list.finish().map(|checks| Verified { checks, ..parts }),
         Err(rejection) => Err(list.reject(rejection)),
     }
@@ -117,7 +133,7 @@ fn argue(
         digest.to_hex(),
     )?;
     let rules = config_rules::judge(config, &policy.config_rules);
-    list.yields(CONFIG_RULES, rules, "every rule holds", |count| format!("{count} rules hold"))?;
+    list.yields_or(CONFIG_RULES, rules, "every rule holds", |count| format!("{count} rules hold"), 0)?;
     freshness::keyset(&keyset, now, list)?;
     freshness::nonce(&claims, expected, list)?;
     let ends = [
@@ -164,13 +180,36 @@ pub fn appraise_evidence(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<AppraisedEvidence, Rejected> {
-    let mut list = Checklist::new(vec![POLICY, TEE, REPORT_DATA]);
-    let input = Input { evidence, endorsements, policy, now };
-    match argue_evidence(tee, &input, expected, &mut list) {
+    evidence_alone(Mode::Stop, tee, &Input { evidence, endorsements, policy, now }, expected)
+}
+
+/// As [`appraise_evidence`], going on after a check that does not hold, as [`explain`] does.
+///
+/// # Errors
+/// The first check that fails, with the whole list.
+pub fn explain_evidence(
+    tee: TeeType,
+    evidence: &[u8],
+    endorsements: &[u8],
+    expected: &Requirement<ReportData>,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<AppraisedEvidence, Rejected> {
+    evidence_alone(Mode::Explain, tee, &Input { evidence, endorsements, policy, now }, expected)
+}
+
+fn evidence_alone(
+    mode: Mode,
+    tee: TeeType,
+    input: &Input<'_>,
+    expected: &Requirement<ReportData>,
+) -> Result<AppraisedEvidence, Rejected> {
+    let mut list = Checklist::new(mode, vec![POLICY, TEE, REPORT_DATA]);
+    match argue_evidence(tee, input, expected, &mut list) {
         Ok(hardware) => list.finish().map(|checks| AppraisedEvidence {
-            expires_at: hardware.not_after.min(floors_end(&hardware, policy)),
+            expires_at: hardware.not_after.min(floors_end(&hardware, input.policy)),
             hardware,
-            waivers: policy.waivers(),
+            waivers: input.policy.waivers(),
             checks,
         }),
         Err(rejection) => Err(list.reject(rejection)),

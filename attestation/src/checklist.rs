@@ -19,16 +19,27 @@ impl Step {
     }
 }
 
+/// What happens after a check that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Everything that can still be judged is judged; the verdict stays with the first failure.
+    Explain,
+    /// Nothing more is judged.
+    Stop,
+}
+
 /// Collects checks as they are made.
 pub(crate) struct Checklist {
+    mode: Mode,
     plan: Vec<Step>,
     made: Vec<Check>,
+    first: Option<Rejection>,
     authentic: bool,
 }
 
 impl Checklist {
-    pub(crate) const fn new(plan: Vec<Step>) -> Self {
-        Self { plan, made: Vec::new(), authentic: false }
+    pub(crate) const fn new(mode: Mode, plan: Vec<Step>) -> Self {
+        Self { mode, plan, made: Vec::new(), first: None, authentic: false }
     }
 
     /// Adds steps that became known on the way.
@@ -36,9 +47,9 @@ impl Checklist {
         self.plan.extend_from_slice(steps);
     }
 
-    /// From here on the vendor's signatures are known to hold.
+    /// From here on the vendor's signatures are known to hold, unless a check before said otherwise.
     pub(crate) const fn mark_authentic(&mut self) {
-        self.authentic = true;
+        self.authentic = self.first.is_none();
     }
 
     /// Records whether `step` holds.
@@ -50,17 +61,15 @@ impl Checklist {
         found: impl Into<String>,
     ) -> Result<(), Rejection> {
         let (expected, found) = (expected.into(), found.into());
-        let result = if holds {
-            Ok(())
-        } else {
-            Err(Rejection::new(step.code, step.field, expected.clone(), found.clone()))
-        };
-        let outcome = if holds { Outcome::Pass } else { Outcome::Fail };
-        self.made.push(Check { id: step.id, code: step.code, expected, found, outcome });
-        result
+        if holds {
+            self.made.push(Check { id: step.id, code: step.code, expected, found, outcome: Outcome::Pass });
+            return Ok(());
+        }
+        let rejection = self.failed(step, Rejection::new(step.code, step.field, expected, found));
+        if self.mode == Mode::Explain { Ok(()) } else { Err(rejection) }
     }
 
-    /// Records a step that yields a value, or a rejection with its own code.
+    /// Records a step that yields a value, or a rejection with its own code that nothing can follow.
     pub(crate) fn yields<T>(
         &mut self,
         step: Step,
@@ -68,23 +77,39 @@ impl Checklist {
         expected: &str,
         found: impl FnOnce(&T) -> String,
     ) -> Result<T, Rejection> {
-        let (code, expected, found, outcome) = match &result {
-            Ok(value) => (step.code, expected.to_owned(), found(value), Outcome::Pass),
-            Err(error) => (error.code, error.expected.clone(), error.found.clone(), Outcome::Fail),
-        };
-        self.made.push(Check { id: step.id, code, expected, found, outcome });
-        result
+        let value = result.map_err(|rejection| self.failed(step, rejection))?;
+        let (expected, found) = (expected.to_owned(), found(&value));
+        self.made.push(Check { id: step.id, code: step.code, expected, found, outcome: Outcome::Pass });
+        Ok(value)
     }
 
-    /// Records a failure found outside [`Checklist::holds`] and [`Checklist::yields`].
+    /// The same for a value that an explanation can go on without.
+    pub(crate) fn yields_or<T>(
+        &mut self,
+        step: Step,
+        result: Result<T, Rejection>,
+        expected: &str,
+        found: impl FnOnce(&T) -> String,
+        instead: T,
+    ) -> Result<T, Rejection> {
+        match self.yields(step, result, expected, found) {
+            Err(_) if self.mode == Mode::Explain => Ok(instead),
+            other => other,
+        }
+    }
+
+    /// Records a failure.
     pub(crate) fn failed(&mut self, step: Step, rejection: Rejection) -> Rejection {
         let Rejection { code, field: _, expected, found } = rejection.clone();
         self.made.push(Check { id: step.id, code, expected, found, outcome: Outcome::Fail });
-        rejection
+        self.first.get_or_insert(rejection).clone()
     }
 
-    /// Ends an appraisal in which every check passed.
-    pub(crate) fn finish(self) -> Result<Vec<Check>, Rejected> {
+    /// Ends an appraisal whose argument came to its end: accepted only if every planned check was made and held.
+    pub(crate) fn finish(mut self) -> Result<Vec<Check>, Rejected> {
+        if let Some(rejection) = self.first.take() {
+            return Err(self.reject(rejection));
+        }
         let skipped =
             self.plan.iter().find(|step| !self.made.iter().any(|check| check.id == step.id)).copied();
         match skipped {
@@ -97,7 +122,8 @@ impl Checklist {
 
     /// Ends an appraisal that failed: what was not reached is listed as such.
     pub(crate) fn reject(self, rejection: Rejection) -> Rejected {
-        let Self { plan, made: mut checks, authentic } = self;
+        let Self { mode: _, plan, made: mut checks, first, authentic } = self;
+        let rejection = first.unwrap_or(rejection);
         for step in plan {
             if !checks.iter().any(|check| check.id == step.id) {
                 let Step { id, code, field: _ } = step;
@@ -118,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_check_nobody_made_is_an_error() {
-        let mut list = Checklist::new(vec![FIRST, SECOND]);
+        let mut list = Checklist::new(Mode::Stop, vec![FIRST, SECOND]);
         assert_eq!(list.holds(FIRST, true, "a", "a"), Ok(()));
         let rejected = list.finish().expect_err("second was skipped");
         assert_eq!(rejected.rejection.code, Code::CheckSkipped);
@@ -126,8 +152,28 @@ mod tests {
     }
 
     #[test]
+    fn an_explanation_goes_on_and_keeps_the_first_failure() {
+        let mut list = Checklist::new(Mode::Explain, vec![FIRST, SECOND]);
+        assert_eq!(list.holds(FIRST, false, "gateway", "peer"), Ok(()));
+        list.mark_authentic();
+        assert_eq!(
+            list.yields_or(
+                SECOND,
+                Err(Rejection::new(Code::AttNonce, "n", "a", "b")),
+                "",
+                |_| String::new(),
+                7
+            ),
+            Ok(7)
+        );
+        let rejected = list.finish().expect_err("failed");
+        assert_eq!((rejected.rejection.code, rejected.authentic), (Code::AttRole, false));
+        assert!(rejected.checks.iter().all(|check| check.outcome == Outcome::Fail));
+    }
+
+    #[test]
     fn after_a_failure_the_rest_is_not_reached() {
-        let mut list = Checklist::new(vec![FIRST, SECOND]);
+        let mut list = Checklist::new(Mode::Stop, vec![FIRST, SECOND]);
         let rejection = list.holds(FIRST, false, "gateway", "peer").expect_err("fails");
         let rejected = list.reject(rejection);
         let outcomes: Vec<_> = rejected.checks.iter().map(|check| check.outcome).collect();

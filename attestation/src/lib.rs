@@ -33,7 +33,9 @@ mod platform;
 pub mod appraise;
 pub mod attester;
 
-pub use appraise::{AppraisedEvidence, SessionBound, Verified, appraise, appraise_evidence};
+pub use appraise::{
+    AppraisedEvidence, SessionBound, Verified, appraise, appraise_evidence, explain, explain_evidence,
+};
 pub use digest::{HardwareId, Measurement, Nonce, ReportData, Sha256, Sha384, UnixTime};
 pub use enclave_claims::{Channel, EnclaveClaims, Kind, Role};
 pub use evidence::{EvidenceDocument, TeeType};

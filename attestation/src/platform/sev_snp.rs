@@ -4,7 +4,7 @@
 use crate::checklist::Checklist;
 use crate::claims::snp::{CpuId, Product, SigningKey, SnpClaims, TcbVersion};
 use crate::claims::{HardwareClaims, PlatformClaims};
-use crate::digest::{HardwareId, ReportData, to_hex};
+use crate::digest::{HardwareId, ReportData, UnixTime, to_hex};
 use crate::endorsements::Endorsements;
 use crate::evidence::TeeType;
 use crate::platform::{Input, Platform};
@@ -63,8 +63,8 @@ impl Platform for SevSnp {
         })?;
         let rule = &input.policy.snp.revocation;
         let lists_end = chain::revocation(&chain, &endorsements, rule, input.now, limit);
-        let lists_end =
-            list.yields(steps::REVOCATION, lists_end, "not revoked", |_| "not revoked".to_owned())?;
+        let spell = |_: &UnixTime| "not revoked".to_owned();
+        let lists_end = list.yields_or(steps::REVOCATION, lists_end, "not revoked", spell, input.now)?;
         let named = report.key_info;
         let masked = named.mask_chip_key() || named.signing_key() == KEY_NONE;
         let spelled = format!("mask_chip_key {} signing_key {}", named.mask_chip_key(), named.signing_key());

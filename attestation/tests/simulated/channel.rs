@@ -256,3 +256,29 @@ fn malformed_documents_are_refused_before_anything_else() {
     .encode();
     assert!(matches!(code(world.judge(&bomb)), Code::SnpChain | Code::AttMalformed));
 }
+
+#[test]
+fn an_explanation_shows_every_failure_at_once() {
+    let mut world = World::new(Product::Genoa);
+    world.policy.hardware = HardwareRule::Listed(vec![HardwareId::try_from(&[9; 64][..]).expect("id")]);
+    world.now = NOW.plus(Duration::from_hours(3));
+    let document = world.document_with(|report| {
+        report.policy |= 1 << 19;
+        report.vmpl = 1;
+        report.measurement[0] ^= 1;
+    });
+    let explained =
+        attestation::explain(&document.encode(), &world.config, &world.expected, &world.policy, world.now)
+            .expect_err("rejected");
+    assert_eq!(explained.rejection.code, Code::SnpVmpl);
+    let failed: Vec<_> = explained
+        .checks
+        .iter()
+        .filter(|check| check.outcome == Outcome::Fail)
+        .map(|check| check.id)
+        .collect();
+    assert_eq!(failed, ["snp.vmpl", "snp.debug", "hardware_id", "snp.measurement", "keyset_not_after"]);
+    let good = World::new(Product::Genoa);
+    let document = good.document().encode();
+    assert!(attestation::explain(&document, &good.config, &good.expected, &good.policy, good.now).is_ok());
+}

@@ -13,7 +13,7 @@ use attestation::policy::{
 use attestation::reference_values::Release;
 use attestation::{
     Channel, Code, EnclaveClaims, EvidenceDocument, Expected, HardwareId, Keyset, Kind, Measurement, Nonce,
-    Outcome, Policy, Rejected, Role, Sha256, Sha384, TeeType, UnixTime, Verified, appraise,
+    Outcome, Policy, Rejected, Role, Sha256, Sha384, TeeType, UnixTime, Verified, appraise, explain,
 };
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use simtee::{Authority, Fault, Processor, ProcessorSpec, Product, Report};
@@ -144,6 +144,11 @@ impl World {
         self.judge_bytes(&document.encode())
     }
 
+    /// The bare verdict, for loops over thousands of documents.
+    pub(crate) fn accepts(&self, document: &EvidenceDocument) -> bool {
+        appraise(&document.encode(), &self.config, &self.expected, &self.policy, self.now).is_ok()
+    }
+
     pub(crate) fn judge_bytes(&self, document: &[u8]) -> Result<Verified, Rejected> {
         let result = appraise(document, &self.config, &self.expected, &self.policy, self.now);
         if let Err(rejected) = &result {
@@ -151,8 +156,24 @@ impl World {
                 rejected.checks.iter().filter(|check| check.outcome == Outcome::Fail).collect();
             let [failed] = failed[..] else { panic!("one check fails, not {failed:?}") };
             assert_eq!(failed.code, rejected.rejection.code);
+            self.explained(document, rejected);
         }
         result
+    }
+}
+
+impl World {
+    /// An explanation has the same verdict and lists at least what the appraisal listed, in the same order.
+    fn explained(&self, document: &[u8], rejected: &Rejected) {
+        let explained = explain(document, &self.config, &self.expected, &self.policy, self.now)
+            .expect_err("an explanation never accepts what an appraisal rejects");
+        assert_eq!(explained.rejection, rejected.rejection);
+        assert_eq!(explained.authentic, rejected.authentic, "{rejected}");
+        let made = |list: &Rejected| {
+            let made = list.checks.iter().filter(|check| check.outcome != Outcome::NotReached);
+            made.cloned().collect::<Vec<_>>()
+        };
+        assert!(made(&explained).starts_with(&made(rejected)), "{rejected}");
     }
 }
 
