@@ -12,7 +12,7 @@ use crate::process::{Program, run_to_end};
 use crate::state::State;
 
 /// What clients call the built-in model.
-pub(crate) const MODEL: &str = "builtin";
+pub(crate) const MODEL: &str = "postern-builtin";
 /// The name clients dial, in the gateway's certificate and keyset.
 pub(crate) const NAME: &str = "localhost";
 /// The client's policy, in the state folder.

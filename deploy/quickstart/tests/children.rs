@@ -13,9 +13,19 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+/// Held while a script is written and while a process is started: a process started in between would keep
+/// the script open for writing for a moment, and it could not be executed.
+static STARTING: Mutex<()> = Mutex::new(());
+
+fn spawn(command: &mut Command) -> Child {
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
 
 /// Says it is ready, then waits for its standard input to end.
 const SIMTEE: &str = r#"echo '{"ready":true,"socket":"/x","measurement":"aa","chip_id":"bb","ark_der":"/y"}'
@@ -61,6 +71,7 @@ impl Bench {
 
     fn script(&self, name: &str, text: &str) {
         let path = self.path(name);
+        let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -72,17 +83,14 @@ impl Bench {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        let mut command = self.command(arguments);
+        spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).wait_with_output().unwrap()
     }
 
     /// Starts with `--json` and waits for the line.
     fn start(&self, more: &[&str]) -> (Child, Value) {
-        let mut child = self
-            .command(&[&["--json"], more].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = self.command(&[&["--json"], more].concat());
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (child, serde_json::from_str(&line).unwrap())
@@ -112,7 +120,8 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn signal(name: &str, pid: impl std::fmt::Display) {
-    assert!(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap().success());
+    let mut kill = spawn(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()));
+    assert!(kill.wait().unwrap().success());
 }
 
 fn errors(output: &Output) -> String {

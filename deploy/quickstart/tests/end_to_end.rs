@@ -75,7 +75,7 @@ fn it_serves_plain_openai_http_until_sigterm_and_leaves_nothing() {
     let models =
         ureq::get(format!("{base}/models")).header("authorization", format!("Bearer {token}")).call();
     let models: Value = serde_json::from_str(&models.unwrap().body_mut().read_to_string().unwrap()).unwrap();
-    assert_eq!(models["data"][0]["id"], "builtin");
+    assert_eq!(models["data"][0]["id"], "postern-builtin");
     let refused = ureq::get(format!("{base}/models")).header("authorization", "Bearer wrong").call();
     assert!(matches!(refused, Err(ureq::Error::StatusCode(401))), "{refused:?}");
 
