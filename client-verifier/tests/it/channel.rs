@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
+use postern_client::error::Truncation;
 use postern_client::{Error, Outcome, Verifier, empty_body, full_body};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -237,7 +239,7 @@ async fn evidence_that_has_ended_carries_no_request() {
     let gateway = FakeGateway::start(Lies { keyset_seconds: 2, ..Lies::default() }).await;
     let verifier = verifier(&gateway);
     let mut channel = verifier.connect().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(3100)).await;
+    tokio::time::sleep(Duration::from_millis(3100)).await;
     let request = Request::get("/v1/models").body(empty_body()).unwrap();
     let failure = channel.send(request).await.unwrap_err();
     assert_eq!((failure.error.code(), failure.unsent.is_some()), ("ATT_STALE", true));
@@ -285,6 +287,22 @@ async fn an_answer_that_breaks_off_is_never_complete() {
     let request = Request::get("/v1/chat/completions").body(empty_body()).unwrap();
     let body = channel.send(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
     assert!(body.ends_with(b"data: [DONE]\n\n"));
+}
+
+#[tokio::test]
+async fn an_answer_does_not_outlive_its_evidence_by_more_than_half_an_hour() {
+    let gateway = FakeGateway::start(Lies::default()).await;
+    let mut channel = verifier(&gateway).connect().await.unwrap();
+    let request = Request::get("/forever").body(empty_body()).unwrap();
+    let mut body = channel.send(request).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(29)).await;
+    assert!(body.frame().await.unwrap().is_ok());
+    tokio::time::advance(Duration::from_mins(2)).await;
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Truncated(Truncation::HardLimit)), "{error}");
+    assert!(body.frame().await.is_none() && !body.is_complete());
 }
 
 #[tokio::test]

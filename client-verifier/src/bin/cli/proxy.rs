@@ -57,7 +57,8 @@ async fn start(args: &Proxy, output: &Output) -> Result<ExitCode, ExitCode> {
     })?;
     tokio::select! {
         checked = first_check(&proxy, &policy, args, output) => checked?,
-        () = stop.notified() => return Ok(exit::verified()),
+        // Told to stop before there was a verdict.
+        () = stop.notified() => return Ok(exit::undecided()),
     }
     if let Some(path) = &args.token_file {
         write_token(path, proxy.token()).map_err(|kind| {
