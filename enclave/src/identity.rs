@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use attestation::digest::{Sha256, Sha384, UnixTime};
 use attestation::keyset::{Keyset, TlsKey};
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::entropy::{EntropyError, Seeds};

@@ -69,7 +69,12 @@ impl Kind {
     pub fn is_in_quick_run(self) -> bool {
         matches!(
             self,
-            Self::Direct | Self::RelayTls | Self::NginxTls | Self::PosternEnclave | Self::PosternWhole
+            Self::Direct
+                | Self::Relay
+                | Self::RelayTls
+                | Self::NginxTls
+                | Self::PosternEnclave
+                | Self::PosternWhole
         )
     }
 

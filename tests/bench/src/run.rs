@@ -73,7 +73,7 @@ impl Plan {
                 Attested(X25519mlkem768),
             ],
             repetitions: 3,
-            pace: Pace { scale: 0.5, rounds: 1 },
+            pace: Pace { scale: 0.4, rounds: 1 },
             time_limit: Duration::from_secs(70),
         }
     }
