@@ -1,6 +1,6 @@
-//! A simulated AMD security processor under a throw-away root.
+//! Simulated hardware under throw-away roots: an AMD security processor, and in [`tdx`] an Intel platform.
 //!
-//! It makes byte-exact SEV-SNP attestation reports, the certificate chain and revocation list that
+//! The former makes byte-exact SEV-SNP attestation reports, the certificate chain and revocation list that
 //! belong to them, and the certificate table a guest would get from its host. Nothing in it is
 //! special to Postern's verifier: to accept such evidence a policy must name the throw-away root.
 //!
@@ -44,6 +44,7 @@ pub mod authority;
 pub mod chain;
 pub mod measurement;
 pub mod processor;
+pub mod tdx;
 pub mod server;
 
 pub use authority::Authority;

@@ -1,0 +1,22 @@
+//! TDX evidence from the simulated platform, under a throw-away root that the policy names: good evidence passes,
+//! and each test changes exactly one thing and names the one code that must come back.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
+
+mod faults;
+mod flips;
+mod policy;
+mod rows;
+mod status;
+mod world;
