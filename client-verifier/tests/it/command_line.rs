@@ -95,6 +95,14 @@ async fn the_exit_code_tells_the_kind_of_failure() {
         (1, "REJECTED BIND_SESSION".into())
     );
 
+    let classical = FakeGateway::start(Lies { classical: true, ..Lies::default() }).await;
+    let (code, out, _) = run(reach(&classical, &["verify", &classical.url()])).await;
+    assert!(
+        out.starts_with("REJECTED PROTO_PQ") && out.contains("fail        channel.key_exchange"),
+        "{out}"
+    );
+    assert_eq!(code, 1);
+
     let busy = Some((503, "application/problem+cbor", vec![0xa0]));
     let undecided = FakeGateway::start(Lies { evidence_answer: busy, ..Lies::default() }).await;
     let (code, out, error) = run(reach(&undecided, &["verify", &undecided.url()])).await;

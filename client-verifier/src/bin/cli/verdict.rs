@@ -4,6 +4,8 @@ use attestation::Verified;
 use attestation::policy::Waiver;
 use attestation::rejection::{Check, Outcome as CheckOutcome};
 use postern_client::channel::VerifiedChannel;
+use postern_client::error::TlsFault;
+use postern_client::state_file::StateError;
 use postern_client::{ClientPolicy, Error, Outcome};
 use serde_json::{Value, json};
 
@@ -45,8 +47,10 @@ impl Verdict<'_> {
             Ok(channel) => lines.extend(gateway_lines(channel.verified(), output)),
             Err(error) => lines.push(format!("  {}", printable(&error.to_string()))),
         }
-        lines.push(String::new());
-        for line in self.lines() {
+        for (at, line) in self.lines().into_iter().enumerate() {
+            if at == 0 {
+                lines.push(String::new());
+            }
             let mark = match line.outcome {
                 "pass" => Mark::Good,
                 "fail" => Mark::Bad,
@@ -67,8 +71,9 @@ impl Verdict<'_> {
         if self.result.is_ok() {
             lines.push(format!("  limits      {LIMITS}"));
         }
-        lines.push(String::new());
-        lines.join("\n")
+        let mut text = lines.join("\n").trim_end().to_owned();
+        text.push('\n');
+        text
     }
 
     /// The whole verdict for programs.
@@ -138,7 +143,7 @@ impl Verdict<'_> {
                 expected: rejection.expected.clone(),
                 found: rejection.found.clone(),
             }],
-            Err(_) => Vec::new(),
+            Err(error) => Line::of_refusal(error).into_iter().collect(),
         }
     }
 
@@ -148,6 +153,30 @@ impl Verdict<'_> {
 }
 
 impl Line {
+    /// The one check that failed where there was no appraisal; none where nothing could be checked.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other errors are not checks that failed")]
+    fn of_refusal(error: &Error) -> Option<Self> {
+        let (id, code, expected) = match error {
+            Error::Tls(TlsFault::KeyExchange) => {
+                ("channel.key_exchange", "PROTO_PQ", "a group that the policy allows")
+            }
+            Error::Tls(TlsFault::WebPki) => {
+                ("channel.webpki", "PROTO_WEBPKI", "a chain to a public root for the name")
+            }
+            Error::Tls(_) => ("channel.tls", "PROTO_TLS", "TLS 1.3, ALPN http/1.1, no resumption"),
+            Error::BindRefused { .. } => ("channel.binding", "BIND_SESSION", "this connection vouched for"),
+            Error::EvidenceMissing { .. } => {
+                ("evidence", "ATT_MISSING", "an evidence document and its configuration")
+            }
+            Error::State(StateError::Forked { .. }) => {
+                ("state_head", "STATE_FORK", "the history seen before, continued")
+            }
+            _ => return None,
+        };
+        let found = error.to_string();
+        Some(Self { id: id.to_owned(), code, outcome: "fail", expected: expected.to_owned(), found })
+    }
+
     fn of(check: &Check) -> Self {
         Self {
             id: check.id.to_owned(),
