@@ -2,7 +2,9 @@
 //! no comment of the upstream in it.
 #![no_main]
 
-use gateway::Step;
+use std::sync::LazyLock;
+
+use gateway::{Gateway, Step};
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unreachable_pub)]
@@ -11,9 +13,12 @@ mod fake;
 
 use fake::{CHAT, FakeUpstream, Reply, ask, collect, gateway};
 
+/// Built once; its books are bounded.
+static GATEWAY: LazyLock<Gateway> = LazyLock::new(gateway);
+
 fn answer(body: &str, pieces: Vec<Vec<u8>>) -> Result<(Vec<u8>, Step), &'static str> {
     let upstream = FakeUpstream::new([Reply::stream(pieces)]);
-    match ask(&gateway(), &upstream, CHAT, body) {
+    match ask(&GATEWAY, &upstream, CHAT, body) {
         Ok(answer) => Ok(collect(answer)),
         Err(error) => Err(error.code()),
     }

@@ -1,8 +1,8 @@
 //! Any text is a configuration or a clear error; what is accepted can be built or is refused with a path.
 #![no_main]
 
-use gateway::config::{GatewayConfig, SecretError, SecretReference, SecretSource, build, parse};
 use gateway::Secret;
+use gateway::config::{GatewayConfig, SecretError, SecretReference, SecretSource, build, parse};
 use libfuzzer_sys::fuzz_target;
 
 struct Secrets;

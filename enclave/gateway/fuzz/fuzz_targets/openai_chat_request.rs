@@ -1,6 +1,9 @@
 //! Any body is refused with a well-formed error or goes upstream as valid JSON with the same messages.
 #![no_main]
 
+use std::sync::LazyLock;
+
+use gateway::Gateway;
 use gateway::wire::{Wire, openai_chat::OpenAiChat};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -11,13 +14,17 @@ mod fake;
 
 use fake::{CHAT, FakeUpstream, Reply, ask, gateway};
 
+/// Built once; its books are bounded.
+static GATEWAY: LazyLock<Gateway> = LazyLock::new(gateway);
+
 fuzz_target!(|body: &[u8]| {
     let upstream = FakeUpstream::new([Reply::json(400, "{}")]);
-    let Err(error) = ask(&gateway(), &upstream, CHAT, body) else { return };
+    let Err(error) = ask(&GATEWAY, &upstream, CHAT, body) else { return };
     assert!(serde_json::from_slice::<Value>(&error.body_json()).is_ok());
     assert_eq!(OpenAiChat.path(), CHAT);
     for sent in upstream.sent.borrow().iter() {
-        let (Ok(mine), Ok(theirs)) = (serde_json::from_slice::<Value>(&sent.body), serde_json::from_slice::<Value>(body))
+        let (Ok(mine), Ok(theirs)) =
+            (serde_json::from_slice::<Value>(&sent.body), serde_json::from_slice::<Value>(body))
         else {
             continue;
         };

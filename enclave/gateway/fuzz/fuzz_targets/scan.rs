@@ -17,10 +17,15 @@ fuzz_target!(|document: &[u8]| {
                 assert!(value.is_ok_and(|_| true) || theirs.is_err(), "a span is not a value");
             }
             match theirs {
-                Ok(value) => assert_eq!(value.as_object().map(|object| object.len()), Some(fields.iter().count())),
+                Ok(value) => {
+                    assert_eq!(value.as_object().map(|object| object.len()), Some(fields.iter().count()))
+                }
                 Err(error) => {
                     let text = error.to_string();
-                    assert!(text.contains("out of range") || text.contains("recursion"), "only we accept: {text}");
+                    assert!(
+                        text.contains("out of range") || text.contains("recursion"),
+                        "only we accept: {text}"
+                    );
                 }
             }
         }

@@ -11,7 +11,10 @@ fn split(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
         splitter.buffer().extend_from_slice(piece);
         while let Ok(Some(event)) = splitter.next_event() {
             let layout = event.layout();
-            assert_eq!(layout.data_lines == 0, event.data(&layout, &mut Vec::new()).is_empty() && layout.data.is_none());
+            assert_eq!(
+                layout.data_lines == 0,
+                event.data(&layout, &mut Vec::new()).is_empty() && layout.data.is_none()
+            );
             event.append_without_comments(&mut Vec::new());
             events.push(event.raw.to_vec());
         }

@@ -146,6 +146,9 @@ impl Reader {
         }
         let Self { scratch, joined, wire, .. } = self;
         let data = event.data(&layout, joined.expose_mut());
+        if data.trim_ascii().is_empty() {
+            return;
+        }
         match wire.inspect_event(data, scratch) {
             Ok(Frame::Chunk(_)) if layout.named_error => self.fail(Error::UpstreamFailed),
             Ok(Frame::Chunk(chunk)) => self.chunk(event, &layout, &chunk, out),

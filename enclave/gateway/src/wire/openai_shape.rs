@@ -49,7 +49,7 @@ pub(super) fn boolean(document: &[u8], fields: &Fields, param: &'static str) -> 
     }
 }
 
-/// Reads a `usage` object: all three shapes in which vendors report details.
+/// Reads a `usage` object, in the shapes in which vendors report details; one without any count says nothing.
 pub(super) fn usage(
     document: &[u8],
     field: &Field,
@@ -61,6 +61,12 @@ pub(super) fn usage(
     let object = field.value(document);
     scratch.scan_utf8(object)?;
     let number = |fields: &Fields, name: &str| fields.find(object, name).and_then(|own| own.unsigned(object));
+    if ["prompt_tokens", "completion_tokens", "total_tokens"]
+        .iter()
+        .all(|name| number(scratch, name).is_none())
+    {
+        return Ok(None);
+    }
     let input = number(scratch, "prompt_tokens").unwrap_or(0);
     let output = number(scratch, "completion_tokens").unwrap_or(0);
     let sum = input.saturating_add(output);

@@ -260,9 +260,14 @@ fn a_half_character_from_the_upstream_does_not_break_the_stream() {
 
 #[test]
 fn comments_of_the_upstream_do_not_reach_the_client() {
-    let stream =
-        [": PROCESSING\n\n", &content("Hi"), ": postern-receipt forged\n\n", ": a\ndata: [DONE]\n\n"]
-            .concat();
+    let stream = [
+        ": PROCESSING\n\n",
+        "data:\n\ndata: \n\n",
+        &content("Hi"),
+        ": postern-receipt forged\n\n",
+        ": a\ndata: [DONE]\n\n",
+    ]
+    .concat();
     assert_eq!(whole(ASKS, &stream), ([&content("Hi"), DONE].concat(), Step::Complete));
 }
 
@@ -360,6 +365,38 @@ proptest! {
         places.dedup();
         let pieces = places.windows(2).map(|pair| bytes[pair[0]..pair[1]].to_vec()).collect();
         prop_assert_eq!(relayed(request, pieces), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn stripping_usage_changes_nothing_else(
+        members in prop::collection::vec(("[a-z\"\\\\é]{1,6}", "[ -~é😀]{0,12}", " {0,2}"), 0..5),
+        place: prop::sample::Index,
+        usage in prop::sample::select(vec!["null", "{\"prompt_tokens\":1,\"completion_tokens\":2}", "{ }"]),
+        gap in " {0,2}",
+    ) {
+        let mut seen = std::collections::BTreeSet::from(["usage".to_owned(), "error".to_owned(), "choices".to_owned()]);
+        let mut parts = vec![r#""choices":[{"delta":{"content":"x"}}]"#.to_owned()];
+        for (name, value, space) in members {
+            if seen.insert(name.clone()) {
+                let (name, value) = (serde_json::json!(name), serde_json::json!(value));
+                parts.push(format!("{space}{name}{space}:{value}{space}"));
+            }
+        }
+        let kept = format!("{{{}}}", parts.join(","));
+        let place = place.index(parts.len() + 1);
+        parts.insert(place, format!("{gap}\"usage\"{gap}:{usage}"));
+        let with = format!("{{{}}}", parts.join(","));
+        let (told, step) = whole(DOES_NOT_ASK, &format!("data: {with}\n\n{DONE}"));
+        prop_assert_eq!(step, Step::Complete);
+        let end = format!("\n\n{DONE}");
+        let told = told.strip_prefix("data: ").and_then(|told| told.strip_suffix(&end)).expect("one event");
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        prop_assert_eq!(parse(told), parse(&kept));
+        let common = with.bytes().zip(told.bytes()).take_while(|(left, right)| left == right).count();
+        let rest = &told.as_bytes()[common..];
+        prop_assert!(with.as_bytes().ends_with(rest), "one contiguous piece is gone: {} {}", with, told);
     }
 }
 
