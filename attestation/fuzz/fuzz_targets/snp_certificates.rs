@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     pieces.push(rest.to_vec());
     let crls = pieces.split_off(pieces.len().min(3));
-    let endorsements = Endorsements { certificates: pieces, crls }.encode();
+    let endorsements = Endorsements { certificates: pieces, crls, ..Endorsements::default() }.encode();
     let any = Requirement::Waived { reason: "fuzzing".to_owned() };
     let now = UnixTime::from_seconds(1_800_000_000);
     assert!(appraise_evidence(TeeType::Snp, &report, &endorsements, &any, &POLICY, now).is_err());

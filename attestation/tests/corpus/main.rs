@@ -18,9 +18,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod flips;
 mod manifest;
 mod mutations;
 mod reference;
+mod second_opinion;
 mod tdx;
 
 /// The corpus' folder, if it is there.
