@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirec
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-pub use faults::{Fault, Faults};
+pub use faults::{End, Fault, Faults};
 
 mod faults;
 
@@ -40,6 +40,8 @@ pub struct Seen {
     pub from_clients: AtomicUsize,
     /// Bytes from enclaves, before any fault.
     pub from_enclaves: AtomicUsize,
+    /// TLS records from enclaves.
+    pub records: AtomicUsize,
 }
 
 /// A relay. It ends when dropped.
@@ -103,11 +105,12 @@ async fn relay(mut client: TcpStream, plan: Plan, usual: SocketAddr, seen: Arc<S
     let _set = (client.set_nodelay(true), enclave.set_nodelay(true));
     let (client_in, client_out) = client.into_split();
     let (enclave_in, enclave_out) = enclave.into_split();
-    let up = pump(client_in, enclave_out, Faults::new(plan.to_enclave), |count| {
+    let up = pump(client_in, enclave_out, Faults::new(plan.to_enclave), |count, _| {
         seen.from_clients.fetch_add(count, Ordering::SeqCst);
     });
-    let down = pump(enclave_in, client_out, Faults::new(plan.to_client), |count| {
+    let down = pump(enclave_in, client_out, Faults::new(plan.to_client), |count, records| {
         seen.from_enclaves.fetch_add(count, Ordering::SeqCst);
+        seen.records.fetch_add(records, Ordering::SeqCst);
     });
     let (up, down) = (std::pin::pin!(up), std::pin::pin!(down));
     // A direction that was cut by its plan takes the connection with it; an ordinary end is only half of one.
@@ -146,7 +149,7 @@ async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut into: tokio::net::tcp::OwnedWriteHalf,
     mut faults: Faults,
-    count: impl Fn(usize),
+    count: impl Fn(usize, usize),
 ) -> Finished {
     let mut buffer = vec![0; 64 * 1024];
     let mut out = Vec::new();
@@ -166,21 +169,22 @@ async fn pump(
             }
             Ok(Ok(read)) => read,
         };
-        count(read);
         out.clear();
+        let before = faults.records();
         let end = faults.apply(&buffer[..read], &mut out);
+        count(read, faults.records() - before);
         if into.write_all(&out).await.is_err() {
             return Finished::Cut;
         }
         match end {
             None => {}
-            Some(faults::End::Fin) => {
+            Some(End::Fin) => {
                 let _closed = into.shutdown().await;
                 // Let the other end read what came before.
                 tokio::time::sleep(PATIENCE).await;
                 return Finished::Cut;
             }
-            Some(faults::End::Reset) => {
+            Some(End::Reset) => {
                 // Reset only after the bytes before it are out, or they would be lost with it.
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 let _set = socket2::SockRef::from(into.as_ref()).set_linger(Some(Duration::ZERO));

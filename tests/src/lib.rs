@@ -25,3 +25,4 @@ pub mod policies;
 pub mod stack;
 pub mod tls;
 pub mod http1;
+pub mod toy_enclave;

@@ -3,6 +3,20 @@
 /// One thing done to one direction of a connection. Offsets count the original bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// Ends the direction before TLS record `number`, counted from 0.
+    CutRecord {
+        /// First record not sent.
+        number: usize,
+        /// How it ends.
+        end: End,
+    },
+    /// Puts bytes before TLS record `number`, counted from 0.
+    InsertRecord {
+        /// Where.
+        number: usize,
+        /// What.
+        bytes: Vec<u8>,
+    },
     /// Leaves out `length` bytes from `at` on.
     Drop {
         /// First byte left out.
@@ -66,17 +80,51 @@ pub struct Faults {
     position: usize,
     held: Vec<u8>,
     struck: bool,
+    records: Records,
+}
+
+/// Follows the TLS records of a stream.
+#[derive(Debug, Default)]
+struct Records {
+    begun: usize,
+    header: Vec<u8>,
+    left: usize,
+}
+
+impl Records {
+    /// The number of the record that begins with this byte, if one does.
+    fn starts(&mut self, byte: u8) -> Option<usize> {
+        if self.left > 0 {
+            self.left -= 1;
+            return None;
+        }
+        self.header.push(byte);
+        if self.header.len() == 5 {
+            self.left = usize::from(self.header[3]) << 8 | usize::from(self.header[4]);
+            self.header.clear();
+        }
+        if self.header.len() == 1 {
+            self.begun += 1;
+            return Some(self.begun - 1);
+        }
+        None
+    }
 }
 
 impl Faults {
     /// Faults for one direction.
     pub fn new(faults: Vec<Fault>) -> Self {
-        Self { faults, position: 0, held: Vec::new(), struck: false }
+        Self { faults, position: 0, held: Vec::new(), struck: false, records: Records::default() }
     }
 
     /// Whether one of them has happened.
     pub fn has_struck(&self) -> bool {
         self.struck
+    }
+
+    /// TLS records that began so far.
+    pub fn records(&self) -> usize {
+        self.records.begun
     }
 
     /// Bytes held back, when no more are coming.
@@ -86,10 +134,6 @@ impl Faults {
 
     /// Appends what becomes of `piece` to `out`; says whether the direction ends after that.
     pub fn apply(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Option<End> {
-        if self.faults.is_empty() {
-            out.extend_from_slice(piece);
-            return None;
-        }
         for byte in piece {
             if let Some(end) = self.one(*byte, out) {
                 self.struck = true;
@@ -102,9 +146,14 @@ impl Faults {
     fn one(&mut self, byte: u8, out: &mut Vec<u8>) -> Option<End> {
         let position = self.position;
         self.position += 1;
+        let record = self.records.starts(byte);
         let (mut byte, mut kept) = (byte, true);
         for fault in &self.faults {
             match fault {
+                Fault::CutRecord { number, end } if record == Some(*number) => return Some(*end),
+                Fault::InsertRecord { number, bytes } if record == Some(*number) => {
+                    out.extend_from_slice(bytes)
+                }
                 Fault::Fin { at } if position == *at => return Some(End::Fin),
                 Fault::Reset { at } if position == *at => return Some(End::Reset),
                 Fault::Flip { at, mask } if position == *at => byte ^= mask,
@@ -169,5 +218,17 @@ mod tests {
         assert_eq!(outcome(Fault::Fin { at: 3 }, 8), ("abc".to_owned(), Some(End::Fin)));
         assert_eq!(outcome(Fault::Reset { at: 0 }, 8), (String::new(), Some(End::Reset)));
         assert_eq!(outcome(Fault::Fin { at: 8 }, 8), ("abcdefgh".to_owned(), None));
+    }
+
+    #[test]
+    fn records_are_followed() {
+        let stream = [&[22, 3, 3, 0, 2, 9, 9][..], &[23, 3, 3, 1, 0], &[7; 256], &[23, 3, 3, 0, 0]].concat();
+        let mut cut = Faults::new(vec![Fault::CutRecord { number: 1, end: End::Reset }]);
+        let mut out = Vec::new();
+        assert_eq!(cut.apply(&stream, &mut out), Some(End::Reset));
+        assert_eq!(out, stream[..7]);
+        let mut whole = Faults::new(vec![]);
+        assert_eq!(whole.apply(&stream, &mut Vec::new()), None);
+        assert_eq!(whole.records(), 3);
     }
 }

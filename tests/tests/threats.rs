@@ -1,0 +1,83 @@
+//! Rows of THREAT_MODEL.md, each with its positive control: the same attack on a weaker counterpart, where it succeeds.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code: stopping is the right answer to a surprise"
+)]
+
+mod threats {
+    mod evidence;
+    mod impostors;
+    mod policy;
+    mod reports;
+    mod simulation;
+    mod tampering;
+    mod tls;
+    mod truncation;
+
+    use bytes::Bytes;
+    use http_body_util::BodyExt;
+    use postern_client::{ChannelBody, Error, VerifiedChannel, Verifier};
+    use postern_tests::enclave::KEY;
+
+    /// The code with which `verifier` refuses; a channel is a failure.
+    async fn refusal(verifier: &Verifier) -> String {
+        match verifier.connect().await {
+            Ok(_) => panic!("a channel was opened"),
+            Err(error) => error.code().to_owned(),
+        }
+    }
+
+    /// A request with the good key.
+    fn request(path: &str, body: &serde_json::Value) -> http::Request<ChannelBody> {
+        http::Request::post(path)
+            .header("authorization", format!("Bearer {KEY}"))
+            .header("content-type", "application/json")
+            .body(postern_client::full_body(body.to_string()))
+            .unwrap()
+    }
+
+    /// What a caller got over a verified channel.
+    #[derive(Debug)]
+    struct Got {
+        /// Status and body so far; nothing if no head came.
+        answer: Option<(u16, Vec<u8>)>,
+        /// Why it was not whole, if it was not.
+        error: Option<Error>,
+    }
+
+    impl Got {
+        fn body(&self) -> &[u8] {
+            self.answer.as_ref().map(|(_, body)| body.as_slice()).unwrap_or_default()
+        }
+
+        fn is_complete(&self) -> bool {
+            self.answer.is_some() && self.error.is_none()
+        }
+    }
+
+    /// Sends `request` and reads the answer as far as it comes.
+    async fn ask(channel: &mut VerifiedChannel, request: http::Request<ChannelBody>) -> Got {
+        if let Err(error) = channel.ready().await {
+            return Got { answer: None, error: Some(error) };
+        }
+        let response = match channel.send(request).await {
+            Ok(response) => response,
+            Err(failure) => return Got { answer: None, error: Some(failure.error) },
+        };
+        let (status, mut body) = (response.status().as_u16(), response.into_body());
+        let mut received = Vec::new();
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => received.extend_from_slice(&frame.into_data().unwrap_or_else(|_| Bytes::new())),
+                Err(error) => return Got { answer: Some((status, received)), error: Some(error) },
+            }
+        }
+        assert!(body.is_complete(), "the end of a body that is not complete");
+        Got { answer: Some((status, received)), error: None }
+    }
+}
