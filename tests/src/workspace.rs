@@ -60,7 +60,8 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<SourceFile>) {
     for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let entry = entry.expect("a folder entry is readable");
         let name = entry.file_name().to_string_lossy().into_owned();
-        if GENERATED.contains(&name.as_str()) {
+        let of_fuzzing = prefix.ends_with("/fuzz") && FUZZ_OUTPUT.contains(&name.as_str());
+        if of_fuzzing || GENERATED.contains(&name.as_str()) {
             continue;
         }
         let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
@@ -75,5 +76,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<SourceFile>) {
     }
 }
 
-const GENERATED: [&str; 8] =
-    [".git", ".venv", "__pycache__", "artifacts", "corpus", "coverage", "node_modules", "target"];
+/// Folders that tools make.
+const GENERATED: [&str; 5] = [".git", ".venv", "__pycache__", "node_modules", "target"];
+/// Folders that fuzzing leaves beside its targets.
+const FUZZ_OUTPUT: [&str; 3] = ["artifacts", "corpus", "coverage"];
