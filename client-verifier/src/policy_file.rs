@@ -25,6 +25,7 @@ pub use template::{PLACEHOLDER, Template};
 
 mod error;
 mod reader;
+mod tdx;
 mod template;
 
 /// What a client demands before it sends anything. Made by [`load`] or [`parse`].
@@ -132,6 +133,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         config_rules(&root)?,
         snp,
     );
+    appraisal.tdx = tdx::policy(&root)?;
     appraisal.trust_anchors = trust_anchors(&root, folder)?;
     appraisal.max_evidence_age =
         Duration::from_secs(60 * root.required("max_evidence_age_minutes")?.integer()?);
@@ -337,7 +339,7 @@ fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, &'static str> {
 
 const FORMAT_VERSION: u64 = 1;
 
-const ROOT_KEYS: [&str; 12] = [
+const ROOT_KEYS: [&str; 13] = [
     "version",
     "profile",
     "tee_types",
@@ -350,6 +352,7 @@ const ROOT_KEYS: [&str; 12] = [
     "channel",
     "config_rules",
     "overrides",
+    "tdx",
 ];
 const CHANNEL_KEYS: [&str; 4] = ["binding", "post_quantum", "webpki", "webpki_roots"];
 const OVERRIDE_KEYS: [&str; 8] = [

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use attestation::claims::PlatformClaims;
 use attestation::digest::to_hex;
 use attestation::enclave_claims::StateHead;
 use attestation::{Sha256, Verified};
@@ -24,6 +25,13 @@ pub struct StateFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateError {
+    /// The vendor's collateral is from an earlier evaluation than one seen for this platform family.
+    CollateralRolledBack {
+        /// Highest number seen before.
+        seen: u32,
+        /// Number now.
+        found: u32,
+    },
     /// The file is not what this program writes.
     Corrupt {
         /// The file.
@@ -59,6 +67,9 @@ struct Remembered {
     floors_version: u64,
     /// By deployment id.
     state_heads: BTreeMap<String, Head>,
+    /// Highest `tcbEvaluationDataNumber`, by platform family (FMSPC).
+    #[serde(default)]
+    tcb_evaluations: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +77,45 @@ struct Remembered {
 struct Head {
     size: u64,
     root: String,
+}
+
+/// What one appraisal shows of the values that only go up.
+struct Seen<'a> {
+    floors_version: Option<u64>,
+    evaluation: Option<(String, u32)>,
+    head: Option<&'a StateHead>,
+}
+
+impl Remembered {
+    fn advance(&mut self, deployment: &str, seen: &Seen<'_>) -> Result<(), StateError> {
+        if let Some(found) = seen.floors_version {
+            if found < self.floors_version {
+                return Err(StateError::FloorsRolledBack { seen: self.floors_version, found });
+            }
+            self.floors_version = found;
+        }
+        if let Some((family, found)) = &seen.evaluation {
+            let highest = self.tcb_evaluations.entry(family.clone()).or_insert(*found);
+            if *found < *highest {
+                return Err(StateError::CollateralRolledBack { seen: *highest, found: *found });
+            }
+            *highest = *found;
+        }
+        match (self.state_heads.get(deployment), seen.head) {
+            (None, None) => {}
+            (Some(before), None) => return Err(StateError::Forked { seen: before.size, found: 0 }),
+            (before, Some(head)) => {
+                let found = Head { size: head.tree_size, root: head.root.to_hex() };
+                if let Some(before) = before
+                    && (found.size < before.size || (found.size == before.size && found.root != before.root))
+                {
+                    return Err(StateError::Forked { seen: before.size, found: found.size });
+                }
+                self.state_heads.insert(deployment.to_owned(), found);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl StateFile {
@@ -89,37 +139,20 @@ impl StateFile {
         floors_version: Option<u64>,
     ) -> Result<(), StateError> {
         let claims = verified.claims();
-        self.update(floors_version, &to_hex(&claims.deployment_id), claims.state_head.as_ref())
+        let evaluation = if let PlatformClaims::Tdx(tdx) = &verified.hardware().platform {
+            Some((tdx.pck.fmspc.to_string(), tdx.evaluation_number))
+        } else {
+            None
+        };
+        let seen = Seen { floors_version, evaluation, head: claims.state_head.as_ref() };
+        self.update(&to_hex(&claims.deployment_id), &seen)
     }
 
-    fn update(
-        &self,
-        floors_version: Option<u64>,
-        deployment: &str,
-        head: Option<&StateHead>,
-    ) -> Result<(), StateError> {
+    fn update(&self, deployment: &str, seen: &Seen<'_>) -> Result<(), StateError> {
         let _lock = self.lock()?;
         let mut remembered = self.read()?;
         let before = serde_json::to_vec(&remembered).unwrap_or_default();
-        if let Some(found) = floors_version {
-            if found < remembered.floors_version {
-                return Err(StateError::FloorsRolledBack { seen: remembered.floors_version, found });
-            }
-            remembered.floors_version = found;
-        }
-        match (remembered.state_heads.get(deployment), head) {
-            (None, None) => {}
-            (Some(seen), None) => return Err(StateError::Forked { seen: seen.size, found: 0 }),
-            (seen, Some(head)) => {
-                let found = Head { size: head.tree_size, root: head.root.to_hex() };
-                if let Some(seen) = seen
-                    && (found.size < seen.size || (found.size == seen.size && found.root != seen.root))
-                {
-                    return Err(StateError::Forked { seen: seen.size, found: found.size });
-                }
-                remembered.state_heads.insert(deployment.to_owned(), found);
-            }
-        }
+        remembered.advance(deployment, seen)?;
         let after = serde_json::to_vec(&remembered).map_err(|_| self.corrupt())?;
         if after == before { Ok(()) } else { self.write(&after) }
     }
@@ -181,6 +214,7 @@ impl StateError {
     /// The stable code.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::CollateralRolledBack { .. } => "TDX_COLLATERAL_ROLLBACK",
             Self::Corrupt { .. } => "STATE_CORRUPT",
             Self::FloorsRolledBack { .. } => "POL_FLOORS_STALE",
             Self::Forked { .. } => "STATE_FORK",
@@ -190,13 +224,16 @@ impl StateError {
 
     pub(crate) const fn outcome(&self) -> Outcome {
         match self {
-            Self::Forked { .. } => Outcome::Rejected,
+            Self::CollateralRolledBack { .. } | Self::Forked { .. } => Outcome::Rejected,
             Self::Corrupt { .. } | Self::FloorsRolledBack { .. } | Self::Io { .. } => Outcome::Usage,
         }
     }
 
     pub(crate) const fn hint(&self) -> &'static str {
         match self {
+            Self::CollateralRolledBack { .. } => {
+                "the host withholds newer collateral; its operator must refresh it"
+            }
             Self::Corrupt { .. } => {
                 "if you are sure nobody rolled anything back, delete the file and start anew"
             }
@@ -212,6 +249,9 @@ impl StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CollateralRolledBack { seen, found } => {
+                write!(f, "vendor collateral: expected evaluation {seen} or newer, found {found}")
+            }
             Self::Corrupt { path } => write!(f, "{} is not a state file of this program", path.display()),
             Self::FloorsRolledBack { seen, found } => {
                 write!(f, "firmware floors: expected issue {seen} or newer, found {found}")
@@ -260,21 +300,31 @@ mod tests {
         StateHead { tree_size: size, root: Sha256::new([root; 32]) }
     }
 
+    fn seen(floors: u64, head: Option<&StateHead>) -> Seen<'_> {
+        Seen { floors_version: Some(floors), evaluation: None, head }
+    }
+
     #[test]
     fn values_only_go_up() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFile::at(folder.path().join("deep/er/remembered.json"));
-        state.update(Some(7), DEPLOYMENT, Some(&head(10, 1))).unwrap();
-        state.update(Some(7), DEPLOYMENT, Some(&head(10, 1))).unwrap();
-        state.update(Some(8), DEPLOYMENT, Some(&head(11, 2))).unwrap();
-        let floors = state.update(Some(7), DEPLOYMENT, Some(&head(11, 2))).unwrap_err();
+        state.update(DEPLOYMENT, &seen(7, Some(&head(10, 1)))).unwrap();
+        state.update(DEPLOYMENT, &seen(7, Some(&head(10, 1)))).unwrap();
+        state.update(DEPLOYMENT, &seen(8, Some(&head(11, 2)))).unwrap();
+        let floors = state.update(DEPLOYMENT, &seen(7, Some(&head(11, 2)))).unwrap_err();
         assert_eq!((floors.code(), floors.outcome()), ("POL_FLOORS_STALE", Outcome::Usage));
         for behind in [Some(head(10, 1)), Some(head(11, 3)), None] {
-            let error = state.update(Some(8), DEPLOYMENT, behind.as_ref()).unwrap_err();
+            let error = state.update(DEPLOYMENT, &seen(8, behind.as_ref())).unwrap_err();
             assert_eq!((error.code(), error.outcome()), ("STATE_FORK", Outcome::Rejected));
         }
-        state.update(Some(8), "another deployment", None).unwrap();
-        state.update(Some(8), DEPLOYMENT, Some(&head(12, 9))).unwrap();
+        let current = head(11, 2);
+        let evaluation =
+            |number| Seen { evaluation: Some(("00806f050000".into(), number)), ..seen(8, Some(&current)) };
+        state.update(DEPLOYMENT, &evaluation(20)).unwrap();
+        let error = state.update(DEPLOYMENT, &evaluation(19)).unwrap_err();
+        assert_eq!((error.code(), error.outcome()), ("TDX_COLLATERAL_ROLLBACK", Outcome::Rejected));
+        state.update("another deployment", &seen(8, None)).unwrap();
+        state.update(DEPLOYMENT, &seen(8, Some(&head(12, 9)))).unwrap();
     }
 
     #[test]
@@ -290,7 +340,7 @@ mod tests {
             r#"{"format":"postern.remembered/1","floors_version":1,"state_heads":{"0":{"size":1,"root":"zz"}}}"#,
         ] {
             std::fs::write(&path, content).unwrap();
-            let error = StateFile::at(&path).update(Some(9), DEPLOYMENT, None).unwrap_err();
+            let error = StateFile::at(&path).update(DEPLOYMENT, &seen(9, None)).unwrap_err();
             assert_eq!(error.code(), "STATE_CORRUPT", "{content}");
         }
     }
@@ -301,7 +351,7 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
         let error =
-            StateFile::at(file.join("remembered.json")).update(Some(9), DEPLOYMENT, None).unwrap_err();
+            StateFile::at(file.join("remembered.json")).update(DEPLOYMENT, &seen(9, None)).unwrap_err();
         assert_eq!((error.code(), error.outcome()), ("STATE_IO", Outcome::Usage));
     }
 
@@ -311,7 +361,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("remembered.json");
-        StateFile::at(&path).update(Some(9), DEPLOYMENT, None).unwrap();
+        StateFile::at(&path).update(DEPLOYMENT, &seen(9, None)).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

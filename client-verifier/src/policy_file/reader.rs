@@ -182,6 +182,18 @@ impl<'d> Value<'d> {
         Ok(list.iter().map(|value| Self { text: self.text, value }).collect())
     }
 
+    /// A list of tables that have no keys but these.
+    pub(super) fn tables(&self, known: &[&str]) -> Result<Vec<Section<'d>>, PolicyError> {
+        let section = |value: &Self| {
+            let table = value.value.get_ref().as_table();
+            let table = table.ok_or_else(|| value.error(PolicyCode::Value, "expected a table"))?;
+            let offset = value.value.span().start;
+            let section = Section { text: self.text, table: Some(table), name: "", offset };
+            section.check_keys(known).map(|()| section)
+        };
+        self.list()?.iter().map(section).collect()
+    }
+
     /// A comparison `{ not = ... }` or `{ at_least = ... }`, if this is a table.
     pub(super) fn table(&self) -> Option<Result<Section<'d>, PolicyError>> {
         let table = self.value.get_ref().as_table()?;

@@ -257,3 +257,25 @@ fn any_bytes_give_a_policy_or_an_error() {
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert_eq!(load(&path).unwrap_err().code(), "POL_SYNTAX");
 }
+
+#[test]
+fn tdx_needs_every_register_of_a_release() {
+    let tdx = with_line("tee_types", "tee_types = [\"tdx\"]");
+    assert_eq!(refused(&tdx).code(), "POL_EMPTY_ALLOWLIST");
+    let register = "0a".repeat(48);
+    let entry = format!(
+        "[[tdx]]\nmrtd = \"{register}\"\nrtmr0 = \"{register}\"\nrtmr1 = \"{register}\"\nrtmr2 = \"{register}\"\n\
+         xfam = \"0xe7\"\n"
+    );
+    let good = format!("{tdx}\n{entry}");
+    assert!(matches!(
+        parse(&good, Path::new("")).unwrap().appraisal.tdx.references,
+        attestation::policy::TdxReferences::Pinned(releases) if releases.len() == 1
+    ));
+    for line in entry.lines().skip(1) {
+        assert_eq!(refused(&good.replace(line, "")).code(), "POL_MISSING_KEY", "{line}");
+    }
+    assert_eq!(refused(&good.replace("\"0xe7\"", "\"0xe4\"")).code(), "POL_VALUE");
+    assert_eq!(refused(&good.replace("rtmr2 =", "rtmr3 =")).code(), "POL_UNKNOWN_KEY");
+    assert_eq!(refused(&good.replace(&register, "0a")).code(), "POL_VALUE");
+}

@@ -54,7 +54,7 @@ pub(crate) struct Reach {
 
 #[derive(ClapArgs)]
 pub(crate) struct Verify {
-    /// The gateway, as https://NAME[:PORT]
+    /// The gateway: https://NAME or https://NAME:PORT
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) reach: Reach,
@@ -65,7 +65,7 @@ pub(crate) struct Verify {
 
 #[derive(ClapArgs)]
 pub(crate) struct Proxy {
-    /// The gateway, as https://NAME[:PORT]
+    /// The gateway: https://NAME or https://NAME:PORT
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub(crate) struct Proxy {
 
 #[derive(ClapArgs)]
 pub(crate) struct Chat {
-    /// The gateway, as https://NAME[:PORT]
+    /// The gateway: https://NAME or https://NAME:PORT
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     #[command(flatten)]
