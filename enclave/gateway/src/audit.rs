@@ -81,7 +81,13 @@ pub struct RequestId(Arc<str>);
 impl RequestId {
     /// From two words that differ from request to request.
     pub fn new(high: u64, low: u64) -> Self {
-        Self(format!("{high:016x}{low:016x}").into())
+        let number = u128::from(high).wrapping_shl(64) | u128::from(low);
+        let mut text = String::with_capacity(32);
+        for place in (0..32_u32).rev() {
+            let digit = number.wrapping_shr(place.wrapping_mul(4)) & 15;
+            text.push(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 16)).unwrap_or('0'));
+        }
+        Self(text.into())
     }
 
     /// The text.
@@ -133,4 +139,15 @@ impl Journal {
 /// Whole microseconds of a duration.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_32_hex_digits() {
+        let id = RequestId::new(0x0123_4567_89ab_cdef, 0xf);
+        assert_eq!(id.as_str(), "0123456789abcdef000000000000000f");
+    }
 }
