@@ -11,6 +11,7 @@
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test harness: whatever it cannot do must stop the test that asked for it"
 )]

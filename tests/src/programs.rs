@@ -159,4 +159,4 @@ fn profile_folder() -> PathBuf {
 }
 
 /// How long a program may take to become ready, on a busy machine and unoptimised.
-const START_TIME: Duration = Duration::from_secs(60);
+const START_TIME: Duration = Duration::from_mins(1);

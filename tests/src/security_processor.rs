@@ -30,8 +30,10 @@ impl SecurityProcessor {
         change(&mut spec);
         let chip_id = spec.report.chip_id.to_vec();
         let processor = Arc::new(Processor::new(authority(), spec).expect("the specification is consistent"));
-        let socket =
-            (0..).map(|index| folder.join(format!("psp-{index}.sock"))).find(|path| !path.exists()).unwrap();
+        let socket = (0..100)
+            .map(|index| folder.join(format!("psp-{index}.sock")))
+            .find(|path| !path.exists())
+            .unwrap();
         let listener = simtee::server::bind(&socket).expect("a socket in a new folder");
         let served = Arc::clone(&processor);
         std::thread::spawn(move || simtee::server::serve(&listener, &served));

@@ -252,7 +252,7 @@ fn perform(stream: &mut TcpStream, step: Step, state: &State) -> bool {
     let went_on = match step {
         Step::Send(bytes) => !is_gone(stream) && stream.write_all(&bytes).is_ok(),
         Step::Wait(time) => wait(stream, || false, time),
-        Step::Hold => wait(stream, || *state.released.lock().unwrap(), Duration::from_secs(60)),
+        Step::Hold => wait(stream, || *state.released.lock().unwrap(), Duration::from_mins(1)),
         Step::Close => {
             let _closed = stream.shutdown(Shutdown::Both);
             return false;

@@ -1,10 +1,11 @@
-//! Rows of THREAT_MODEL.md, each with its positive control: the same attack on a weaker counterpart, where it succeeds.
+//! Rows of `THREAT_MODEL.md`, each with its positive control: the same attack on a weaker counterpart, where it succeeds.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "test code: stopping is the right answer to a surprise"
 )]

@@ -5,6 +5,7 @@
     clippy::as_conversions,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "test code: stopping is the right answer to a surprise"
 )]

@@ -76,7 +76,7 @@ pub enum End {
 /// Applies faults to a stream, however it is cut into pieces.
 #[derive(Debug)]
 pub struct Faults {
-    faults: Vec<Fault>,
+    planned: Vec<Fault>,
     position: usize,
     held: Vec<u8>,
     struck: bool,
@@ -114,7 +114,7 @@ impl Records {
 impl Faults {
     /// Faults for one direction.
     pub fn new(faults: Vec<Fault>) -> Self {
-        Self { faults, position: 0, held: Vec::new(), struck: false, records: Records::default() }
+        Self { planned: faults, position: 0, held: Vec::new(), struck: false, records: Records::default() }
     }
 
     /// Whether one of them has happened.
@@ -148,11 +148,11 @@ impl Faults {
         self.position += 1;
         let record = self.records.starts(byte);
         let (mut byte, mut kept) = (byte, true);
-        for fault in &self.faults {
+        for fault in &self.planned {
             match fault {
                 Fault::CutRecord { number, end } if record == Some(*number) => return Some(*end),
                 Fault::InsertRecord { number, bytes } if record == Some(*number) => {
-                    out.extend_from_slice(bytes)
+                    out.extend_from_slice(bytes);
                 }
                 Fault::Fin { at } if position == *at => return Some(End::Fin),
                 Fault::Reset { at } if position == *at => return Some(End::Reset),
@@ -176,7 +176,15 @@ impl Faults {
                     out.append(&mut self.held);
                     kept = false;
                 }
-                _ => continue,
+                Fault::CutRecord { .. }
+                | Fault::InsertRecord { .. }
+                | Fault::Drop { .. }
+                | Fault::Duplicate { .. }
+                | Fault::Fin { .. }
+                | Fault::Flip { .. }
+                | Fault::Insert { .. }
+                | Fault::Reorder { .. }
+                | Fault::Reset { .. } => continue,
             }
             self.struck = true;
         }

@@ -110,7 +110,7 @@ async fn a_provider_that_fails_before_content_is_an_ordinary_error() {
                 answer.status,
                 answer.text()
             );
-            assert_eq!(answer.json()["error"]["type"].is_string(), true, "{name}");
+            assert!(answer.json()["error"]["type"].is_string(), "{name}");
             assert!(answer.complete, "{name}");
         }
     }
@@ -187,7 +187,7 @@ async fn errors_quote_nothing() {
         format!("{{\"model\": \"builtin\", \"{CANARY}\": tru"),
         format!("{{\"{CANARY}\""),
         format!("\"{CANARY}\""),
-        format!("{CANARY}"),
+        CANARY.to_owned(),
         format!("{{\"model\": \"builtin\", \"stream\": \"{CANARY}\", \"messages\": []}}"),
         format!("{{\"model\": \"builtin\", \"messages\": [], \"messages\": \"{CANARY}\"}}"),
         format!("\u{feff}{{\"model\": \"{CANARY}\"}}"),

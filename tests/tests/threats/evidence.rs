@@ -92,7 +92,7 @@ async fn row_12_missing_evidence_is_refused() {
         (ok("application/cmw+cbor", b"\xa0"), "ATT_MALFORMED"),
         (ok("application/cmw+cbor", &document[..document.len() - 1]), "ATT_MALFORMED"),
         (b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_vec(), "EVIDENCE_UNAVAILABLE"),
-        (ok("application/cmw+cbor", &[0; 300 * 1024]), "CHAN_MALFORMED"),
+        (ok("application/cmw+cbor", &vec![0; 300 * 1024]), "CHAN_MALFORMED"),
         (b"nonsense\r\n\r\n".to_vec(), "CHAN_MALFORMED"),
     ] {
         let shown = String::from_utf8_lossy(&answer[..answer.len().min(90)]).into_owned();

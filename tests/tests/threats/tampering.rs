@@ -33,7 +33,7 @@ struct Span {
 }
 
 fn question(number: usize) -> Value {
-    chat("real-model", number % 2 == 0)
+    chat("real-model", number.is_multiple_of(2))
 }
 
 impl Truth {
@@ -62,7 +62,7 @@ impl Truth {
     }
 
     fn of(&self, number: usize) -> &[u8] {
-        if number % 2 == 0 { &self.stream } else { &self.whole }
+        if number.is_multiple_of(2) { &self.stream } else { &self.whole }
     }
 
     /// Whether somebody who got this was told nothing but the truth.
@@ -75,7 +75,7 @@ impl Truth {
 
 /// The fault of a case: kinds in turn, offsets spread over the whole connection.
 fn plan(number: usize, truth: &Truth) -> Plan {
-    let to_client = (number / 2) % 4 != 0;
+    let to_client = !(number / 2).is_multiple_of(4);
     let span = if to_client { &truth.from_enclave } else { &truth.from_client };
     // a prime step visits the offsets in an order that has nothing to do with the kinds; two cases of three concern
     // request and answer, the third the whole connection

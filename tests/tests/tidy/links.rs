@@ -61,7 +61,10 @@ fn headings(text: &str) -> Vec<String> {
 #[test]
 fn links_in_root_documents_resolve() {
     let root = workspace::root();
-    let is_root_document = |file: &SourceFile| !file.path.contains('/') && file.path.ends_with(".md");
+    let is_root_document = |file: &SourceFile| {
+        !file.path.contains('/')
+            && std::path::Path::new(&file.path).extension().is_some_and(|extension| extension == "md")
+    };
     let mut problems = Vec::new();
     let mut documents = 0;
     for document in workspace::files().iter().filter(|file| is_root_document(file)) {

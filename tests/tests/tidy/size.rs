@@ -18,7 +18,7 @@ fn judge(files: &[SourceFile], longer: &[(&str, &str)]) -> (Vec<String>, Vec<Str
         match reason {
             Some("") => problems.push(format!("{}: listed as longer without a reason", file.path)),
             Some(_) if lines <= FAIL => {
-                problems.push(format!("{}: no longer too long, unlist it", file.path))
+                problems.push(format!("{}: no longer too long, unlist it", file.path));
             }
             None if lines > FAIL => problems.push(format!("{}: {lines} lines, {FAIL} at most", file.path)),
             None if lines > WARN => warnings.push(format!("{}: {lines} lines", file.path)),

@@ -1,4 +1,4 @@
-//! THREAT_MODEL.md and the tests say the same: a row names tests that exist, and a threat test has a row.
+//! `THREAT_MODEL.md` and the tests say the same: a row names tests that exist, and a threat test has a row.
 
 use std::collections::BTreeSet;
 
