@@ -134,22 +134,31 @@ fn collect(mut from: impl Read, into: &Mutex<String>) {
     }
 }
 
-/// Builds the programs. Cargo makes a package's programs for that package's own tests only.
+/// Builds the programs, which cargo makes only for their own packages' tests. All of the workspace at once, so that
+/// features unify as they do elsewhere and little is built twice.
 fn build() -> PathBuf {
     let folder = profile_folder();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--bins"]);
-    for package in ["postern-client", "postern-enclave", "postern-host", "postern-simtee"] {
-        command.args(["--package", package]);
-    }
     if folder.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
+    }
+    // Build scripts that look at these would run again.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_about_this_package(&name.to_string_lossy())) {
+        command.env_remove(name);
     }
     let target = folder.parent().expect("a profile lies in the target folder");
     let status = command.arg("--target-dir").arg(target).current_dir(workspace::root()).status();
     assert!(status.expect("cargo runs").success(), "the programs do not build");
     folder
+}
+
+/// Whether cargo set this variable for the test that it runs.
+fn is_about_this_package(variable: &str) -> bool {
+    let names = ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR"];
+    let prefixes = ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+    names.contains(&variable) || prefixes.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// Where cargo put the running test: `target/PROFILE/deps/TEST`.
