@@ -5,6 +5,7 @@ use crate::evidence::TeeType;
 use std::fmt;
 
 pub mod configfs_tsm;
+#[cfg(unix)]
 pub mod socket;
 
 /// What the hardware returned.

@@ -37,7 +37,7 @@ fn without_the_named_root_simulated_evidence_is_refused() {
     world.policy.trust_anchors = TrustAnchors { vendor: true, simulated_roots: Vec::new() };
     assert_eq!(code(world.appraise()), Code::AttUntrustedRoot);
     // nor does another simulated root of the same name help
-    let other = simtee::Authority::create(Product::Genoa.line()).expect("authority");
+    let other = crate::world::other_authority();
     world.policy.trust_anchors.simulated_roots = vec![other.ark_certificate().to_vec()];
     assert_eq!(code(world.appraise()), Code::AttUntrustedRoot);
     world.policy.trust_anchors.simulated_roots = vec![b"not a certificate".to_vec()];

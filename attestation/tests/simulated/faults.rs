@@ -116,3 +116,19 @@ fn surplus_and_missing_certificates_are_refused() {
     assert_eq!(code(with(vec![vek.clone(), ask.clone(), ark.clone(), ark.clone()])), Code::SnpChain);
     assert_eq!(code(with(Vec::new())), Code::SnpVekMissing);
 }
+
+#[test]
+fn the_work_of_one_appraisal_is_bounded() {
+    use attestation::endorsements::Endorsements;
+    let other = crate::world::other_authority();
+    let mut world = World::new(Product::Genoa);
+    let mut document = world.document();
+    let mut endorsements = Endorsements::decode(&document.endorsements).expect("own");
+    endorsements.certificates.pop(); // without its root, each trusted root of that name has to be tried
+    document.endorsements = endorsements.encode();
+    assert!(world.judge(&document).is_ok());
+    let own = world.policy.trust_anchors.simulated_roots.remove(0);
+    world.policy.trust_anchors.simulated_roots = vec![other.ark_certificate().to_vec(); 20];
+    world.policy.trust_anchors.simulated_roots.push(own);
+    assert_eq!(code(world.judge(&document)), Code::AttWorkLimit);
+}

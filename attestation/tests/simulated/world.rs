@@ -37,6 +37,12 @@ fn authority(product: Product) -> Authority {
     Authority::load_or_create(Path::new(env!("CARGO_TARGET_TMPDIR")), product.line()).expect("authority")
 }
 
+/// Another Genoa authority: the same names, other keys.
+pub(crate) fn other_authority() -> Authority {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("other");
+    Authority::load_or_create(&folder, Product::Genoa.line()).expect("authority")
+}
+
 pub(crate) fn authority_of(product: Product) -> &'static Authority {
     match product {
         Product::Milan => &MILAN,
