@@ -34,6 +34,8 @@ fuzz_target!(|input: (bool, u16, &[u8])| {
     let (first, second) = bytes.split_at(usize::from(cut).min(bytes.len()));
     let whole = answer(body, vec![bytes.to_vec()]);
     assert_eq!(answer(body, vec![first.to_vec(), second.to_vec()]), whole);
+    // Growing books would make libFuzzer look for leaks after every run.
+    drop(GATEWAY.books().journal.take());
     let Ok((told, step)) = whole else { return };
     assert!(step != Step::Complete || told.windows(6).any(|window| window == b"[DONE]"));
     let lines = told.split(|byte| matches!(byte, b'\n' | b'\r'));
