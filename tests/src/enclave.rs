@@ -27,6 +27,8 @@ pub struct Setup {
     pub listen: String,
     /// Lines of `[limits]`.
     pub limits: String,
+    /// Evidence documents per second; plenty unless stated.
+    pub evidence_per_second: Option<u32>,
     /// Lines of `[drain]`.
     pub drain: String,
     /// Lines at the end of `[gateway]`, whole tables.
@@ -105,7 +107,7 @@ attester = "socket:{processor}"
 [host]
 egress = "unix:{egress}"
 [limits]
-evidence_per_second = 1000
+evidence_per_second = {evidence}
 {limits}
 [drain]
 {drain}
@@ -140,6 +142,7 @@ deployments = ["fake"]
 deployments = ["fake"]
 {gateway}
 "#,
+        evidence = setup.evidence_per_second.unwrap_or(1000),
         processor = processor.display(),
         egress = egress.display(),
         all = sha256(KEY),

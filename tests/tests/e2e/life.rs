@@ -105,3 +105,54 @@ fn a_bad_configuration_is_one_line_with_a_code() {
         assert!(!said.contains("canary"), "{said}");
     }
 }
+
+#[tokio::test]
+async fn the_environment_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("written").display().to_string();
+    let files = [
+        "SSLKEYLOGFILE",
+        "MALLOC_TRACE",
+        "LLVM_PROFILE_FILE",
+        "OPENSSL_CONF",
+        "AWS_LC_SEEDFILE",
+        "TMPDIR",
+        "HOME",
+    ];
+    let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"];
+    let loud = ["RUST_LOG", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "TOKIO_WORKER_THREADS", "DEBUG"];
+    let ours = [
+        "POSTERN_CONFIG",
+        "POSTERN_LOG",
+        "POSTERN_DEBUG",
+        "POSTERN_API_KEY",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+    ];
+    let set = |names: &[&'static str], value: &str| -> Vec<_> {
+        names.iter().map(|name| (*name, value.to_owned())).collect()
+    };
+    let environment = [
+        set(&files, &file),
+        set(&proxies, "http://127.0.0.1:9"),
+        set(&loud, "1"),
+        set(&ours, "http://127.0.0.1:9/canary-2c7e"),
+    ];
+    let (plain, altered) =
+        (Enclave::start(), Enclave::with(&Setup { environment: environment.concat(), ..Setup::default() }));
+    let mut seen = Vec::new();
+    for enclave in [&plain, &altered] {
+        let mut client = Http1::connect(enclave.address).await;
+        let config = client.get("/.well-known/postern/config").await.text();
+        let port = enclave.upstream.address.port().to_string();
+        assert_eq!(client.post("/v1/chat/completions", &chat("fake", false)).await.status, 200);
+        seen.push(config.replace(&port, "PORT"));
+        assert!(!enclave.process.stderr().contains("canary"));
+    }
+    assert_eq!(seen[0], seen[1], "the public configuration depends on the environment");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "a file was written because a variable said so"
+    );
+}

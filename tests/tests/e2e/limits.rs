@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use attestation::Nonce;
+use attestation::binding::ChallengeRequest;
 use postern_tests::enclave::{Enclave, KEY, Setup};
 use postern_tests::http1::{Http1, chat, post_with};
 use postern_tests::tls::{self, Offer};
@@ -149,4 +151,31 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     let mut taken = Vec::new();
     let _cut = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut taken)).await;
     assert!(taken.len() < 10_000_000, "the whole answer came although nothing was taken for seconds");
+}
+
+#[tokio::test]
+async fn a_flood_of_evidence_requests_is_turned_away_with_advice() {
+    let enclave = Enclave::with(&Setup { evidence_per_second: Some(1), ..Setup::default() });
+    let ask = async || {
+        let mut client = Http1::connect(enclave.address).await;
+        let mut answers = Vec::new();
+        for number in 0..40 {
+            let body = ChallengeRequest { nonce: Nonce::new([number; 32]) }.encode();
+            let head = format!(
+                "POST /.well-known/postern/evidence HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            client.send(&[head.as_bytes(), &body].concat()).await.unwrap();
+            answers.push(client.answer().await.unwrap());
+        }
+        answers
+    };
+    let answers = ask().await;
+    assert_eq!(answers[0].status, 200);
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(refused.len() > 20, "{} of {} were refused", refused.len(), answers.len());
+    assert!(refused.iter().all(|answer| answer.header("retry-after").is_some()));
+    // everything else goes on
+    let mut client = Http1::connect(enclave.address).await;
+    assert_eq!(client.post("/v1/chat/completions", &chat("builtin", false)).await.status, 200);
 }
