@@ -1,0 +1,22 @@
+#![no_main]
+//! A hostile quote with hostile endorsements (the first two bytes say where one ends) is never accepted under
+//! Intel's root.
+use attestation::reference_values::Requirement;
+use attestation::{TeeType, UnixTime, appraise_evidence};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static POLICY: LazyLock<attestation::Policy> = LazyLock::new(|| {
+    let mut policy = postern_attestation_fuzz::loosest();
+    policy.tee_types = vec![TeeType::Tdx];
+    policy
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((length, rest)) = bytes.split_at_checked(2) else { return };
+    let length = usize::from(u16::from_le_bytes([length[0], length[1]])).min(rest.len());
+    let (quote, endorsements) = rest.split_at(length);
+    let any = Requirement::Waived { reason: "fuzzing".to_owned() };
+    let now = UnixTime::from_seconds(1_800_000_000);
+    assert!(appraise_evidence(TeeType::Tdx, quote, endorsements, &any, &POLICY, now).is_err());
+});
