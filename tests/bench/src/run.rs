@@ -115,7 +115,7 @@ pub fn run(plan: &Plan, state: &Path) -> Result<Samples> {
         mock.check()?;
         start_again(&peers, &setup, &mut samples)?;
         eprintln!("repetition {} of {} after {:.0?}", repetition + 1, plan.repetitions, start.elapsed());
-        if start.elapsed() > plan.time_limit {
+        if start.elapsed() > plan.time_limit && repetition + 1 < plan.repetitions {
             samples.about.push(format!("stopped at the time limit after {} repetitions", repetition + 1));
             break;
         }
