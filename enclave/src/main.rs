@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 static ALLOCATOR: postern_alloc::ZeroOnFree = postern_alloc::ZeroOnFree::new();
 
 /// Freed memory that each worker keeps for its next requests, in bytes: a few large prompts at a time.
-const KEPT_MEMORY: u32 = 16 << 20;
+const KEPT_MEMORY: u32 = 8 << 20;
 
 const USAGE: &str = "usage: postern-enclave --config FILE [--json-ready] [--exit-on-stdin-close]
        postern-enclave --check FILE";

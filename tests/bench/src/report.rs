@@ -192,7 +192,7 @@ const TABLES: &[Table] = &[
         "Memory and start",
         &[
             ("idle KiB", "memory idle KiB"),
-            ("after load KiB", "memory after load KiB"),
+            ("2 s after load KiB", "memory after load KiB"),
             ("start to first answer ms", "start ms"),
         ],
     ),

@@ -120,6 +120,7 @@ pub fn run(plan: &Plan, state: &Path) -> Result<Samples> {
             break;
         }
     }
+    std::thread::sleep(SETTLE);
     for peer in peers.iter().filter(|peer| !peer.processes.is_empty()) {
         samples.add(peer.kind.name(), "memory after load KiB", peer.memory_bytes()? as f64 / 1024.0);
     }
@@ -179,6 +180,9 @@ fn about(plan: &Plan) -> Vec<String> {
         ),
     ]
 }
+
+/// How long after the last load the memory is read, for all peers alike.
+const SETTLE: Duration = Duration::from_secs(2);
 
 fn cpu_count() -> usize {
     std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count()

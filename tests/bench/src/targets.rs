@@ -196,7 +196,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         measure: Measure::Absolute(1024),
-        ..ratio("T18", "memory after all load, MiB PSS", LOADED, NGINX, 40.0, 20.0)
+        ..ratio("T18", "memory 2 s after all load, MiB PSS", LOADED, NGINX, 40.0, 20.0)
     },
     Target {
         measure: Measure::Absolute(1000),
