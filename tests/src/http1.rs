@@ -124,6 +124,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         })
     }
 
+    /// Waits until an answer has begun to arrive.
+    pub async fn answer_begins(&mut self) {
+        assert!(!self.received.is_empty() || self.more().await, "the connection ended without an answer");
+    }
+
     /// Reads whatever comes until the connection ends. False: it was still open after `limit`.
     pub async fn ends_within(&mut self, limit: Duration) -> bool {
         tokio::time::timeout(limit, async { while self.more().await {} }).await.is_ok()

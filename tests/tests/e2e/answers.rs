@@ -164,8 +164,12 @@ async fn a_client_that_leaves_cancels_its_upstream() {
             .plan(move |_| if stream { then(begun(), vec![Step::Hold]) } else { vec![Step::Hold] });
         let mut client = Http1::connect(enclave.address).await;
         client.send(&post("/v1/chat/completions", &chat("fake", stream).to_string())).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(enclave.upstream.received().len(), count, "the request is under way");
+        let under_way = async {
+            while enclave.upstream.received().len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), under_way).await.expect("the request goes upstream");
         assert!(
             !enclave.upstream.wait_for_cancellations(count, Duration::from_millis(100)).await,
             "nobody left yet"

@@ -14,7 +14,7 @@ async fn streams_in_flight_finish_before_the_process_ends() {
     let mut idle = Http1::connect(enclave.address).await;
     assert_eq!(idle.get("/readyz").await.status, 200);
     streaming.send(&post("/v1/chat/completions", &chat("slow", true).to_string())).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    streaming.answer_begins().await;
     enclave.process.terminate();
     assert!(idle.ends_within(Duration::from_secs(2)).await, "an idle connection is closed");
     let refused = async { while tokio::net::TcpStream::connect(enclave.address).await.is_ok() {} };
@@ -36,7 +36,7 @@ async fn a_stream_longer_than_the_drain_is_cut_and_says_so() {
     });
     let mut client = Http1::connect(enclave.address).await;
     client.send(&post("/v1/chat/completions", &chat("fake", true).to_string())).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.answer_begins().await;
     enclave.process.terminate();
     let answer = client.answer().await.unwrap();
     assert!(!answer.complete && answer.text().contains("\"error\""), "{}", answer.text());

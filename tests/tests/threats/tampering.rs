@@ -148,7 +148,7 @@ async fn row_20_no_tampering_delivers_a_wrong_byte() {
         (next.load(Ordering::SeqCst), delivered.load(Ordering::SeqCst), complete.load(Ordering::SeqCst));
     println!("{cases} cases: {delivered} delivered something, {complete} of them everything");
     assert!(
-        cases >= CASES && delivered - complete > CASES / 20,
+        cases >= CASES && delivered - complete > CASES / 100,
         "too few faults struck in the middle of an answer"
     );
     assert!(complete < cases / 4, "too few faults struck at all");
