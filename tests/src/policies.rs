@@ -7,7 +7,7 @@ use postern_client::policy_file::{self, Template};
 use postern_client::{ClientPolicy, Target, Verifier};
 
 use crate::enclave::{Enclave, NAME};
-use crate::security_processor::{SecurityProcessor, measurement, root_file};
+use crate::security_processor::{SecurityProcessor, floors_file, measurement, root_file};
 
 /// The template of a policy that accepts this processor and the test measurement.
 pub fn template(processor: &SecurityProcessor, folder: &Path) -> Template {
@@ -17,6 +17,7 @@ pub fn template(processor: &SecurityProcessor, folder: &Path) -> Template {
         deployment: Some("unpinned".to_owned()),
         simulated_roots: vec![root_file(folder)],
         webpki: Some("not-required".to_owned()),
+        floors: Some(floors_file(folder)),
     }
 }
 

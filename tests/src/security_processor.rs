@@ -65,6 +65,14 @@ pub fn authority() -> &'static Authority {
     })
 }
 
+/// The simulated vendor's floors as a file, for policies.
+pub fn floors_file(folder: &Path) -> PathBuf {
+    let path = folder.join("floors.json");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    std::fs::write(&path, simtee::floors::document(now.as_secs())).expect("the folder can be written to");
+    path
+}
+
 /// The root as a file, for policies.
 pub fn root_file(folder: &Path) -> PathBuf {
     let path = folder.join("ark.der");

@@ -21,6 +21,8 @@ pub struct Template {
     pub simulated_roots: Vec<PathBuf>,
     /// `required` or `not-required`.
     pub webpki: Option<String>,
+    /// File of firmware floors; those shipped with this program when absent.
+    pub floors: Option<PathBuf>,
 }
 
 impl Template {
@@ -35,6 +37,8 @@ impl Template {
         let webpki = self.webpki.clone().unwrap_or_else(|| {
             format!("{PLACEHOLDER}: required for public names, not-required for names without a public certificate")
         });
+        let floors =
+            self.floors.as_ref().map_or_else(|| "shipped".to_owned(), |path| path.display().to_string());
         TEXT.replace(
             "@MEASUREMENTS@",
             &list(&measurements, "the release's launch measurement (96 hexadecimal digits)"),
@@ -45,6 +49,7 @@ impl Template {
             "@ROOTS@",
             &format!("[{}]", roots.iter().map(|root| quoted(root)).collect::<Vec<_>>().join(", ")),
         )
+        .replace("@FLOORS@", &quoted(&floors))
         .replace("@WEBPKI@", &quoted(&webpki))
     }
 }

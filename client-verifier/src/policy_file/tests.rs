@@ -8,6 +8,7 @@ fn filled() -> Template {
         deployment: Some("unpinned".into()),
         simulated_roots: Vec::new(),
         webpki: Some("required".into()),
+        floors: None,
     }
 }
 

@@ -113,6 +113,8 @@ pub(crate) fn write_policy(
         processor.ready_text("chip_id")?,
         "--simulated-root",
         processor.ready_text("ark_der")?,
+        "--floors",
+        processor.ready_text("floors")?,
         "--deployment",
         "unpinned",
         "--webpki",

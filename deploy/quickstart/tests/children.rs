@@ -28,7 +28,7 @@ fn spawn(command: &mut Command) -> Child {
 }
 
 /// Says it is ready, then waits for its standard input to end.
-const SIMTEE: &str = r#"echo '{"ready":true,"socket":"/x","measurement":"aa","chip_id":"bb","ark_der":"/y"}'
+const SIMTEE: &str = r#"echo '{"ready":true,"socket":"/x","measurement":"aa","chip_id":"bb","ark_der":"/y","floors":"/z"}'
 /bin/cat >/dev/null"#;
 const ENCLAVE: &str = r#"echo '{"ready":true,"listen":"unix:/x"}'
 /bin/cat >/dev/null"#;

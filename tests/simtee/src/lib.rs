@@ -44,6 +44,7 @@ pub mod authority;
 pub mod chain;
 pub mod measurement;
 pub mod processor;
+pub mod floors;
 pub mod tdx;
 pub mod server;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -102,6 +103,7 @@ fn run(arguments: &Serve) -> Result<(), SimteeError> {
         None => Authority::create(arguments.product.line())?,
     };
     let ark_path = write_root(arguments, &authority)?;
+    let floors_path = write_floors(arguments)?;
     let processor = Arc::new(Processor::new(&authority, processor_spec(arguments)?)?);
     let listener = server::bind(&arguments.socket)?;
     if arguments.exit_on_stdin_close {
@@ -111,7 +113,7 @@ fn run(arguments: &Serve) -> Result<(), SimteeError> {
             handle.close();
         });
     }
-    print_ready(arguments, &processor, &ark_path)?;
+    print_ready(arguments, &processor, &ark_path, &floors_path)?;
     let socket = arguments.socket.clone();
     let handle = signals.handle();
     let server = thread::spawn(move || {
@@ -176,8 +178,23 @@ fn write_root(arguments: &Serve, authority: &Authority) -> Result<PathBuf, Simte
     Ok(path)
 }
 
+/// Writes the simulated vendor's floors beside the socket; returns the path.
+fn write_floors(arguments: &Serve) -> Result<PathBuf, SimteeError> {
+    let mut path = arguments.socket.clone().into_os_string();
+    path.push(".floors.json");
+    let path = PathBuf::from(path);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    fs::write(&path, simtee::floors::document(now.as_secs())).map_err(SimteeError::io("write", &path))?;
+    Ok(path)
+}
+
 /// The ready line: where it listens and what a policy needs to accept it.
-fn print_ready(arguments: &Serve, processor: &Processor, ark: &Path) -> Result<(), SimteeError> {
+fn print_ready(
+    arguments: &Serve,
+    processor: &Processor,
+    ark: &Path,
+    floors: &Path,
+) -> Result<(), SimteeError> {
     let report = processor.report();
     let chip_id = report.chip_id.get(..arguments.product.hardware_id_length()).unwrap_or_default();
     let line = serde_json::json!({
@@ -186,6 +203,7 @@ fn print_ready(arguments: &Serve, processor: &Processor, ark: &Path) -> Result<(
         "measurement": hex::encode(report.measurement),
         "chip_id": hex::encode(chip_id),
         "ark_der": ark,
+        "floors": floors,
         "product": arguments.product.key(),
         "report_version": report.version,
     });

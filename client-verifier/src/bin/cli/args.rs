@@ -133,6 +133,9 @@ pub(crate) struct PolicyInit {
     /// Root certificate (DER) of a SIMULATED processor; every result will say SIMULATED
     #[arg(long, value_name = "FILE")]
     pub(crate) simulated_root: Vec<PathBuf>,
+    /// Firmware floors to hold the machine to, instead of those shipped with this program
+    #[arg(long, value_name = "FILE")]
+    pub(crate) floors: Option<PathBuf>,
     /// Whether a public certificate is demanded as well
     #[arg(long, value_parser = ["required", "not-required"])]
     pub(crate) webpki: Option<String>,

@@ -17,6 +17,7 @@ pub(crate) fn init(args: &PolicyInit, output: &Output) -> ExitCode {
         deployment: args.deployment.clone(),
         simulated_roots: args.simulated_root.clone(),
         webpki: args.webpki.clone(),
+        floors: args.floors.clone(),
     }
     .render();
     match &args.output {
