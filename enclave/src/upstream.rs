@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod pool;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use gateway::UpstreamResponse;
 use gateway::deployment::Endpoint;
@@ -79,6 +80,24 @@ pub enum UpstreamBody {
     /// From a connection.
     Http(HttpBody),
 }
+
+impl UpstreamBody {
+    /// Lets go of a body whose stream has said its last word. The end of its framing may be a packet behind; it is
+    /// waited for out of the client's way, so that the connection can be used again.
+    pub fn finish(self) {
+        if let Self::Http(mut body) = self
+            && body.awaits_framing()
+        {
+            tokio::task::spawn_local(async move {
+                let mut rest = Vec::new();
+                drop(timeout(FRAMING_TIME, body.read(&mut rest)).await);
+            });
+        }
+    }
+}
+
+/// How long the end of a finished stream's framing may take.
+const FRAMING_TIME: Duration = Duration::from_millis(250);
 
 impl ReadBody for UpstreamBody {
     async fn read(&mut self, into: &mut Vec<u8>) -> Result<Progress, ReadError> {

@@ -225,7 +225,10 @@ impl Http1 {
             }
             match step {
                 Step::More => silence.broken(),
-                Step::Complete => return next,
+                Step::Complete => {
+                    stream.into_upstream_body().finish();
+                    return next;
+                }
                 Step::Broken => return Next::Abort,
             }
         }

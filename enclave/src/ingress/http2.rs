@@ -169,7 +169,7 @@ async fn rest(
         }
         match step {
             Step::More => {}
-            Step::Complete => return,
+            Step::Complete => return stream.into_upstream_body().finish(),
             // Ends as RST_STREAM: never a normal end of the body.
             Step::Broken => return drop(sender.send(Err(Cut)).await),
         }

@@ -220,6 +220,12 @@ impl HttpBody {
         Ok(())
     }
 
+    /// Whether all that is missing is the end of the framing: nothing else was received, and more can come.
+    pub fn awaits_framing(&mut self) -> bool {
+        let mut rest = Vec::new();
+        self.take_received(&mut rest).is_ok() && rest.is_empty() && !matches!(self.rest, Rest::Complete)
+    }
+
     fn fail(&mut self, error: ReadError) -> ReadError {
         self.reuse = None;
         self.stream = None;
