@@ -52,6 +52,11 @@ impl Checklist {
         self.authentic = self.first.is_none();
     }
 
+    /// Whether every check so far held.
+    pub(crate) const fn holds_so_far(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Records whether `step` holds.
     pub(crate) fn holds(
         &mut self,

@@ -349,18 +349,10 @@ fn every_tdx_mutation_has_the_outcome_the_corpus_names() {
             continue;
         }
         judged += 1;
-        let mut changed = files(&folder, base);
-        let mut collateral = set(&folder, text(recipe, "collateral"));
-        for op in recipe["ops"].as_array().expect("ops") {
-            if text(op, "op").starts_with("collateral_") {
-                change_collateral(op, &mut collateral, &folder);
-            } else {
-                mutations::apply(op, recipe, &mut changed, &folder, &entry);
-            }
-        }
+        let (changed, collateral) = mutated(recipe, base, &folder, &entry);
         let at = UnixTime::from_rfc3339(text(recipe, "verify_at")).expect("time");
         let anchor = recipe["trust_anchor"].as_str();
-        let own = Case { files: &changed, collateral: collateral.to_string().into_bytes(), anchor, at };
+        let own = Case { files: &changed, collateral, anchor, at };
         let result = own.judge(&own.policy(), &any());
         let expect = text(recipe, "expect");
         let failure = match (expect, &result) {
@@ -378,6 +370,25 @@ fn every_tdx_mutation_has_the_outcome_the_corpus_names() {
     eprintln!("{judged} TDX mutations judged");
     assert!(judged >= 140, "only {judged} mutations");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Files and collateral of a recipe.
+fn mutated<'a>(
+    recipe: &Value,
+    base: &Value,
+    folder: &Path,
+    entry: &impl Fn(&str) -> &'a Value,
+) -> (Files, Vec<u8>) {
+    let mut changed = files(folder, base);
+    let mut collateral = set(folder, text(recipe, "collateral"));
+    for op in recipe["ops"].as_array().expect("ops") {
+        if text(op, "op").starts_with("collateral_") {
+            change_collateral(op, &mut collateral, folder);
+        } else {
+            mutations::apply(op, recipe, &mut changed, folder, entry);
+        }
+    }
+    (changed, collateral.to_string().into_bytes())
 }
 
 fn change_collateral(op: &Value, collateral: &mut Value, folder: &Path) {
@@ -405,5 +416,129 @@ fn change_collateral(op: &Value, collateral: &mut Value, folder: &Path) {
         }
         "collateral_clear" => collateral[text(op, "field")] = "".into(),
         other => panic!("unknown operation {other}"),
+    }
+}
+
+/// Codes with which we refuse what dcap-qvl alone lets pass, each an answer to something it leaves open.
+fn stricter(code: Code) -> bool {
+    matches!(
+        code,
+        // every status but `Revoked` passes there
+        Code::TdxTcbStatus
+            // bytes after the quote
+            | Code::TdxPadding
+            // a fourth certificate, another spelling of PEM, or another copy of the root
+            | Code::TdxChain
+            | Code::AttUntrustedRoot
+            // the PCE id
+            | Code::TdxTcbinfoMismatch
+    )
+}
+
+#[test]
+fn dcap_qvl_alone_agrees_or_the_difference_is_known() {
+    let Some(folder) = corpus() else { return };
+    let manifest = json(&folder.join("MANIFEST.json"));
+    let recipes = json(&folder.join("MUTATIONS.json"));
+    let (mut both, mut neither, mut ours_only) = (0, 0, 0);
+    let mut compare = |id: &str, own: &Case<'_>| {
+        let root = own
+            .anchor
+            .filter(|anchor| *anchor != "production")
+            .map(|anchor| own.files[anchor.strip_prefix("files.").expect("files.<role>")].clone());
+        let root =
+            root.unwrap_or_else(|| std::fs::read(folder.join("roots/intel/sgx-root-ca.der")).expect("root"));
+        let set: Value = serde_json::from_slice(&own.collateral).unwrap_or_default();
+        let theirs = serde_json::from_value(set).is_ok_and(|set: dcap_qvl::QuoteCollateralV3| {
+            let verifier = dcap_qvl::verify::QuoteVerifier::new(root);
+            verifier.verify(&own.files["quote"], &set, own.at.seconds()).is_ok()
+        });
+        match (theirs, own.judge(&own.policy(), &any())) {
+            (true, Ok(_)) => both += 1,
+            (false, Err(_)) => neither += 1,
+            (true, Err(rejected)) => {
+                ours_only += 1;
+                assert!(stricter(rejected.rejection.code), "{id}: dcap-qvl accepts, {rejected}");
+            }
+            (false, Ok(_)) => panic!("{id}: accepted, and refused by dcap-qvl"),
+        }
+    };
+    let entries = manifest["entries"].as_array().expect("entries");
+    let tdx = |entry: &&Value| text(entry, "platform") == "intel-tdx" && !entry["files"]["quote"].is_null();
+    for entry in entries.iter().filter(tdx) {
+        let files = files(&folder, entry);
+        for case in entry["cases"].as_array().expect("cases") {
+            let collateral = collateral(&folder, case["collateral"].as_str(), &files);
+            let at = UnixTime::from_rfc3339(text(case, "verify_at")).expect("time");
+            compare(
+                text(entry, "id"),
+                &Case { files: &files, collateral, anchor: case["trust_anchor"].as_str(), at },
+            );
+        }
+    }
+    let entry = |id: &str| entries.iter().find(|entry| entry["id"] == id).expect("entry");
+    for recipe in recipes["mutations"].as_array().expect("mutations") {
+        let base = entry(text(recipe, "base"));
+        if text(base, "platform") == "intel-tdx" {
+            let (changed, collateral) = mutated(recipe, base, &folder, &entry);
+            let at = UnixTime::from_rfc3339(text(recipe, "verify_at")).expect("time");
+            let anchor = recipe["trust_anchor"].as_str();
+            compare(text(recipe, "id"), &Case { files: &changed, collateral, anchor, at });
+        }
+    }
+    eprintln!("both accept {both}, both refuse {neither}, only dcap-qvl accepts {ours_only}");
+    assert!(both >= 10 && neither >= 150 && ours_only >= 10);
+}
+
+/// A stride coprime to eight visits every bit position.
+const STRIDE: usize = 97;
+
+#[test]
+fn no_bit_of_a_real_quote_is_free() {
+    sweep(STRIDE);
+}
+
+/// The same for every bit: some 250 000 appraisals, minutes without optimisation.
+#[test]
+#[ignore = "minutes; run with --release -- --ignored"]
+fn no_single_bit_of_a_real_quote_is_free() {
+    sweep(1);
+}
+
+/// Flips bits of the quote of every accepted entry, on two threads.
+fn sweep(stride: usize) {
+    let Some(folder) = corpus() else { return };
+    let manifest = json(&folder.join("MANIFEST.json"));
+    let mut quotes = 0;
+    for entry in manifest["entries"].as_array().expect("entries") {
+        let cases = entry["cases"].as_array().expect("cases");
+        let accepted = cases.iter().find(|case| case["verdict"] == "accept");
+        let Some(case) = accepted.filter(|_| text(entry, "platform") == "intel-tdx") else { continue };
+        let files = files(&folder, entry);
+        let collateral = collateral(&folder, case["collateral"].as_str(), &files);
+        let at = UnixTime::from_rfc3339(text(case, "verify_at")).expect("time");
+        let own = Case { files: &files, collateral, anchor: case["trust_anchor"].as_str(), at };
+        assert!(own.judge(&own.policy(), &any()).is_ok(), "unchanged");
+        quotes += 1;
+        std::thread::scope(|scope| {
+            for start in [0, stride] {
+                let own = &own;
+                scope.spawn(move || flip(text(entry, "id"), own, start, 2 * stride));
+            }
+        });
+    }
+    assert!(quotes >= 6, "only {quotes} quotes");
+}
+
+/// Flips every `stride`th bit.
+fn flip(id: &str, own: &Case<'_>, start: usize, stride: usize) {
+    let policy = own.policy();
+    let mut files = own.files.clone();
+    for bit in (start..files["quote"].len() * 8).step_by(stride) {
+        files.get_mut("quote").expect("quote")[bit / 8] ^= 1 << (bit % 8);
+        let changed =
+            Case { files: &files, collateral: own.collateral.clone(), anchor: own.anchor, at: own.at };
+        assert!(changed.judge(&policy, &any()).is_err(), "{id}: bit {bit}");
+        files.get_mut("quote").expect("quote")[bit / 8] ^= 1 << (bit % 8);
     }
 }

@@ -37,7 +37,7 @@ fn good_evidence_of_both_versions_is_accepted() {
 
 #[test]
 fn each_field_out_of_its_row_has_its_code() {
-    let rows: [(&str, fn(&mut TdxSpec), Code, bool); 38] = [
+    let rows: [(&str, fn(&mut TdxSpec), Code, bool); 39] = [
         ("version 3", |s| s.header.version = 3, Code::AttTeeType, false),
         ("version 6", |s| s.header.version = 6, Code::TdxHeader, false),
         ("sgx", |s| s.header.tee_type = 0, Code::AttTeeType, false),
@@ -71,6 +71,13 @@ fn each_field_out_of_its_row_has_its_code() {
         ("xfam fixed one", |s| s.body.xfam = 0x0006_02e4, Code::TdxXfam, true),
         ("xfam fixed zero", |s| s.body.xfam |= 1 << 40, Code::TdxXfam, true),
         ("xfam other", |s| s.body.xfam = 0xe7, Code::TdxXfam, true),
+        // only dcap-qvl reads the date of a level, so only it refuses
+        (
+            "module level date",
+            |s| s.tcb_info.modules[0].levels[0].date = "never".to_owned(),
+            Code::TdxLibrary,
+            true,
+        ),
         ("mrtd", |s| s.body.mr_td[0] ^= 1, Code::TdxMeasurement, true),
         ("rtmr3", |s| s.body.rtmr[3][0] = 1, Code::TdxRtmr3, true),
         ("config id", |s| s.body.mr_config_id[0] = 1, Code::TdxConfigId, true),

@@ -54,7 +54,7 @@ pub(super) fn confirms(
     agrees(&theirs, ours)
 }
 
-fn agrees(theirs: &VerifiedReport, ours: &TdxClaims) -> Result<(), &'static str> {
+pub(super) fn agrees(theirs: &VerifiedReport, ours: &TdxClaims) -> Result<(), &'static str> {
     let status = TcbStatus::ALL.into_iter().find(|status| status.as_str() == theirs.status);
     // ours may be the stricter one, never the laxer
     if status.map(|status| worst(status, ours.tcb_status)) != Some(ours.tcb_status) {

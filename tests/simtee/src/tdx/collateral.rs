@@ -17,12 +17,21 @@ pub struct LevelSpec {
     pub status: String,
     /// Advisories.
     pub advisories: Vec<String>,
+    /// Date of the level, RFC 3339.
+    pub date: String,
 }
 
 impl LevelSpec {
     /// A level of a platform.
     pub fn platform(sgx: [u8; 16], pce_svn: u16, tdx: [u8; 16], status: &str) -> Self {
-        Self { sgx, tdx, pce_svn, status: status.to_owned(), advisories: Vec::new() }
+        Self {
+            sgx,
+            tdx,
+            pce_svn,
+            status: status.to_owned(),
+            advisories: Vec::new(),
+            date: rfc3339(1_767_225_600),
+        }
     }
 
     /// A level of a module or enclave.
@@ -33,7 +42,7 @@ impl LevelSpec {
     }
 
     fn with(&self, tcb: &Value) -> Value {
-        let mut level = json!({"tcb": tcb, "tcbDate": "2026-01-01T00:00:00Z", "tcbStatus": self.status});
+        let mut level = json!({"tcb": tcb, "tcbDate": self.date, "tcbStatus": self.status});
         if !self.advisories.is_empty() {
             level["advisoryIDs"] = json!(self.advisories);
         }
