@@ -109,7 +109,8 @@ fn the_second_verifier_must_find_the_same() {
     let mut stricter = ours.clone();
     stricter.tcb_status = TcbStatus::OutOfDate;
     assert_eq!(library::agrees(&theirs, &stricter), Ok(()));
-    let changes: [(&str, fn(&mut TdxClaims)); 7] = [
+    type Change = (&'static str, fn(&mut TdxClaims));
+    let changes: [Change; 7] = [
         ("another PPID", |claims| claims.pck.ppid[0] = 2),
         ("another body", |claims| claims.report.mr_td = Measurement::new([8; 48])),
         ("another body", |claims| claims.report.rtmr[3] = Measurement::new([8; 48])),

@@ -1,0 +1,78 @@
+//! What TDX appraisal costs with collateral: both versions, refusals, and dcap-qvl alone on the same bytes.
+//! Evidence comes from the simulated platform; the work is the same as for Intel's.
+
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    reason = "criterion's macro has no docs; a bench fails by panicking"
+)]
+
+use attestation::claims::tdx::Xfam;
+use attestation::endorsements::Endorsements;
+use attestation::floors::TcbFloors;
+use attestation::policy::{DeploymentRule, HardwareRule, SnpPolicy, TdxPolicy, TdxRelease};
+use attestation::reference_values::Requirement;
+use attestation::{HardwareId, Measurement, Policy, ReportData, TeeType, UnixTime, appraise_evidence};
+use criterion::{Criterion, criterion_group, criterion_main};
+use dcap_qvl::QuoteCollateralV3;
+use dcap_qvl::configs::RingConfig;
+use dcap_qvl::verify::QuoteVerifier;
+use simtee::tdx::{TdxAuthority, TdxEvidence, TdxSpec};
+use std::hint::black_box;
+
+const NOW: u64 = 1_795_219_200;
+
+fn policy(authority: &TdxAuthority) -> Policy {
+    let register = |byte| Measurement::new([byte; 48]);
+    let rtmr = [register(0x10), register(0x11), register(0x12)];
+    let release = TdxRelease::pinned("bench", register(0x7d), rtmr, Xfam(0x0006_02e7));
+    let hardware = HardwareRule::Listed(vec![HardwareId::try_from(&[0x1d; 16][..]).expect("16 bytes")]);
+    let snp = SnpPolicy::standard(TcbFloors::shipped().expect("floors"));
+    let types = vec![TeeType::Tdx];
+    let mut policy = Policy::standard(types, Vec::new(), hardware, DeploymentRule::Unpinned, Vec::new(), snp)
+        .with_tdx(TdxPolicy::standard(vec![release]));
+    policy.trust_anchors.simulated_roots = vec![authority.root_certificate().to_vec()];
+    policy
+}
+
+fn accepts(evidence: &TdxEvidence, endorsements: &[u8], policy: &Policy) -> bool {
+    let expected = Requirement::Exactly(ReportData::new([0xda; 64]));
+    let now = UnixTime::from_seconds(NOW);
+    appraise_evidence(TeeType::Tdx, &evidence.quote, endorsements, &expected, policy, now).is_ok()
+}
+
+fn encoded(evidence: &TdxEvidence) -> Vec<u8> {
+    Endorsements { collateral: evidence.collateral.clone(), ..Endorsements::default() }.encode()
+}
+
+fn benches(criterion: &mut Criterion) {
+    let authority = TdxAuthority::create().expect("keys");
+    let policy = policy(&authority);
+    let mut spec = TdxSpec::version_5(NOW);
+    // as many levels as Intel's largest sets have
+    let lowest = spec.tcb_info.levels.last().cloned().expect("a level");
+    spec.tcb_info.levels.extend(std::iter::repeat_n(lowest, 12));
+    let evidence = authority.evidence(&spec).expect("evidence");
+    let endorsements = encoded(&evidence);
+    assert!(accepts(&evidence, &endorsements, &policy));
+    criterion.bench_function("tdx/appraise", |bencher| {
+        bencher.iter(|| accepts(black_box(&evidence), &endorsements, &policy));
+    });
+    let mut flipped = evidence.clone();
+    if let Some(byte) = flipped.quote.get_mut(200) {
+        *byte ^= 1;
+    }
+    assert!(!accepts(&flipped, &endorsements, &policy));
+    criterion.bench_function("tdx/refuse a flipped quote", |bencher| {
+        bencher.iter(|| accepts(black_box(&flipped), &endorsements, &policy));
+    });
+    let collateral: QuoteCollateralV3 = serde_json::from_slice(&evidence.collateral).expect("collateral");
+    let verifier = QuoteVerifier::<RingConfig>::new_with_config(authority.root_certificate().to_vec());
+    assert!(verifier.verify(&evidence.quote, &collateral, NOW).is_ok());
+    criterion.bench_function("tdx/dcap-qvl alone", |bencher| {
+        bencher.iter(|| verifier.verify(black_box(&evidence.quote), &collateral, NOW).is_ok());
+    });
+}
+
+criterion_group!(tdx, benches);
+criterion_main!(tdx);
