@@ -93,6 +93,9 @@ fn what_the_second_verifier_does_not_confirm_is_refused() {
     assert_eq!(said, Err("a refusal"));
 }
 
+/// What must be noticed, and a change.
+type Change = (&'static str, fn(&mut TdxClaims));
+
 #[test]
 fn the_second_verifier_must_find_the_same() {
     let bytes = skeleton(4, 584, b"chain");
@@ -109,7 +112,6 @@ fn the_second_verifier_must_find_the_same() {
     let mut stricter = ours.clone();
     stricter.tcb_status = TcbStatus::OutOfDate;
     assert_eq!(library::agrees(&theirs, &stricter), Ok(()));
-    type Change = (&'static str, fn(&mut TdxClaims));
     let changes: [Change; 7] = [
         ("another PPID", |claims| claims.pck.ppid[0] = 2),
         ("another body", |claims| claims.report.mr_td = Measurement::new([8; 48])),
