@@ -254,3 +254,28 @@ fn a_log_explains_the_run_time_register_or_nothing() {
     let (foreign, _) = event(0, "", b"");
     assert_eq!(judge(&format!("[{foreign},{first},{second}]"), &right), Some(Code::TdxEventLog));
 }
+
+#[test]
+fn an_explanation_lists_every_row_that_fails() {
+    let bad = evidence(|spec| {
+        spec.body.td_attributes = 1 | 1 << 29;
+        spec.body.mr_td[0] ^= 1;
+        spec.tcb_info.levels[0].status = "OutOfDate".to_owned();
+    });
+    let endorsements =
+        attestation::endorsements::Endorsements { collateral: bad.collateral.clone(), ..Default::default() };
+    let expected = Requirement::Exactly(attestation::ReportData::new([0xda; 64]));
+    let now = attestation::UnixTime::from_seconds(NOW);
+    let tee = attestation::TeeType::Tdx;
+    let explained =
+        attestation::explain_evidence(tee, &bad.quote, &endorsements.encode(), &expected, &policy(), now);
+    let rejected = explained.expect_err("rejected");
+    assert_eq!((rejected.rejection.code, rejected.authentic), (Code::TdxTcbStatus, true));
+    let fails = rejected.checks.iter().filter(|check| check.outcome == attestation::Outcome::Fail);
+    let fails: Vec<_> = fails.map(|check| check.id).collect();
+    assert_eq!(
+        fails,
+        ["tdx.tcb_status", "tdx.debug", "tdx.migratable", "tdx.sept_ve_disable", "tdx.mr_td"],
+        "registers after a refused one have no release to compare with"
+    );
+}

@@ -178,6 +178,10 @@ fn measurements(report: &TdReport, releases: &[TdxRelease], list: &mut Checklist
             None => format!("one of [{}]", known.join(", ")),
         };
         list.holds(step, !left.is_empty(), expected, found.to_hex())?;
+        if left.is_empty() {
+            // an explanation has nothing to compare the others with
+            break;
+        }
     }
     Ok(())
 }
