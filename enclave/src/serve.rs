@@ -53,7 +53,9 @@ impl Serving {
                 accepting,
             };
             let name = format!("worker-{index}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || seat.run())?);
+            threads.push(
+                std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || seat.run())?,
+            );
             ready.push(is_accepting);
         }
         for is_accepting in ready {
@@ -96,7 +98,12 @@ struct Seat {
 
 impl Seat {
     fn run(self) {
-        let runtime = match Builder::new_current_thread().enable_all().max_blocking_threads(8).build() {
+        let runtime = match Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(8)
+            .thread_stack_size(STACK_BYTES)
+            .build()
+        {
             Ok(runtime) => runtime,
             Err(error) => return drop(self.accepting.send(Err(error))),
         };
@@ -143,6 +150,9 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
+/// Stack of each thread, in bytes. Stated, because the default can be set through the environment, which is the
+/// host's.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// How often the end of the last connection is looked for.
 const STEP: Duration = Duration::from_millis(10);
 /// How often idle upstream connections are looked through.

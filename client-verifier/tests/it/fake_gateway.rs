@@ -154,7 +154,7 @@ impl FakeGateway {
         });
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ark.der"), authority().ark_certificate()).unwrap();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         std::fs::write(folder.path().join("floors.json"), simtee::floors::document(now)).unwrap();
         Self { address, seen, folder, chip_id, certificate_pem: certificate.pem() }
     }
