@@ -227,7 +227,7 @@ impl Issued {
 }
 
 /// Stable code of what the hardware or its driver said.
-const fn attester_code(error: AttesterError) -> &'static str {
+pub(crate) const fn attester_code(error: AttesterError) -> &'static str {
     match error {
         AttesterError::Busy => "ATTESTER_BUSY",
         AttesterError::Io { .. } => "ATTESTER_IO",

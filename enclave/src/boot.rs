@@ -3,11 +3,13 @@
 //! Each step takes the one before by value, so that keys exist only after the entropy gate, evidence only
 //! after keys, and a listener only after evidence.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use attestation::attester::Attester;
+use attestation::attester::configfs_tsm::{self, ConfigfsTsm};
 use attestation::attester::socket::SocketAttester;
+use attestation::attester::{Attester, AttesterError};
 use attestation::digest::{Nonce, Sha384};
 use attestation::evidence::TeeType;
 use tokio::sync::watch;
@@ -36,6 +38,8 @@ pub enum BootError {
     Identity(IdentityError),
     /// The hardware gave no evidence.
     NoEvidence(AgentError),
+    /// The configured source of evidence is not there.
+    NoTee(AttesterError),
     /// `tee.attester` or `tee.deployment_id` is not one of the forms.
     Tee(&'static str),
 }
@@ -56,6 +60,10 @@ impl std::fmt::Display for BootError {
                 "{}: no evidence from tee.attester; without a TEE this program does not serve",
                 error.code()
             ),
+            Self::NoTee(error) => {
+                let code = crate::agent::attester_code(*error);
+                write!(out, "{code}: tee.attester: {error}; without a TEE this program does not serve")
+            }
             Self::Tee(problem) => write!(out, "CONFIG_VALUE: {problem}"),
         }
     }
@@ -66,13 +74,15 @@ impl std::error::Error for BootError {}
 /// The configuration is read and names a source of evidence.
 pub struct Measured {
     config: Config,
-    attester: Arc<dyn Attester>,
+    source: Source,
     deployment_id: [u8; 32],
 }
 
 /// Keys exist.
 pub struct Keyed {
-    measured: Measured,
+    config: Config,
+    attester: Arc<dyn Attester>,
+    deployment_id: [u8; 32],
     identity: Identity,
 }
 
@@ -87,19 +97,19 @@ pub struct Attested {
 }
 
 impl Measured {
-    /// Takes the configuration and finds the source of evidence.
+    /// Takes the configuration and notes which source of evidence it names.
     ///
     /// # Errors
     /// [`BootError::Tee`].
     pub fn new(config: Config) -> Result<Self, BootError> {
-        let attester = attester(&config.tee.attester)?;
+        let source = Source::named(&config.tee.attester)?;
         let deployment_id = match &config.tee.deployment_id {
             None => [0; 32],
             Some(hex) => *attestation::digest::Sha256::from_hex(hex)
                 .map_err(|_| BootError::Tee("tee.deployment_id: must be 64 hex digits"))?
                 .as_bytes(),
         };
-        Ok(Self { config, attester, deployment_id })
+        Ok(Self { config, source, deployment_id })
     }
 
     /// Checks what can be checked without keys, evidence or a listener.
@@ -114,17 +124,18 @@ impl Measured {
         Ok(())
     }
 
-    /// Opens the entropy gate and makes the first keys.
+    /// Finds the source of evidence, opens the entropy gate and makes the first keys.
     ///
     /// # Errors
-    /// [`BootError::Identity`].
+    /// [`BootError::NoTee`], [`BootError::Identity`].
     pub fn make_keys(self) -> Result<Keyed, BootError> {
+        let attester = self.source.open()?;
         let gate = Seeds::open(Kernel::default(), Hardware).map_err(IdentityError::from);
         let now = ProcessClock::shared().unix();
         let identity = gate
             .and_then(|seeds| Identity::generate(seeds, self.config.listen.names.clone(), now))
             .map_err(BootError::Identity)?;
-        Ok(Keyed { measured: self, identity })
+        Ok(Keyed { config: self.config, attester, deployment_id: self.deployment_id, identity })
     }
 }
 
@@ -134,7 +145,7 @@ impl Keyed {
     /// # Errors
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
-        let Self { measured: Measured { config, attester, deployment_id }, identity } = self;
+        let Self { config, attester, deployment_id, identity } = self;
         let gateway = gateway::config::build(&config.gateway, &References)
             .map_err(BootError::Gateway)?
             .seeded(request_id_seed(identity.instance()));
@@ -172,13 +183,72 @@ fn request_id_seed(instance: [u8; 16]) -> u64 {
     instance.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
 }
 
-fn attester(text: &str) -> Result<Arc<dyn Attester>, BootError> {
-    match text.split_once(':') {
-        Some(("socket", path)) if !path.is_empty() => Ok(Arc::new(SocketAttester::new(path, TeeType::Snp))),
-        _ => Err(BootError::Tee("tee.attester: must be `configfs-tsm` or `socket:PATH`")),
+/// Which source of evidence the configuration names; looked for only once keys are to be made, so that a file
+/// can be checked on a machine without a TEE.
+enum Source {
+    ConfigfsTsm,
+    Socket(PathBuf),
+}
+
+impl Source {
+    fn named(text: &str) -> Result<Self, BootError> {
+        match text.split_once(':') {
+            None if text == "configfs-tsm" => Ok(Self::ConfigfsTsm),
+            Some(("socket", path)) if !path.is_empty() => Ok(Self::Socket(PathBuf::from(path))),
+            _ => Err(BootError::Tee("tee.attester: must be `configfs-tsm` or `socket:PATH`")),
+        }
+    }
+
+    fn open(self) -> Result<Arc<dyn Attester>, BootError> {
+        match self {
+            Self::ConfigfsTsm => match ConfigfsTsm::detect(configfs_tsm::DEFAULT_ROOT) {
+                Ok(attester) => Ok(Arc::new(attester)),
+                Err(error) => Err(BootError::NoTee(error)),
+            },
+            Self::Socket(path) => Ok(Arc::new(SocketAttester::new(path, TeeType::Snp))),
+        }
     }
 }
 
 fn needs_egress(config: &Config) -> bool {
     config.gateway.deployments.values().any(|deployment| deployment.provider != "builtin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readme() -> Config {
+        let text = include_str!("../../README.md");
+        let sample = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        Config::parse(sample).unwrap()
+    }
+
+    #[test]
+    fn the_configuration_in_the_readme_is_accepted() {
+        let config = readme();
+        assert_eq!(config.tee.attester, "configfs-tsm");
+        assert!(Measured::new(config).is_ok());
+    }
+
+    #[test]
+    fn without_a_tee_no_keys_are_made() {
+        if std::path::Path::new(configfs_tsm::DEFAULT_ROOT).exists() {
+            return;
+        }
+        let error = Measured::new(readme()).unwrap().make_keys().err().unwrap();
+        assert!(matches!(error, BootError::NoTee(_)), "{error}");
+        assert!(error.to_string().contains("without a TEE this program does not serve"), "{error}");
+    }
+
+    #[test]
+    fn sources_have_two_forms() {
+        assert!(matches!(Source::named("configfs-tsm"), Ok(Source::ConfigfsTsm)));
+        assert!(
+            matches!(Source::named("socket:/x"), Ok(Source::Socket(path)) if path == PathBuf::from("/x"))
+        );
+        for bad in ["", "socket:", "configfs-tsm:", "sev-guest", "/x"] {
+            assert!(matches!(Source::named(bad), Err(BootError::Tee(_))), "{bad}");
+        }
+    }
 }
