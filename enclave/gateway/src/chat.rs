@@ -1,7 +1,16 @@
-//! What every dialect's exchange has in common. Usage for now; the canonical request and delta join it when the first
-//! cross-dialect provider does.
+//! What every dialect's exchange has in common: the canonical request, answer and delta, and usage.
+//!
+//! Requests whose client and provider speak the same API never become canonical: they keep their original bytes. Only
+//! translation goes through here, so each API is written once in each direction instead of once for each pair.
 
 use serde::Serialize;
+
+pub mod conversation;
+
+pub mod completion;
+
+pub use completion::{Completion, Delta};
+pub use conversation::{Conversation, Part, Role, Turn};
 
 /// Tokens of one exchange as the upstream reported them, in `OpenAI`'s sense: input includes cached tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -14,6 +23,10 @@ pub struct Usage {
     pub total_tokens: u64,
     /// Part of the input that the provider had cached.
     pub cached_input_tokens: u64,
+    /// Part of the input that the provider wrote to its cache, for whatever time.
+    pub cache_write_tokens: u64,
+    /// Part of `cache_write_tokens` that is kept for an hour, which costs more than the usual five minutes.
+    pub cache_write_1h_tokens: u64,
     /// Part of the output that was reasoning.
     pub reasoning_tokens: u64,
 }

@@ -9,6 +9,8 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, ScanError};
 
+pub mod dialect;
+
 mod openai_shape;
 
 pub mod openai_chat;

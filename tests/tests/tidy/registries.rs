@@ -26,6 +26,7 @@ const FOLDERS: &[Folder] = &[
         list: "WIRES",
         others: &[
             ("openai_models", "answered from the configuration, never sent upstream"),
+            ("dialect", "the trait of formats that are read and written"),
             ("openai_shape", "what the OpenAI formats share"),
             ("sse", "framing, used by every format that streams"),
         ],

@@ -76,6 +76,7 @@ pub(super) fn usage(
         total_tokens: number(scratch, "total_tokens").unwrap_or(sum).max(sum),
         cached_input_tokens: number(scratch, "prompt_cache_hit_tokens").unwrap_or(0),
         reasoning_tokens: 0,
+        ..Usage::default()
     };
     let span =
         |name| scratch.find(object, name).filter(|own| own.kind == Kind::Object).map(|own| own.value.clone());
