@@ -9,6 +9,8 @@ pub mod conversation;
 
 pub mod completion;
 
+pub mod tool_names;
+
 pub use completion::{Completion, Delta};
 pub use conversation::{Conversation, Part, Role, Turn};
 

@@ -1,28 +1,20 @@
 //! A chat API in both directions: between its bytes and the canonical form.
 //!
-//! A dialect that clients may speak is also a [`Wire`](super::Wire); one that only a provider speaks (Bedrock Converse) is
-//! not. Readers trust nothing: what they read came from a client or an upstream.
+//! What a provider speaks is a [`Dialect`]; what clients may speak too is also a [`FrontDialect`] and a
+//! [`Wire`](super::Wire). Readers trust nothing: what they read came from a client or an upstream.
 
 use bytes::Bytes;
 
 use super::{Malformed, Request};
+use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation, Delta};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 
-/// A chat API, read and written.
+/// A chat API as an upstream speaks it.
 pub trait Dialect: Sync {
-    /// The format's name, as in `tests/golden/<name>/`.
+    /// The format's name, as in `tests/golden/<name>/`. Two dialects of the same name are the same API.
     fn name(&self) -> &'static str;
-    /// A client's request in canonical form.
-    ///
-    /// # Errors
-    /// Field errors, in the client's words; what the canonical form cannot hold goes to `expressible`.
-    fn read_request(
-        &self,
-        request: &Request,
-        expressible: &mut Expressible,
-    ) -> Result<Plaintext<Conversation>, Error>;
     /// A request for an upstream that calls the model `model`.
     ///
     /// # Errors
@@ -32,18 +24,39 @@ pub trait Dialect: Sync {
         conversation: &Plaintext<Conversation>,
         model: &str,
         expressible: &mut Expressible,
-    ) -> Result<Plaintext<Bytes>, Error>;
-    /// An upstream's whole answer.
+    ) -> Result<Written, Error>;
+    /// An upstream's whole answer, to a request that was written with `names`.
     ///
     /// # Errors
     /// [`Malformed`] if it is not this API's.
-    fn read_answer(&self, body: &[u8]) -> Result<Plaintext<Completion>, Malformed>;
+    fn read_answer(&self, body: &[u8], names: &ToolNames) -> Result<Plaintext<Completion>, Malformed>;
+    /// Reads one upstream's stream, to a request that was written with `names`.
+    fn stream_reader(&self, names: ToolNames) -> Box<dyn ReadStream>;
+}
+
+/// A chat API as clients speak it.
+pub trait FrontDialect: Dialect {
+    /// A client's request in canonical form.
+    ///
+    /// # Errors
+    /// Field errors, in the client's words; what the canonical form cannot hold goes to `expressible`.
+    fn read_request(
+        &self,
+        request: &Request,
+        expressible: &mut Expressible,
+    ) -> Result<Plaintext<Conversation>, Error>;
     /// An answer for a client.
     fn write_answer(&self, completion: &Plaintext<Completion>, shown: &Shown) -> Plaintext<Bytes>;
-    /// Reads one upstream's stream.
-    fn stream_reader(&self) -> Box<dyn ReadStream>;
     /// Writes one client's stream.
     fn stream_writer(&self, shown: Shown) -> Box<dyn WriteStream>;
+}
+
+/// A request in an upstream's words.
+pub struct Written {
+    /// The body.
+    pub body: Plaintext<Bytes>,
+    /// Tools that the upstream knows under another name; whoever reads its answer needs it.
+    pub names: ToolNames,
 }
 
 /// What the client is told of the exchange in an answer's body.
