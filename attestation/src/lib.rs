@@ -28,6 +28,7 @@ pub mod policy;
 mod checklist;
 pub mod freshness;
 mod der;
+mod signature;
 mod x509;
 mod platform;
 pub mod appraise;

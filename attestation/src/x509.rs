@@ -4,8 +4,8 @@
 use crate::der::{Der, DerError, tag};
 use crate::digest::UnixTime;
 use crate::rejection::Rejection;
+use crate::signature::Algorithm;
 use crate::work_limit::WorkLimit;
-use ring::signature::{ECDSA_P256_SHA256_ASN1, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 
 /// `AlgorithmIdentifier` of RSASSA-PSS, SHA-384, MGF1 with SHA-384, salt of 48 bytes.
 const PSS_SHA384: &[u8] = &[
@@ -97,15 +97,9 @@ impl<'a> PublicKey<'a> {
     ) -> Result<bool, Rejection> {
         limit.signature()?;
         match self {
-            Self::P256(key) => {
-                let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key);
-                Ok(key.verify(message, signature).is_ok())
-            }
+            Self::P256(key) => Ok(Algorithm::P256Asn1.verifies(key, message, signature)),
             Self::P384(_) => Ok(false),
-            Self::Rsa(key) => {
-                let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, key);
-                Ok(key.verify(message, signature).is_ok())
-            }
+            Self::Rsa(key) => Ok(Algorithm::RsaPss.verifies(key, message, signature)),
         }
     }
 }
@@ -122,6 +116,8 @@ pub(crate) struct Extension<'a> {
 /// A certificate, parsed but not verified.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate<'a> {
+    /// All of it.
+    pub(crate) der: &'a [u8],
     tbs: &'a [u8],
     signature: &'a [u8],
     /// Serial number without leading zeros.
@@ -174,6 +170,7 @@ impl<'a> Certificate<'a> {
         }
         fields.finish()?;
         Ok(Self {
+            der,
             tbs,
             signature,
             serial,

@@ -10,12 +10,12 @@ use crate::evidence::TeeType;
 use crate::platform::{Input, Platform};
 use crate::policy::Policy;
 use crate::rejection::{Code, Rejection};
+use crate::signature::Algorithm;
 use crate::work_limit::WorkLimit;
 use crate::x509::{Certificate, PublicKey};
 use chain::{Path, Root};
 use enclave::EnclaveReport;
 use quote::Quote;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use tcb_info::{QeIdentity, TcbInfo};
 
 mod pem;
@@ -262,7 +262,7 @@ fn signature(quote: &Quote<'_>, limit: &mut WorkLimit, list: &mut Checklist) -> 
 /// Whether `key`, an uncompressed point on P-256, made this signature of two 32-byte numbers.
 fn fixed(key: &[u8], message: &[u8], signature: &[u8], limit: &mut WorkLimit) -> Result<bool, Rejection> {
     limit.signature()?;
-    Ok(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).verify(message, signature).is_ok())
+    Ok(Algorithm::P256Fixed.verifies(key, message, signature))
 }
 
 fn platform_identity(leaf: &Certificate<'_>) -> Result<PckIdentity, Rejection> {

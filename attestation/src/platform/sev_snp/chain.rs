@@ -13,11 +13,11 @@ use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
 use crate::x509::{Certificate, Extension, PublicKey, RevocationList, common_name};
 
-/// AMD's root keys by product line; see `data/roots/README.md`.
+/// AMD's root certificates by product line; see `data/roots/README.md`.
 const AMD_ROOTS: [(Product, &[u8]); 3] = [
-    (Product::Genoa, include_bytes!("../../../data/roots/ark-genoa.spki.der")),
-    (Product::Milan, include_bytes!("../../../data/roots/ark-milan.spki.der")),
-    (Product::Turin, include_bytes!("../../../data/roots/ark-turin.spki.der")),
+    (Product::Genoa, include_bytes!("../../../data/roots/ark-genoa.der")),
+    (Product::Milan, include_bytes!("../../../data/roots/ark-milan.der")),
+    (Product::Turin, include_bytes!("../../../data/roots/ark-turin.der")),
 ];
 
 /// 1.3.6.1.4.1.3704.1, AMD's arc for endorsement keys (AMD 57230, table of certificate extensions).
@@ -80,9 +80,9 @@ pub(super) fn verify<'a>(
 ) -> Result<Chain<'a>, Rejection> {
     let Sorted { leaf, intermediate, root } = sort(endorsements, limit)?;
     if let Some(root) = &root {
-        let holds =
-            root.authority && root.signed_by(&root.key, limit)? && intermediate.issued_by(root, limit)?;
-        if !holds {
+        // what is a trusted root byte for byte gains nothing from its signature over itself
+        let itself = is_anchor(root, anchors) || root.signed_by(&root.key, limit)?;
+        if !(root.authority && itself && intermediate.issued_by(root, limit)?) {
             return Err(broken(
                 "the root to sign itself and the intermediate",
                 "a signature that does not hold",
@@ -277,9 +277,9 @@ fn trusted_root<'a>(
 fn roots(anchors: &TrustAnchors) -> Result<Vec<Root<'_>>, Rejection> {
     let mut roots = Vec::new();
     if anchors.vendor {
-        for (product, spki) in AMD_ROOTS {
-            let key = PublicKey::from_spki(spki).map_err(|error| unusable_root(&error.to_string()))?;
-            roots.push(Root { product, anchor: Anchor::Vendor, key });
+        for (product, der) in AMD_ROOTS {
+            let root = Certificate::parse(der).map_err(|error| unusable_root(&error.to_string()))?;
+            roots.push(Root { product, anchor: Anchor::Vendor, key: root.key });
         }
     }
     for der in &anchors.simulated_roots {
@@ -288,14 +288,18 @@ fn roots(anchors: &TrustAnchors) -> Result<Vec<Root<'_>>, Rejection> {
         let product = Product::ALL.into_iter().find(|product| name == Some(product.as_str()));
         let product =
             product.ok_or_else(|| unusable_root("a certificate that does not name a product's root"))?;
-        let anchor = if AMD_ROOTS.iter().any(|(_, spki)| PublicKey::from_spki(spki) == Ok(root.key)) {
-            Anchor::Vendor
-        } else {
-            Anchor::Simulated
-        };
+        let vendors = |own: &[u8]| Certificate::parse(own).is_ok_and(|own| own.key == root.key);
+        let vendor = AMD_ROOTS.iter().any(|(_, own)| vendors(own));
+        let anchor = if vendor { Anchor::Vendor } else { Anchor::Simulated };
         roots.push(Root { product, anchor, key: root.key });
     }
     Ok(roots)
+}
+
+/// Whether `root` is, byte for byte, a certificate that is trusted for what it is.
+fn is_anchor(root: &Certificate<'_>, anchors: &TrustAnchors) -> bool {
+    let vendor = anchors.vendor && AMD_ROOTS.iter().any(|(_, der)| *der == root.der);
+    vendor || anchors.simulated_roots.iter().any(|der| der == root.der)
 }
 
 /// Which kind of key an intermediate endorses, by the name the root signed for it.
@@ -342,4 +346,19 @@ fn broken(expected: &str, found: impl Into<String>) -> Rejection {
 
 fn unusable_root(found: &str) -> Rejection {
     Rejection::new(Code::PolInvalid, "policy.trust_anchors", "root certificates of AMD's shape", found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiled_in_roots_sign_themselves() {
+        for (product, der) in AMD_ROOTS {
+            let root = Certificate::parse(der).expect("AMD's certificate");
+            assert_eq!(common_name(root.subject), Some(format!("ARK-{product}").as_str()));
+            assert!(root.authority && root.self_issued());
+            assert_eq!(root.signed_by(&root.key, &mut WorkLimit::new()), Ok(true));
+        }
+    }
 }

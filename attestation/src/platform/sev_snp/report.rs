@@ -7,7 +7,7 @@ use crate::platform::sev_snp::steps;
 use crate::policy::snp::READABLE_VERSIONS;
 use crate::reader::{Cursor, Truncated};
 use crate::rejection::{Code, Rejection};
-use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+use crate::signature::Algorithm;
 
 /// Exact length of every version.
 pub(super) const REPORT_BYTES: usize = 1184;
@@ -170,8 +170,7 @@ impl<'a> Report<'a> {
         r.copy_from_slice(&big_endian(&self.r));
         s.copy_from_slice(&big_endian(&self.s));
         let Some(message) = self.bytes.get(..SIGNED_BYTES) else { return false };
-        self.signature_well_formed()
-            && UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key).verify(message, &signature).is_ok()
+        self.signature_well_formed() && Algorithm::P384Fixed.verifies(key, message, &signature)
     }
 }
 

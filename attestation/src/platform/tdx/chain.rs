@@ -81,9 +81,9 @@ impl<'a> Path<'a> {
             let expected = "a PCK certificate under a PCK CA under a root";
             return Err(broken(QUOTE_CHAIN, expected, "other roles".to_owned()));
         }
-        let signed = path.root.signed_by(&path.root.key, limit)?
-            && path.authority.issued_by(&path.root, limit)?
-            && path.leaf.issued_by(&path.authority, limit)?;
+        // the root is the trusted one byte for byte, so its signature over itself would say nothing new
+        let signed =
+            path.authority.issued_by(&path.root, limit)? && path.leaf.issued_by(&path.authority, limit)?;
         if !signed {
             let expected = "every certificate signed by the next";
             return Err(broken(QUOTE_CHAIN, expected, "a signature that does not hold".to_owned()));
