@@ -1,7 +1,7 @@
 //! The argument, step by step, in the order of `postern/1` section A10: fail closed, first error wins.
 //! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
 
-use crate::checklist::{Checklist, Mode, Step};
+use crate::checklist::{Checklist, Mode, Rejected, Step};
 use crate::claims::{HardwareClaims, PlatformClaims};
 use crate::digest::{HardwareId, ReportData, Sha384, UnixTime};
 use crate::enclave_claims::{EnclaveClaims, report_data};
@@ -11,7 +11,7 @@ use crate::keyset::Keyset;
 use crate::platform::{self, Input, Platform};
 use crate::policy::{DeploymentRule, FloorRule, HardwareRule, Policy, Waiver};
 use crate::reference_values::Requirement;
-use crate::rejection::{Check, Code, Rejected, Rejection};
+use crate::rejection::{Check, Code, Rejection};
 use crate::work_limit::WorkLimit;
 
 mod config_rules;
@@ -280,6 +280,7 @@ fn authenticated(
     list: &mut Checklist,
 ) -> Result<HardwareClaims, Rejection> {
     let hardware = platform.authenticate(input, &mut WorkLimit::new(), list)?;
+    list.keep(&hardware);
     platform.judge(&hardware, input, list)?;
     let signed = hardware.report_data;
     list.holds(SIGNED_DATA, signed == *stated, stated.to_hex(), signed.to_hex())?;

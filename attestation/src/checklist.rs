@@ -1,6 +1,8 @@
 //! The argument of one appraisal: every planned check, made or not. A planned check that nobody made is an error.
 
-use crate::rejection::{Check, Code, Outcome, Rejected, Rejection};
+use crate::claims::HardwareClaims;
+use crate::rejection::{Check, Code, Outcome, Rejection};
+use std::fmt;
 
 /// One planned check.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +21,27 @@ impl Step {
     }
 }
 
+/// A rejection with the whole list of checks: those made, the one that failed, those not reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The first failure, which decides.
+    pub rejection: Rejection,
+    /// Every check of the plan in order.
+    pub checks: Vec<Check>,
+    /// Whether the vendor's signatures, chain and revocation had held before the rejection.
+    pub authentic: bool,
+    /// What authentic evidence says although it is refused, for reports to people; nothing may be granted on it.
+    pub stated: Option<Box<HardwareClaims>>,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rejection.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejected {}
+
 /// What happens after a check that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -35,11 +58,12 @@ pub(crate) struct Checklist {
     made: Vec<Check>,
     first: Option<Rejection>,
     authentic: bool,
+    stated: Option<Box<HardwareClaims>>,
 }
 
 impl Checklist {
     pub(crate) const fn new(mode: Mode, plan: Vec<Step>) -> Self {
-        Self { mode, plan, made: Vec::new(), first: None, authentic: false }
+        Self { mode, plan, made: Vec::new(), first: None, authentic: false, stated: None }
     }
 
     /// Adds steps that became known on the way.
@@ -50,6 +74,13 @@ impl Checklist {
     /// From here on the vendor's signatures are known to hold, unless a check before said otherwise.
     pub(crate) const fn mark_authentic(&mut self) {
         self.authentic = self.first.is_none();
+    }
+
+    /// Keeps what authentic evidence says, so that a rejection by policy can tell.
+    pub(crate) fn keep(&mut self, claims: &HardwareClaims) {
+        if self.authentic {
+            self.stated = Some(Box::new(claims.clone()));
+        }
     }
 
     /// Whether every check so far held.
@@ -127,7 +158,7 @@ impl Checklist {
 
     /// Ends an appraisal that failed: what was not reached is listed as such.
     pub(crate) fn reject(self, rejection: Rejection) -> Rejected {
-        let Self { mode: _, plan, made: mut checks, first, authentic } = self;
+        let Self { mode: _, plan, made: mut checks, first, authentic, stated } = self;
         let rejection = first.unwrap_or(rejection);
         for step in plan {
             if !checks.iter().any(|check| check.id == step.id) {
@@ -136,7 +167,7 @@ impl Checklist {
                 checks.push(Check { id, code, expected: String::new(), found: String::new(), outcome });
             }
         }
-        Rejected { rejection, checks, authentic }
+        Rejected { rejection, checks, authentic, stated }
     }
 }
 

@@ -31,19 +31,21 @@ mod der;
 mod signature;
 mod x509;
 mod platform;
+pub mod inspect;
 pub mod appraise;
 pub mod attester;
 
 pub use appraise::{
     AppraisedEvidence, SessionBound, Verified, appraise, appraise_evidence, explain, explain_evidence,
 };
+pub use checklist::Rejected;
 pub use digest::{HardwareId, Measurement, Nonce, ReportData, Sha256, Sha384, UnixTime};
 pub use enclave_claims::{Channel, EnclaveClaims, Kind, Role};
 pub use evidence::{EvidenceDocument, TeeType};
 pub use freshness::Expected;
 pub use keyset::Keyset;
 pub use policy::Policy;
-pub use rejection::{Check, Code, Outcome, Rejected, Rejection};
+pub use rejection::{Check, Code, Outcome, Rejection};
 
 /// The example in the README compiles.
 #[cfg(doctest)]

@@ -9,8 +9,8 @@ use crate::policy::Policy;
 use crate::rejection::Rejection;
 use crate::work_limit::WorkLimit;
 
-mod sev_snp;
-mod tdx;
+pub(crate) mod sev_snp;
+pub(crate) mod tdx;
 
 /// One kind of hardware.
 pub(crate) trait Platform: Sync {

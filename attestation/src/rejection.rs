@@ -219,6 +219,17 @@ codes! {
     TdxXfam = "TDX_XFAM", Never;
 }
 
+impl Code {
+    /// Whether material that only others can supply was missing or unusable: nothing can be decided, and nothing
+    /// says that the evidence is forged.
+    pub const fn undecidable(self) -> bool {
+        matches!(
+            self,
+            Self::SnpCrlMissing | Self::SnpVekMissing | Self::TdxCollateralMissing | Self::TdxCrlMissing
+        )
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -295,25 +306,6 @@ pub struct Check {
     /// How it ended.
     pub outcome: Outcome,
 }
-
-/// A rejection with the whole list of checks: those made, the one that failed, those not reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    /// The first failure, which decides.
-    pub rejection: Rejection,
-    /// Every check of the plan in order.
-    pub checks: Vec<Check>,
-    /// Whether the vendor's signatures, chain and revocation had held before the rejection.
-    pub authentic: bool,
-}
-
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.rejection.fmt(f)
-    }
-}
-
-impl std::error::Error for Rejected {}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::rejection::{Code, Rejected, Rejection, Retry};
+use attestation::Rejected;
+use attestation::rejection::{Code, Rejection, Retry};
 
 use crate::policy_file::PolicyError;
 use crate::state_file::StateError;

@@ -11,14 +11,16 @@ use crate::platform::{Input, Platform};
 use crate::policy::Policy;
 use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
-use chain::{Chain, Endorsed};
+use chain::Chain;
+use extensions::Endorsed;
 use report::Report;
 
 mod chain;
+pub(crate) mod extensions;
 mod judge;
-mod report;
+pub(crate) mod report;
 mod steps;
-mod tcb;
+pub(crate) mod tcb;
 
 /// The platform.
 pub(crate) struct SevSnp;

@@ -18,15 +18,15 @@ use enclave::EnclaveReport;
 use quote::Quote;
 use tcb_info::{QeIdentity, TcbInfo};
 
-mod pem;
-mod quote;
+pub(crate) mod pem;
+pub(crate) mod quote;
 mod steps;
 mod chain;
-mod pck;
+pub(crate) mod pck;
 mod tcb_info;
 mod tcb;
-mod enclave;
-mod event_log;
+pub(crate) mod enclave;
+pub(crate) mod event_log;
 mod library;
 mod judge;
 

@@ -2,10 +2,10 @@
 //! Trusts the compiled-in AMD roots and whatever roots the policy names; endorsements are hostile bytes.
 
 use crate::claims::Anchor;
-use crate::claims::snp::{Product, SigningKey, TcbVersion};
-use crate::der::{Der, DerError, tag};
+use crate::claims::snp::{Product, SigningKey};
 use crate::digest::UnixTime;
 use crate::endorsements::Endorsements;
+use crate::platform::sev_snp::extensions::{self, Endorsed};
 use crate::platform::sev_snp::steps;
 use crate::policy::TrustAnchors;
 use crate::policy::snp::{OFFLINE_GRACE, RevocationRule};
@@ -19,9 +19,6 @@ const AMD_ROOTS: [(Product, &[u8]); 3] = [
     (Product::Milan, include_bytes!("../../../data/roots/ark-milan.der")),
     (Product::Turin, include_bytes!("../../../data/roots/ark-turin.der")),
 ];
-
-/// 1.3.6.1.4.1.3704.1, AMD's arc for endorsement keys (AMD 57230, table of certificate extensions).
-const AMD_ARC: [u8; 8] = [0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01];
 
 /// A root that may end a chain.
 struct Root<'a> {
@@ -46,18 +43,6 @@ pub(super) struct Chain<'a> {
     root_name: &'a [u8],
     serials: [&'a [u8]; 2],
     extensions: Vec<Extension<'a>>,
-}
-
-/// What the endorsement key's certificate says.
-pub(super) struct Endorsed {
-    /// Product name, for example `Genoa-B1`.
-    pub(super) product_name: String,
-    /// TCB the key is derived from.
-    pub(super) tcb: TcbVersion,
-    /// Chip identity, in a VCEK certificate.
-    pub(super) hardware_id: Option<Vec<u8>>,
-    /// Cloud provider, in a VLEK certificate.
-    pub(super) csp_id: Option<String>,
 }
 
 /// Certificates sorted by what they can only be.
@@ -171,46 +156,8 @@ impl Chain<'_> {
     /// # Errors
     /// `SNP_CHAIN` when one is missing, malformed, or does not belong to this product or kind of key.
     pub(super) fn endorsed(&self) -> Result<Endorsed, Rejection> {
-        self.read_extensions()
+        extensions::read(&self.extensions, self.product, self.kind)
             .map_err(|error| broken("AMD's extensions in the key certificate", error.to_string()))
-    }
-
-    fn read_extensions(&self) -> Result<Endorsed, DerError> {
-        let level = |arc: u8| self.extension(&[3, arc]).map(|value| whole(value, Der::byte)).transpose();
-        let required = |arc: u8| level(arc)?.ok_or(DerError::Value("missing TCB component"));
-        // components 4 to 7 are reserved: absent or zero
-        for reserved in 4..=7 {
-            if level(reserved)?.unwrap_or(0) != 0 {
-                return Err(DerError::Value("reserved TCB component"));
-            }
-        }
-        let fmc = match self.product {
-            Product::Turin => Some(required(9)?),
-            Product::Genoa | Product::Milan if level(9)?.is_some() => {
-                return Err(DerError::Value("FMC component before Turin"));
-            }
-            Product::Genoa | Product::Milan => None,
-        };
-        let tcb = TcbVersion {
-            fmc,
-            bootloader: required(1)?,
-            tee: required(2)?,
-            snp: required(3)?,
-            microcode: required(8)?,
-        };
-        let name = self.extension(&[2]).ok_or(DerError::Value("missing product name"))?;
-        let hardware_id = self.extension(&[4]).map(|value| octets(value, self.product)).transpose()?;
-        let csp_id = self.extension(&[5]).map(ia5).transpose()?;
-        match (self.kind, &hardware_id, &csp_id) {
-            (SigningKey::Vcek, Some(_), None) | (SigningKey::Vlek, None, Some(_)) => {}
-            _ => return Err(DerError::Value("chip or provider identity for this kind of key")),
-        }
-        Ok(Endorsed { product_name: ia5(name)?, tcb, hardware_id, csp_id })
-    }
-
-    fn extension(&self, arcs: &[u8]) -> Option<&[u8]> {
-        let found = self.extensions.iter().find(|own| own.id.strip_prefix(&AMD_ARC[..]) == Some(arcs));
-        found.map(|extension| extension.value)
     }
 }
 
@@ -304,40 +251,10 @@ fn is_anchor(root: &Certificate<'_>, anchors: &TrustAnchors) -> bool {
 
 /// Which kind of key an intermediate endorses, by the name the root signed for it.
 fn endorses(intermediate: &Certificate<'_>, product: Product) -> Result<SigningKey, Rejection> {
-    let name = common_name(intermediate.subject).unwrap_or_default();
-    if name.strip_prefix("SEV-VLEK-") == Some(product.as_str()) {
-        Ok(SigningKey::Vlek)
-    } else if name.strip_prefix("SEV-") == Some(product.as_str()) {
-        Ok(SigningKey::Vcek)
-    } else {
-        Err(broken(&format!("SEV-{product} or SEV-VLEK-{product}"), "an intermediate of another name"))
+    match common_name(intermediate.subject).and_then(extensions::issuer) {
+        Some((kind, own)) if own == product => Ok(kind),
+        _ => Err(broken(&format!("SEV-{product} or SEV-VLEK-{product}"), "an intermediate of another name")),
     }
-}
-
-/// The whole content of an extension, read as one element.
-fn whole<'a, T>(
-    value: &'a [u8],
-    read: impl FnOnce(&mut Der<'a>) -> Result<T, DerError>,
-) -> Result<T, DerError> {
-    let mut der = Der::new(value);
-    let content = read(&mut der)?;
-    der.finish()?;
-    Ok(content)
-}
-
-fn ia5(value: &[u8]) -> Result<String, DerError> {
-    let text = whole(value, |der| der.element(tag::IA5_STRING))?;
-    let printable = text.len() <= 128 && text.iter().all(|byte| (0x20..0x7f).contains(byte));
-    let text = std::str::from_utf8(text).ok().filter(|_| printable);
-    text.map(str::to_owned).ok_or(DerError::Value("text"))
-}
-
-/// A chip identity: 64 bytes, 8 on Turin, either raw (as AMD issues them) or inside an OCTET STRING.
-fn octets(value: &[u8], product: Product) -> Result<Vec<u8>, DerError> {
-    let length = if product == Product::Turin { 8 } else { 64 };
-    let content =
-        if value.len() == length { value } else { whole(value, |der| der.element(tag::OCTET_STRING))? };
-    if content.len() == length { Ok(content.to_vec()) } else { Err(DerError::Value("chip identity")) }
 }
 
 fn broken(expected: &str, found: impl Into<String>) -> Rejection {

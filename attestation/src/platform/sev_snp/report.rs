@@ -10,7 +10,7 @@ use crate::rejection::{Code, Rejection};
 use crate::signature::Algorithm;
 
 /// Exact length of every version.
-pub(super) const REPORT_BYTES: usize = 1184;
+pub(crate) const REPORT_BYTES: usize = 1184;
 
 /// The signature covers what is before it.
 const SIGNED_BYTES: usize = 0x2a0;
@@ -23,19 +23,19 @@ const ECDSA_P384_SHA384: u32 = 1;
 
 /// What `KEY_INFO` says about the signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyInfo(u32);
+pub(crate) struct KeyInfo(u32);
 
 impl KeyInfo {
-    pub(super) const fn author_key_en(self) -> bool {
+    pub(crate) const fn author_key_en(self) -> bool {
         self.0 & 1 != 0
     }
 
-    pub(super) const fn mask_chip_key(self) -> bool {
+    pub(crate) const fn mask_chip_key(self) -> bool {
         self.0 & 2 != 0
     }
 
     /// 0 VCEK, 1 VLEK, 7 none.
-    pub(super) const fn signing_key(self) -> u32 {
+    pub(crate) const fn signing_key(self) -> u32 {
         (self.0 >> 2) & 7
     }
 
@@ -47,34 +47,34 @@ impl KeyInfo {
 /// Fields of a report in their order. TCB versions stay raw: their layout depends on the product.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_field_names, reason = "AMD's names")]
-pub(super) struct Report<'a> {
+pub(crate) struct Report<'a> {
     bytes: &'a [u8],
-    pub(super) version: u32,
-    pub(super) guest_svn: u32,
-    pub(super) policy: GuestPolicy,
-    pub(super) family_id: [u8; 16],
-    pub(super) image_id: [u8; 16],
-    pub(super) vmpl: u32,
-    pub(super) signature_algorithm: u32,
-    pub(super) current_tcb: [u8; 8],
-    pub(super) platform_info: PlatformInfo,
-    pub(super) key_info: KeyInfo,
-    pub(super) report_data: ReportData,
-    pub(super) measurement: Measurement,
-    pub(super) host_data: [u8; 32],
-    pub(super) id_key_digest: [u8; 48],
-    pub(super) author_key_digest: [u8; 48],
-    pub(super) report_id: [u8; 32],
-    pub(super) report_id_ma: [u8; 32],
-    pub(super) reported_tcb: [u8; 8],
-    pub(super) cpuid: Option<CpuId>,
-    pub(super) chip_id: [u8; 64],
-    pub(super) committed_tcb: [u8; 8],
-    pub(super) current_firmware: FirmwareVersion,
-    pub(super) committed_firmware: FirmwareVersion,
-    pub(super) launch_tcb: [u8; 8],
-    pub(super) launch_mitigations: u64,
-    pub(super) current_mitigations: u64,
+    pub(crate) version: u32,
+    pub(crate) guest_svn: u32,
+    pub(crate) policy: GuestPolicy,
+    pub(crate) family_id: [u8; 16],
+    pub(crate) image_id: [u8; 16],
+    pub(crate) vmpl: u32,
+    pub(crate) signature_algorithm: u32,
+    pub(crate) current_tcb: [u8; 8],
+    pub(crate) platform_info: PlatformInfo,
+    pub(crate) key_info: KeyInfo,
+    pub(crate) report_data: ReportData,
+    pub(crate) measurement: Measurement,
+    pub(crate) host_data: [u8; 32],
+    pub(crate) id_key_digest: [u8; 48],
+    pub(crate) author_key_digest: [u8; 48],
+    pub(crate) report_id: [u8; 32],
+    pub(crate) report_id_ma: [u8; 32],
+    pub(crate) reported_tcb: [u8; 8],
+    pub(crate) cpuid: Option<CpuId>,
+    pub(crate) chip_id: [u8; 64],
+    pub(crate) committed_tcb: [u8; 8],
+    pub(crate) current_firmware: FirmwareVersion,
+    pub(crate) committed_firmware: FirmwareVersion,
+    pub(crate) launch_tcb: [u8; 8],
+    pub(crate) launch_mitigations: u64,
+    pub(crate) current_mitigations: u64,
     r: [u8; 72],
     s: [u8; 72],
     /// Offset of the first reserved byte that is not zero.
@@ -86,7 +86,7 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     /// `ATT_MALFORMED` for another length, `SNP_VERSION` for another version.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Rejection> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Rejection> {
         if bytes.len() != REPORT_BYTES {
             return Err(malformed(bytes.len()));
         }
@@ -147,19 +147,24 @@ impl<'a> Report<'a> {
     }
 
     /// The first reserved byte or bit that is not zero, in words.
-    pub(super) fn reserved(&self) -> Option<String> {
+    pub(crate) fn reserved(&self) -> Option<String> {
         let bits = (self.key_info.reserved() != 0).then(|| "KEY_INFO bits".to_owned());
         self.dirty.map(|offset| format!("a byte at {offset:#05x}")).or(bits)
     }
 
+    /// R and S as they stand.
+    pub(crate) const fn signature(&self) -> ([u8; 72], [u8; 72]) {
+        (self.r, self.s)
+    }
+
     /// Whether the algorithm is the only known one and R and S are encoded as AMD does.
-    pub(super) fn signature_well_formed(&self) -> bool {
+    pub(crate) fn signature_well_formed(&self) -> bool {
         let padded = |scalar: &[u8; 72]| scalar.iter().skip(SCALAR_BYTES).all(|byte| *byte == 0);
         self.signature_algorithm == ECDSA_P384_SHA384 && padded(&self.r) && padded(&self.s)
     }
 
     /// Whether `key` (an uncompressed P-384 point) signed this report. Ring refuses R or S outside 1..n.
-    pub(super) fn signed_by(&self, key: &[u8]) -> bool {
+    pub(crate) fn signed_by(&self, key: &[u8]) -> bool {
         let mut signature = [0; 2 * SCALAR_BYTES];
         let big_endian = |scalar: &[u8; 72]| {
             let mut number: Vec<u8> = scalar.iter().take(SCALAR_BYTES).copied().collect();

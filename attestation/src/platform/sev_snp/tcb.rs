@@ -6,7 +6,7 @@ use crate::claims::snp::{Product, TcbVersion};
 ///
 /// Milan and Genoa: bootloader, TEE, four reserved, SNP, microcode.
 /// Turin: FMC, bootloader, TEE, SNP, three reserved, microcode (AMD 57230, table `TCB_VERSION`).
-pub(super) const fn decode(product: Product, raw: [u8; 8]) -> Option<TcbVersion> {
+pub(crate) const fn decode(product: Product, raw: [u8; 8]) -> Option<TcbVersion> {
     match (product, raw) {
         (Product::Genoa | Product::Milan, [bootloader, tee, 0, 0, 0, 0, snp, microcode]) => {
             Some(TcbVersion { fmc: None, bootloader, tee, snp, microcode })

@@ -9,19 +9,24 @@ use crate::reader::{Cursor, Truncated};
 const DEBUG: u8 = 0x02;
 
 /// The fields of a quoting enclave's report that are judged (Intel SDM 3D, table 38-21, REPORT).
-pub(super) struct EnclaveReport {
-    miscselect: [u8; 4],
-    attributes: [u8; 16],
-    mr_signer: [u8; 32],
-    isv_prod_id: u16,
+pub(crate) struct EnclaveReport {
+    /// Which extra fields an exception frame has.
+    pub(crate) miscselect: [u8; 4],
+    /// Attributes.
+    pub(crate) attributes: [u8; 16],
+    /// Signer.
+    pub(crate) mr_signer: [u8; 32],
+    /// Product.
+    pub(crate) isv_prod_id: u16,
     /// Security version.
-    pub(super) isv_svn: u16,
-    report_data: [u8; 64],
+    pub(crate) isv_svn: u16,
+    /// What the enclave asked to be signed.
+    pub(crate) report_data: [u8; 64],
 }
 
 impl EnclaveReport {
     /// Reads the 384 bytes that [`Quote::parse`] found.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Truncated> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Truncated> {
         let mut cursor = Cursor::new(bytes);
         cursor.take(16)?;
         let miscselect = cursor.array()?;
@@ -39,7 +44,7 @@ impl EnclaveReport {
     }
 
     /// Whether the report data are SHA-256 of attestation key and authentication data, and zeros.
-    pub(super) fn binds(&self, quote: &Quote<'_>) -> bool {
+    pub(crate) fn binds(&self, quote: &Quote<'_>) -> bool {
         let (digest, rest) = self.report_data.split_at(Sha256::SIZE);
         let hashed = [&quote.attestation_key, quote.authentication].concat();
         digest == Sha256::of(&hashed).as_bytes() && rest.iter().all(|byte| *byte == 0)

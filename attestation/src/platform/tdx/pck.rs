@@ -16,7 +16,7 @@ const COMPONENTS: u8 = 16;
 /// The platform a certificate speaks of.
 ///
 /// Security versions are the lower of the sixteen listed components and of CPUSVN, which agree on real platforms.
-pub(super) fn identity(certificate: &Certificate<'_>) -> Result<PckIdentity, DerError> {
+pub(crate) fn identity(certificate: &Certificate<'_>) -> Result<PckIdentity, DerError> {
     let missing = DerError::Value("set of SGX extension entries");
     let extension = certificate.extensions.iter().find(|extension| extension.id == SGX_EXTENSION);
     let mut outer = Der::new(extension.ok_or(missing)?.value);
