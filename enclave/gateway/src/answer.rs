@@ -93,7 +93,10 @@ impl<B: UpstreamBody> AnswerStream<B> {
         }
         let step = match self.relay.end() {
             None => Step::More,
-            Some(End::Complete) => Step::Complete,
+            Some(End::Complete) => {
+                self.append_cost(out.expose_mut());
+                Step::Complete
+            }
             Some(End::Failed { error, told }) => {
                 if !*told {
                     error.append_event(out.expose_mut());
@@ -109,6 +112,18 @@ impl<B: UpstreamBody> AnswerStream<B> {
     /// The upstream's body after [`Step::Complete`], so that the shell can read it to its end and keep the connection.
     pub fn into_upstream_body(self) -> B {
         self.relay.into_body()
+    }
+
+    /// Says what a complete stream cost: in a comment, which no client takes for content, right before the end mark, after
+    /// which some clients accept nothing. Says nothing if the cost is not known.
+    fn append_cost(&mut self, out: &mut Vec<u8>) {
+        self.exchange.reported(self.relay.usage(), self.relay.finish());
+        if let Some(cost) = self.exchange.cost() {
+            let at = out.len().saturating_sub(self.relay.end_mark());
+            let mark = out.split_off(at);
+            out.extend_from_slice(format!(": {COST} {cost}\n\n").as_bytes());
+            out.extend_from_slice(&mark);
+        }
     }
 
     fn note(&mut self, step: Step, now: Now) {
@@ -183,6 +198,7 @@ pub(crate) fn deliver<B>(
                 headers.push(("postern-cache", "miss".to_owned()));
             }
             exchange.reported(usage, finish);
+            headers.extend(cost_header(&exchange));
             exchange.answered(body.expose().len());
             exchange.complete(now);
             Answer { status: 200, headers, body: AnswerBody::Whole(body) }
@@ -200,6 +216,7 @@ pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B>
     headers.push(("postern-cache-age", answer.age.as_secs().to_string()));
     exchange.cache_hit();
     exchange.reported(answer.usage, None);
+    headers.extend(cost_header(&exchange));
     exchange.answered(answer.body.expose().len());
     exchange.complete(now);
     Answer { status: 200, headers, body: AnswerBody::Whole(answer.body) }
@@ -210,6 +227,11 @@ pub(crate) fn local<B>(id: &RequestId, body: Vec<u8>) -> Answer<B> {
     let mut headers = common_headers(id);
     headers.push(("content-type", JSON.to_owned()));
     Answer { status: 200, headers, body: AnswerBody::Whole(Plaintext::new(body.into())) }
+}
+
+/// What the answer cost. Absent where it is not known, since any number would be wrong.
+fn cost_header(exchange: &Exchange) -> Option<(&'static str, String)> {
+    Some((COST, exchange.cost()?.to_string()))
 }
 
 fn common_headers(id: &RequestId) -> Vec<(&'static str, String)> {
@@ -267,4 +289,6 @@ fn is_event_stream(headers: &[(String, Vec<u8>)]) -> bool {
         .is_some_and(|own| own.eq_ignore_ascii_case(expected))
 }
 
+/// Header of buffered answers, and the comment that ends a stream: what it cost, in dollars.
+const COST: &str = "postern-cost-usd";
 const JSON: &str = "application/json";

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::chat::{FinishReason, Usage};
+use crate::price::NanoUsd;
 use crate::wire::OperationName;
 
 /// Version of the record's JSON form.
@@ -48,6 +49,9 @@ pub struct AuditRecord {
     pub guardrail: Option<Arc<str>>,
     /// Tokens, if the upstream reported them.
     pub usage: Option<Usage>,
+    /// What the tokens cost: in nano-dollars, null if the price or the tokens are not known. An answer from the cache costs
+    /// nothing.
+    pub cost_nano_usd: Option<NanoUsd>,
     /// Why the completion stopped.
     pub finish_reason: Option<FinishReason>,
     /// Size of the request body.

@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deployment::Exposure;
 use crate::plaintext::Secret;
 
 mod parse;
+
+mod deployment;
 
 mod gateway;
 
 mod build;
 
 pub use build::build;
+pub use deployment::{
+    DeploymentConfig, DeploymentLimitsConfig, LongContextConfig, PriceConfig, TimeoutsConfig,
+};
 pub use gateway::Gateway;
 pub use parse::{Invalid, parse};
 
@@ -98,50 +102,6 @@ pub struct KeyConfig {
     /// Most requests at the same time.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
-}
-
-/// One model at one provider.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeploymentConfig {
-    /// A registered provider.
-    pub provider: String,
-    /// What the provider calls the model.
-    pub model: String,
-    /// Address of the API up to its version, such as `https://api.example.com/v1`; the provider's own if absent.
-    #[serde(default)]
-    pub base_url: Option<String>,
-    /// Reference to the provider's credential.
-    #[serde(default)]
-    pub credential: Option<SecretReference>,
-    /// How far content sent there is exposed; `provider_visible` unless stated.
-    #[serde(default)]
-    pub exposure: Option<Exposure>,
-    /// Allows plain HTTP to an address that is not loopback.
-    #[serde(default)]
-    pub allow_plain_http: bool,
-    /// How long to wait.
-    #[serde(default)]
-    pub timeouts: TimeoutsConfig,
-    /// Built-in model only: events per second.
-    #[serde(default)]
-    pub tokens_per_second: Option<u32>,
-}
-
-/// How long to wait, in milliseconds; 1 to 3,600,000.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimeoutsConfig {
-    /// To connect, TLS included; 5,000 unless stated.
-    pub connect_ms: Option<u64>,
-    /// To the answer's head; 60,000 unless stated.
-    pub response_head_ms: Option<u64>,
-    /// To the first content of a stream; 60,000 unless stated.
-    pub first_content_ms: Option<u64>,
-    /// Between two pieces of an answer; 30,000 unless stated.
-    pub stall_ms: Option<u64>,
-    /// For everything; 1,800,000 unless stated.
-    pub total_ms: Option<u64>,
 }
 
 /// A name that clients use.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::plaintext::Secret;
+use crate::price::Price;
+use crate::wire::dialect::OnUnsupported;
 
 /// One model at one provider, from the configuration; immutable.
 pub struct Deployment {
@@ -29,6 +31,22 @@ pub struct Deployment {
     pub exposure: Exposure,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// What its tokens cost; absent if nobody said, which is an alarm and never a price of nothing.
+    pub price: Option<Arc<Price>>,
+    /// What to do about something that the provider's API cannot say.
+    pub on_unsupported: OnUnsupported,
+    /// What the model can do; anything, if the configuration does not say.
+    pub capabilities: Option<Vec<Capability>>,
+    /// Most tokens of prompt and answer together, if known.
+    pub context_tokens: Option<u64>,
+    /// Most tokens of an answer, if known.
+    pub max_output_tokens: Option<u64>,
+    /// Where it runs, in the operator's words.
+    pub region: Option<Arc<str>>,
+    /// Words by which strategies and policies can choose.
+    pub tags: Vec<Arc<str>>,
+    /// How much may be sent there.
+    pub limits: Limits,
     /// For the built-in model: events per second, unlimited if absent.
     pub tokens_per_second: Option<u32>,
 }
@@ -115,6 +133,35 @@ impl Exposure {
             Self::ProviderVisible => "provider_visible",
         }
     }
+}
+
+/// Something that not every model can do and that a request may need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    /// Hears sound.
+    Audio,
+    /// Reads documents such as PDF.
+    Documents,
+    /// Sees pictures.
+    Images,
+    /// Keeps to a JSON Schema.
+    JsonSchema,
+    /// Thinks before it answers.
+    Reasoning,
+    /// Calls tools.
+    Tools,
+}
+
+/// How much may be sent to one deployment; no bound where absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Most requests at the same time.
+    pub max_in_flight: Option<u32>,
+    /// Most requests in a minute.
+    pub requests_per_minute: Option<u64>,
+    /// Most tokens in a minute, prompt and answer together.
+    pub tokens_per_minute: Option<u64>,
 }
 
 /// How long one attempt may take. The shell keeps them.

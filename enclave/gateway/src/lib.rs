@@ -33,6 +33,8 @@ pub mod chat;
 
 pub mod wire;
 
+pub mod price;
+
 pub mod deployment;
 
 pub mod admission;

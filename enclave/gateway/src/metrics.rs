@@ -13,6 +13,11 @@ pub const OPERATION_DURATION: &str = "gen_ai.client.operation.duration";
 pub const TIME_TO_FIRST_TOKEN: &str = "gen_ai.server.time_to_first_token";
 /// Tokens used, by [`TOKEN_TYPE`].
 pub const TOKEN_USAGE: &str = "gen_ai.client.token.usage";
+/// Money spent, in nano-dollars.
+pub const COST: &str = "postern_cost_nano_usd_total";
+/// Exchanges whose tokens are known and whose price is not. Anything but zero is an alarm: money is spent that nobody
+/// counts.
+pub const PRICE_UNKNOWN: &str = "postern_price_unknown_total";
 /// Attribute: what was done.
 pub const OPERATION_NAME: &str = "gen_ai.operation.name";
 /// Attribute: who served it.
@@ -54,6 +59,10 @@ pub struct Series {
     pub output_tokens: u64,
     /// Exchanges that an upstream answered without saying how many tokens it took.
     pub without_usage: u64,
+    /// [`COST`]
+    pub cost_nano_usd: u64,
+    /// [`PRICE_UNKNOWN`]
+    pub price_unknown: u64,
     /// [`OPERATION_DURATION`]
     pub duration: Histogram,
     /// [`TIME_TO_FIRST_TOKEN`]
@@ -96,6 +105,9 @@ impl Metrics {
             Some(_) => {}
             None => add(&mut series.without_usage, u64::from(record.outcome == Outcome::Complete)),
         }
+        add(&mut series.cost_nano_usd, record.cost_nano_usd.unwrap_or_default().0);
+        let unpriced = record.usage.is_some() && record.cost_nano_usd.is_none();
+        add(&mut series.price_unknown, u64::from(unpriced));
         series.duration.observe(Duration::from_micros(record.duration_us));
         if let Some(first) = record.first_content_us {
             series.first_content.observe(Duration::from_micros(first));

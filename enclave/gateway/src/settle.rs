@@ -9,6 +9,7 @@ use crate::clock::Now;
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::price::{NanoUsd, Price};
 use crate::route::Model;
 use crate::wire::Wire;
 
@@ -28,6 +29,7 @@ pub struct Exchange {
     started: Now,
     latest: Now,
     hold: Option<Hold>,
+    price: Option<Arc<Price>>,
     settled: bool,
 }
 
@@ -58,13 +60,22 @@ impl Exchange {
             error: None,
             guardrail: None,
             usage: None,
+            cost_nano_usd: None,
             finish_reason: None,
             request_bytes: count(size),
             answer_bytes: 0,
             first_content_us: None,
             duration_us: 0,
         };
-        Self { record, books: Arc::clone(books), started: now, latest: now, hold: None, settled: false }
+        Self {
+            record,
+            books: Arc::clone(books),
+            started: now,
+            latest: now,
+            hold: None,
+            price: None,
+            settled: false,
+        }
     }
 
     /// Which request this is.
@@ -88,6 +99,7 @@ impl Exchange {
         self.record.attempts = self.record.attempts.saturating_add(1);
         self.record.deployment = Some(Arc::clone(&at.name));
         self.record.provider = Some(at.provider);
+        self.price.clone_from(&at.price);
     }
 
     /// Keeps what admission held until the end.
@@ -96,8 +108,9 @@ impl Exchange {
     }
 
     /// The cache answers.
-    pub const fn cache_hit(&mut self) {
+    pub fn cache_hit(&mut self) {
         self.record.cache_hit = true;
+        self.price = None;
     }
 
     /// The first content has arrived.
@@ -110,6 +123,14 @@ impl Exchange {
     pub fn reported(&mut self, usage: Option<Usage>, finish: Option<FinishReason>) {
         self.record.usage = usage.or(self.record.usage);
         self.record.finish_reason = finish.or(self.record.finish_reason);
+    }
+
+    /// What it cost so far: known once usage is reported, if the price is.
+    pub fn cost(&self) -> Option<NanoUsd> {
+        if self.record.cache_hit {
+            return Some(NanoUsd::default());
+        }
+        Some(self.price.as_ref()?.cost(self.record.usage.as_ref()?))
     }
 
     /// Bytes were given to the client.
@@ -147,6 +168,7 @@ impl Exchange {
         self.hold = None;
         self.record.outcome = outcome;
         self.record.error = error;
+        self.record.cost_nano_usd = self.cost();
         self.record.duration_us = micros(now.since(self.started));
         self.books.metrics.count(&self.record);
         self.books.journal.push(self.record.clone());

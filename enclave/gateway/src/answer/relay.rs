@@ -41,6 +41,8 @@ struct Reader {
     content: bool,
     events: usize,
     end: Option<End>,
+    /// Bytes of the end mark, which is the last thing that was appended.
+    end_mark: usize,
 }
 
 impl<B: UpstreamBody> Relay<B> {
@@ -56,6 +58,7 @@ impl<B: UpstreamBody> Relay<B> {
             content: false,
             events: 0,
             end: None,
+            end_mark: 0,
         };
         Self { body, splitter: Plaintext::new(Splitter::new()), reader }
     }
@@ -99,6 +102,11 @@ impl<B: UpstreamBody> Relay<B> {
 impl<B> Relay<B> {
     pub(crate) const fn end(&self) -> Option<&End> {
         self.reader.end.as_ref()
+    }
+
+    /// Bytes of the end mark of a complete stream: the last ones that were appended.
+    pub(crate) const fn end_mark(&self) -> usize {
+        self.reader.end_mark
     }
 
     pub(crate) const fn has_content(&self) -> bool {
@@ -153,7 +161,9 @@ impl Reader {
             Ok(Frame::Chunk(_)) if layout.named_error => self.fail(Error::UpstreamFailed),
             Ok(Frame::Chunk(chunk)) => self.chunk(event, &layout, &chunk, out),
             Ok(Frame::Done) => {
+                let before = out.len();
                 append(event, &layout, out);
+                self.end_mark = out.len().saturating_sub(before);
                 self.end = Some(End::Complete);
             }
             Ok(Frame::Failure) => {

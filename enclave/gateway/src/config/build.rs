@@ -198,6 +198,8 @@ fn public(config: &GatewayConfig, deployments: &Deployments) -> serde_json::Valu
             "exposure": own.exposure,
             "confidentiality": own.confidentiality,
             "upstream": own.endpoint.to_string(),
+            "region": own.region,
+            "price": own.price,
         })
     };
     let deployments: BTreeMap<_, _> =

@@ -309,7 +309,9 @@ fn the_builtin_model_streams_through_the_same_path() {
     assert!(matches!(streamed.body, AnswerBody::Stream(_)));
     let told = text(&collect(streamed).0);
     let mut joined = String::new();
-    for event in told.split("\n\n").filter(|event| !event.is_empty() && !event.ends_with("[DONE]")) {
+    assert!(told.ends_with(": postern-cost-usd 0.000000000\n\ndata: [DONE]\n\n"), "{told}");
+    let is_data = |event: &&str| !event.is_empty() && !event.starts_with(':') && !event.ends_with("[DONE]");
+    for event in told.split("\n\n").filter(is_data) {
         let event: serde_json::Value =
             serde_json::from_str(event.strip_prefix("data: ").expect("data")).expect("JSON");
         assert!(event.get("usage").is_none(), "nobody asked for usage");

@@ -10,28 +10,39 @@ use zeroize::Zeroizing;
 use super::{Deployments, read, unknown, value};
 use crate::config::parse::closest;
 use crate::config::{ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
-use crate::deployment::{Confidentiality, Credential, Deployment, Endpoint, Exposure, Timeouts};
+use crate::deployment::{Confidentiality, Credential, Deployment, Endpoint, Exposure, Limits, Timeouts};
 use crate::plaintext::Secret;
+use crate::price::Price;
+use crate::price::catalogue::Catalogue;
 use crate::provider::{self, Access, Authentication};
 use crate::wire::is_model_name;
+
+mod price;
 
 pub(super) fn build(
     configured: &BTreeMap<String, DeploymentConfig>,
     secrets: &dyn SecretSource,
 ) -> Result<Deployments, ConfigError> {
+    let catalogue = Catalogue::load()
+        .map_err(|_| value("", "the price catalogue of this build in its format".to_owned()))?;
     let mut deployments = Deployments::new();
     for (name, own) in configured {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
             return Err(value("deployments", "names of 1 to 64 characters of A-Z a-z 0-9 . _ -".to_owned()));
         }
-        let built = one(name, own, secrets)?;
+        let built = one(name, own, &catalogue, secrets)?;
         deployments.insert(name.as_str().into(), Arc::new(built));
     }
     Ok(deployments)
 }
 
-fn one(name: &str, own: &DeploymentConfig, secrets: &dyn SecretSource) -> Result<Deployment, ConfigError> {
+fn one(
+    name: &str,
+    own: &DeploymentConfig,
+    catalogue: &Catalogue,
+    secrets: &dyn SecretSource,
+) -> Result<Deployment, ConfigError> {
     let path = |key: &str| format!("deployments.{name}.{key}");
     let provider = provider::find(&own.provider)
         .ok_or_else(|| unknown(path("provider"), "provider", closest(&own.provider, provider::names())))?;
@@ -59,6 +70,13 @@ fn one(name: &str, own: &DeploymentConfig, secrets: &dyn SecretSource) -> Result
         }
         Some(stated) => stated,
     };
+    labels(name, own)?;
+    let known = catalogue.find(provider.name(), own.base_model.as_deref().unwrap_or(&own.model));
+    let price = match &own.price {
+        Some(stated) => Some(Arc::new(price::stated(name, stated)?)),
+        None if internal => Some(Arc::new(Price::nothing())),
+        None => known.as_ref().map(|known| Arc::new(known.price.clone())),
+    };
     Ok(Deployment {
         name: name.into(),
         provider: provider.name(),
@@ -71,6 +89,14 @@ fn one(name: &str, own: &DeploymentConfig, secrets: &dyn SecretSource) -> Result
         confidentiality,
         exposure,
         timeouts: timeouts(name, &own.timeouts)?,
+        price,
+        on_unsupported: own.on_unsupported,
+        capabilities: own.capabilities.clone(),
+        context_tokens: own.context_tokens.or(known.as_ref().and_then(|known| known.context_tokens)),
+        max_output_tokens: own.max_output_tokens.or(known.as_ref().and_then(|known| known.max_output_tokens)),
+        region: own.region.as_deref().map(Into::into),
+        tags: own.tags.iter().map(|tag| tag.as_str().into()).collect(),
+        limits: limits(name, own)?,
         tokens_per_second: own.tokens_per_second,
     })
 }
@@ -168,6 +194,41 @@ fn credential(
         value: Arc::new(Secret::new(whole.to_vec())),
         scheme_length: scheme.len(),
     }))
+}
+
+/// Region and tags go into policies and headers: plain words only.
+fn labels(name: &str, own: &DeploymentConfig) -> Result<(), ConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let word = |text: &str| !text.is_empty() && text.len() <= 64 && text.bytes().all(plain);
+    let expected = || "1 to 64 characters of A-Z a-z 0-9 . _ -".to_owned();
+    if own.region.as_deref().is_some_and(|region| !word(region)) {
+        return Err(value(format!("deployments.{name}.region"), expected()));
+    }
+    match own.tags.iter().position(|tag| !word(tag)) {
+        Some(place) => Err(value(format!("deployments.{name}.tags[{place}]"), expected())),
+        None => Ok(()),
+    }
+}
+
+/// Bounds of zero would be deployments that serve nothing.
+fn limits(name: &str, own: &DeploymentConfig) -> Result<Limits, ConfigError> {
+    let given = &own.limits;
+    for (key, bound) in [
+        ("context_tokens", own.context_tokens),
+        ("max_output_tokens", own.max_output_tokens),
+        ("limits.max_in_flight", given.max_in_flight.map(u64::from)),
+        ("limits.requests_per_minute", given.requests_per_minute),
+        ("limits.tokens_per_minute", given.tokens_per_minute),
+    ] {
+        if bound == Some(0) {
+            return Err(value(format!("deployments.{name}.{key}"), "at least 1".to_owned()));
+        }
+    }
+    Ok(Limits {
+        max_in_flight: given.max_in_flight,
+        requests_per_minute: given.requests_per_minute,
+        tokens_per_minute: given.tokens_per_minute,
+    })
 }
 
 fn timeouts(name: &str, own: &TimeoutsConfig) -> Result<Timeouts, ConfigError> {

@@ -1,0 +1,142 @@
+//! One deployment in the configuration file.
+
+use serde::Deserialize;
+
+use super::SecretReference;
+use crate::deployment::{Capability, Exposure};
+use crate::wire::dialect::OnUnsupported;
+
+/// One model at one provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentConfig {
+    /// A registered provider.
+    pub provider: String,
+    /// What the provider calls the model.
+    pub model: String,
+    /// Address of the API up to its version, such as `https://api.example.com/v1`; the provider's own if absent.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Reference to the provider's credential.
+    #[serde(default)]
+    pub credential: Option<SecretReference>,
+    /// How far content sent there is exposed; `provider_visible` unless stated.
+    #[serde(default)]
+    pub exposure: Option<Exposure>,
+    /// Allows plain HTTP to an address that is not loopback.
+    #[serde(default)]
+    pub allow_plain_http: bool,
+    /// How long to wait.
+    #[serde(default)]
+    pub timeouts: TimeoutsConfig,
+    /// The model whose price and limits it has, where `model` does not say it: an Azure deployment, a model of one's own.
+    #[serde(default)]
+    pub base_model: Option<String>,
+    /// What its tokens cost; the catalogue's price if absent, and unknown if it has none.
+    #[serde(default)]
+    pub price: Option<PriceConfig>,
+    /// What to do about something that the provider's API cannot say; `error` unless stated.
+    #[serde(default)]
+    pub on_unsupported: OnUnsupported,
+    /// What the model can do; requests that need something else are not sent to it. Anything, if absent.
+    #[serde(default)]
+    pub capabilities: Option<Vec<Capability>>,
+    /// Most tokens of prompt and answer together; the catalogue's if absent.
+    #[serde(default)]
+    pub context_tokens: Option<u64>,
+    /// Most tokens of an answer; the catalogue's if absent.
+    #[serde(default)]
+    pub max_output_tokens: Option<u64>,
+    /// Where it runs, such as `eu` or `swedencentral`; policies name it.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Words by which strategies and policies can choose.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// How much may be sent there; without bounds if absent.
+    #[serde(default)]
+    pub limits: DeploymentLimitsConfig,
+    /// Built-in model only: events per second.
+    #[serde(default)]
+    pub tokens_per_second: Option<u32>,
+}
+
+/// How long to wait, in milliseconds; 1 to 3,600,000.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsConfig {
+    /// To connect, TLS included; 5,000 unless stated.
+    pub connect_ms: Option<u64>,
+    /// To the answer's head; 60,000 unless stated.
+    pub response_head_ms: Option<u64>,
+    /// To the first content of a stream; 60,000 unless stated.
+    pub first_content_ms: Option<u64>,
+    /// Between two pieces of an answer; 30,000 unless stated.
+    pub stall_ms: Option<u64>,
+    /// For everything; 1,800,000 unless stated.
+    pub total_ms: Option<u64>,
+}
+
+/// What tokens cost, in dollars for a million of them, as decimal text such as `"2.50"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceConfig {
+    /// Input.
+    pub input: String,
+    /// Output.
+    pub output: String,
+    /// Input that the provider had cached; `input` if absent.
+    #[serde(default)]
+    pub cached_input: Option<String>,
+    /// Input written to the provider's cache for five minutes; `input` if absent.
+    #[serde(default)]
+    pub cache_write_5m: Option<String>,
+    /// Input written to the provider's cache for an hour; `cache_write_5m` if absent.
+    #[serde(default)]
+    pub cache_write_1h: Option<String>,
+    /// Output that was reasoning; `output` if absent.
+    #[serde(default)]
+    pub reasoning: Option<String>,
+    /// Dollars for each answered request, besides its tokens.
+    #[serde(default)]
+    pub per_request: Option<String>,
+    /// Prices of requests with long prompts, shortest first.
+    #[serde(default)]
+    pub long_context: Vec<LongContextConfig>,
+}
+
+/// What tokens cost when the prompt is long: the whole request costs this.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LongContextConfig {
+    /// Holds for prompts of more tokens than these.
+    pub above_input_tokens: u64,
+    /// As [`PriceConfig::input`].
+    pub input: String,
+    /// As [`PriceConfig::output`].
+    pub output: String,
+    /// As [`PriceConfig::cached_input`].
+    #[serde(default)]
+    pub cached_input: Option<String>,
+    /// As [`PriceConfig::cache_write_5m`].
+    #[serde(default)]
+    pub cache_write_5m: Option<String>,
+    /// As [`PriceConfig::cache_write_1h`].
+    #[serde(default)]
+    pub cache_write_1h: Option<String>,
+    /// As [`PriceConfig::reasoning`].
+    #[serde(default)]
+    pub reasoning: Option<String>,
+}
+
+/// How much may be sent to one deployment.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeploymentLimitsConfig {
+    /// Most requests at the same time.
+    pub max_in_flight: Option<u32>,
+    /// Most requests in a minute.
+    pub requests_per_minute: Option<u64>,
+    /// Most tokens in a minute, prompt and answer together.
+    pub tokens_per_minute: Option<u64>,
+}
