@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::openai_shape::{boolean, is_error, model, scan_request, usage};
 use super::{Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
-use crate::chat::FinishReason;
+use crate::chat::{FinishReason, Usage};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Field, Fields, Kind, elements};
@@ -71,7 +71,23 @@ impl Wire for OpenAiChat {
             chunk.usage = usage(data, field, &mut scratch.inner)?;
             chunk.usage_only = !any_choice && chunk.usage.is_some();
         }
+        if chunk.usage.is_none() {
+            chunk.usage = usage_of_groq(data, scratch)?;
+        }
         Ok(Frame::Chunk(chunk))
+    }
+}
+
+/// Usage where Groq puts it unless asked otherwise: beside the choices of the last chunk, in `x_groq`.
+fn usage_of_groq(data: &[u8], scratch: &mut Scratch) -> Result<Option<Usage>, Malformed> {
+    let Some(beside) = scratch.top.find(data, "x_groq").filter(|field| field.kind == Kind::Object) else {
+        return Ok(None);
+    };
+    let object = beside.value(data);
+    scratch.inner.scan_utf8(object)?;
+    match scratch.inner.find(object, "usage") {
+        Some(field) => usage(object, field, &mut scratch.innermost),
+        None => Ok(None),
     }
 }
 

@@ -81,15 +81,16 @@ pub(super) fn usage(
     let span =
         |name| scratch.find(object, name).filter(|own| own.kind == Kind::Object).map(|own| own.value.clone());
     let (of_input, of_output) = (span("prompt_tokens_details"), span("completion_tokens_details"));
-    let mut detail = |span: Option<std::ops::Range<usize>>, name| -> Result<Option<u64>, Malformed> {
-        let Some(details) = span.and_then(|span| object.get(span)) else { return Ok(None) };
+    let mut detail = |span: &Option<std::ops::Range<usize>>, name| -> Result<Option<u64>, Malformed> {
+        let Some(details) = span.clone().and_then(|span| object.get(span)) else { return Ok(None) };
         scratch.scan_utf8(details)?;
         Ok(scratch.find(details, name).and_then(|own| own.unsigned(details)))
     };
-    if let Some(cached) = detail(of_input, "cached_tokens")? {
+    if let Some(cached) = detail(&of_input, "cached_tokens")? {
         usage.cached_input_tokens = cached;
     }
-    usage.reasoning_tokens = detail(of_output, "reasoning_tokens")?.unwrap_or(0);
+    usage.cache_write_tokens = detail(&of_input, "cache_write_tokens")?.unwrap_or(0);
+    usage.reasoning_tokens = detail(&of_output, "reasoning_tokens")?.unwrap_or(0);
     Ok(Some(usage))
 }
 

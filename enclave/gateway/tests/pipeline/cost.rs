@@ -47,7 +47,9 @@ fn read(folder: &Path, name: &str) -> Vec<u8> {
 }
 
 fn body(stream: bool) -> String {
-    format!(r#"{{"model":"priced","stream":{stream},"max_tokens":9,"messages":[{{"role":"user","content":"Hi"}}]}}"#)
+    format!(
+        r#"{{"model":"priced","stream":{stream},"max_tokens":9,"messages":[{{"role":"user","content":"Hi"}}]}}"#
+    )
 }
 
 #[test]
@@ -113,7 +115,9 @@ fn a_known_price_is_counted_and_a_cached_answer_costs_nothing() {
     let upstream = FakeUpstream::new([Reply::json(200, read(&folder, "whole.json"))]);
     let costs: Vec<String> = (0..2)
         .map(|_| ask(&gateway, &upstream, CHAT, body(false)).expect("an answer"))
-        .map(|answer| answer.headers.into_iter().find(|(name, _)| *name == "postern-cost-usd").expect("known").1)
+        .map(|answer| {
+            answer.headers.into_iter().find(|(name, _)| *name == "postern-cost-usd").expect("known").1
+        })
         .collect();
     assert_ne!(costs[0], costs[1]);
     assert_eq!(costs[1], "0.000000000");

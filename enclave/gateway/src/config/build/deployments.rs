@@ -92,8 +92,10 @@ fn one(
         price,
         on_unsupported: own.on_unsupported,
         capabilities: own.capabilities.clone(),
-        context_tokens: own.context_tokens.or(known.as_ref().and_then(|known| known.context_tokens)),
-        max_output_tokens: own.max_output_tokens.or(known.as_ref().and_then(|known| known.max_output_tokens)),
+        context_tokens: own.context_tokens.or_else(|| known.as_ref().and_then(|known| known.context_tokens)),
+        max_output_tokens: own
+            .max_output_tokens
+            .or_else(|| known.as_ref().and_then(|known| known.max_output_tokens)),
         region: own.region.as_deref().map(Into::into),
         tags: own.tags.iter().map(|tag| tag.as_str().into()).collect(),
         limits: limits(name, own)?,
