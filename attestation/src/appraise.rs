@@ -2,7 +2,7 @@
 //! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
 
 use crate::checklist::{Checklist, Mode, Rejected, Step};
-use crate::claims::{HardwareClaims, PlatformClaims};
+use crate::claims::{Commitment, HardwareClaims, PlatformClaims};
 use crate::digest::{HardwareId, ReportData, Sha384, UnixTime};
 use crate::enclave_claims::{EnclaveClaims, report_data};
 use crate::evidence::{EvidenceDocument, TeeType};
@@ -102,15 +102,15 @@ fn argue(
     let parsed =
         list.yields(DOCUMENT, parsed, "an evidence document", |_| format!("{} bytes", document.len()))?;
     let platform = admitted(parsed.cpu.tee, policy, list)?;
-    list.plan_more(platform.steps());
+    list.plan_more(&platform.steps());
     list.plan_more(&[SIGNED_DATA, HARDWARE, DEPLOYMENT, CONFIG_DIGEST, CONFIG_RULES]);
     list.plan_more(freshness::steps(expected));
     let claims = EnclaveClaims::decode(&parsed.claims);
     let claims = list.yields(CLAIMS, claims, "claims of version 1", |_| "version 1".to_owned())?;
     offer(&claims, expected, policy, list)?;
     let committed = report_data(&parsed.claims);
-    let stated = platform.report_data(&parsed.cpu.bytes).map_err(|error| list.failed(REPORT_DATA, error))?;
-    list.holds(REPORT_DATA, stated == committed, committed.to_hex(), stated.to_hex())?;
+    let stated = platform.commitment(&parsed.cpu.bytes).map_err(|error| list.failed(REPORT_DATA, error))?;
+    list.holds(REPORT_DATA, stated.is_to(&committed), stated.spelled(&committed), stated.to_hex())?;
     let digest = Sha384::of(&parsed.keyset);
     list.holds(
         KEYSET_DIGEST,
@@ -121,7 +121,7 @@ fn argue(
     let keyset = Keyset::decode(&parsed.keyset);
     let keyset = list.yields(KEYSET, keyset, "a keyset", |keyset| format!("epoch {}", keyset.epoch))?;
     let input = Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now };
-    let hardware = authenticated(platform, &input, &committed, list)?;
+    let hardware = authenticated(platform, &input, &stated, list)?;
     hardware_id(&hardware, policy, list)?;
     platform.release(&hardware, policy, list)?;
     deployment(&claims, policy, list)?;
@@ -166,7 +166,8 @@ pub struct AppraisedEvidence {
     pub checks: Vec<Check>,
 }
 
-/// Appraises a raw report or quote with its endorsements, for auditors and pipelines.
+/// Appraises a raw report or quote (for Azure an encoded [`AzureEvidence`](crate::AzureEvidence)) with its
+/// endorsements, for auditors and pipelines.
 ///
 /// Unlike [`appraise`] it takes policies with loosenings no channel may have; each is listed in the result.
 ///
@@ -224,14 +225,14 @@ fn argue_evidence(
 ) -> Result<HardwareClaims, Rejection> {
     list.yields(POLICY, input.policy.check(), "a complete policy", |()| "complete".to_owned())?;
     let platform = admitted(tee, input.policy, list)?;
-    list.plan_more(platform.steps());
+    list.plan_more(&platform.steps());
     list.plan_more(&[SIGNED_DATA, HARDWARE]);
-    let stated = platform.report_data(input.evidence).map_err(|error| list.failed(REPORT_DATA, error))?;
+    let stated = platform.commitment(input.evidence).map_err(|error| list.failed(REPORT_DATA, error))?;
     let hardware = authenticated(platform, input, &stated, list)?;
     hardware_id(&hardware, input.policy, list)?;
     platform.release(&hardware, input.policy, list)?;
-    let wanted = expected.describe(ReportData::to_hex);
-    list.holds(REPORT_DATA, expected.accepts(&stated), wanted, stated.to_hex())?;
+    let wanted = expected.describe(|data| stated.spelled(data));
+    list.holds(REPORT_DATA, stated.satisfies(expected), wanted, stated.to_hex())?;
     Ok(hardware)
 }
 
@@ -276,13 +277,13 @@ fn offer(
 fn authenticated(
     platform: &dyn Platform,
     input: &Input<'_>,
-    stated: &ReportData,
+    stated: &Commitment,
     list: &mut Checklist,
 ) -> Result<HardwareClaims, Rejection> {
     let hardware = platform.authenticate(input, &mut WorkLimit::new(), list)?;
     list.keep(&hardware);
     platform.judge(&hardware, input, list)?;
-    let signed = hardware.report_data;
+    let signed = hardware.commitment();
     list.holds(SIGNED_DATA, signed == *stated, stated.to_hex(), signed.to_hex())?;
     Ok(hardware)
 }

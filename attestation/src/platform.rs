@@ -2,8 +2,8 @@
 //! revocation) and then compares with its own rows of the policy; nothing else does either.
 
 use crate::checklist::{Checklist, Step};
-use crate::claims::HardwareClaims;
-use crate::digest::{ReportData, UnixTime};
+use crate::claims::{Commitment, HardwareClaims};
+use crate::digest::UnixTime;
 use crate::evidence::TeeType;
 use crate::policy::Policy;
 use crate::rejection::Rejection;
@@ -11,6 +11,7 @@ use crate::work_limit::WorkLimit;
 
 pub(crate) mod sev_snp;
 pub(crate) mod tdx;
+mod azure;
 
 /// One kind of hardware.
 pub(crate) trait Platform: Sync {
@@ -18,10 +19,10 @@ pub(crate) trait Platform: Sync {
     fn tee(&self) -> TeeType;
 
     /// The checks this platform makes, in order.
-    fn steps(&self) -> &'static [Step];
+    fn steps(&self) -> Vec<Step>;
 
-    /// The report data as the evidence states it, not yet authenticated.
-    fn report_data(&self, evidence: &[u8]) -> Result<ReportData, Rejection>;
+    /// What the evidence states it was asked to vouch for, not yet authenticated.
+    fn commitment(&self, evidence: &[u8]) -> Result<Commitment, Rejection>;
 
     /// Verifies every vendor signature, date and revocation list.
     fn authenticate(
@@ -50,7 +51,7 @@ pub(crate) trait Platform: Sync {
 
 /// What an appraisal of CPU evidence is given.
 pub(crate) struct Input<'a> {
-    /// Raw report or quote.
+    /// Raw report or quote, or the bundle of a platform that needs more than one.
     pub(crate) evidence: &'a [u8],
     /// Encoded endorsements.
     pub(crate) endorsements: &'a [u8],
@@ -61,7 +62,8 @@ pub(crate) struct Input<'a> {
 }
 
 /// Every platform.
-pub(crate) const PLATFORMS: &[&dyn Platform] = &[&sev_snp::SevSnp, &tdx::Tdx];
+pub(crate) const PLATFORMS: &[&dyn Platform] =
+    &[&sev_snp::SevSnp, &tdx::Tdx, &azure::AZURE_SNP, &azure::AZURE_TDX];
 
 /// The platform for `tee`, if this verifier has one.
 pub(crate) fn find(tee: TeeType) -> Option<&'static dyn Platform> {

@@ -1,9 +1,9 @@
 //! AMD SEV-SNP: a signed report and its endorsement key's chain become claims; then part B's rows, one by one.
 //! Everything compared here is covered by the report's signature or by a certificate's.
 
-use crate::checklist::Checklist;
+use crate::checklist::{Checklist, Step};
 use crate::claims::snp::{CpuId, Product, SigningKey, SnpClaims, TcbVersion};
-use crate::claims::{HardwareClaims, PlatformClaims};
+use crate::claims::{Commitment, HardwareClaims, PlatformClaims};
 use crate::digest::{HardwareId, ReportData, UnixTime, to_hex};
 use crate::endorsements::Endorsements;
 use crate::evidence::TeeType;
@@ -30,12 +30,12 @@ impl Platform for SevSnp {
         TeeType::Snp
     }
 
-    fn steps(&self) -> &'static [crate::checklist::Step] {
-        steps::ALL
+    fn steps(&self) -> Vec<Step> {
+        steps::ALL.to_vec()
     }
 
-    fn report_data(&self, evidence: &[u8]) -> Result<ReportData, Rejection> {
-        Report::parse(evidence).map(|report| report.report_data)
+    fn commitment(&self, evidence: &[u8]) -> Result<Commitment, Rejection> {
+        Report::parse(evidence).map(|report| Commitment::ReportData(report.report_data))
     }
 
     fn authenticate(
@@ -86,6 +86,7 @@ impl Platform for SevSnp {
             measurement: report.measurement,
             hardware_id: hardware_id(&claims),
             not_after: chain.not_after.min(lists_end),
+            paravisor: None,
             platform: PlatformClaims::Snp(Box::new(claims)),
         })
     }
@@ -107,6 +108,11 @@ impl Platform for SevSnp {
     ) -> Result<(), Rejection> {
         judge::release(own(claims)?, &policy.references, list)
     }
+}
+
+/// The report data of a report, believing nothing.
+pub(super) fn stated_report_data(report: &[u8]) -> Result<ReportData, Rejection> {
+    Report::parse(report).map(|report| report.report_data)
 }
 
 /// The claims this file made.

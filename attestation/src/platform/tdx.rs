@@ -1,10 +1,10 @@
 //! Intel TDX: a signed quote, Intel's chains and collateral become claims; then part B's rows, one by one.
 //! Every signature is verified here, step by step; what would be accepted is verified again by dcap-qvl.
 
-use crate::checklist::Checklist;
+use crate::checklist::{Checklist, Step};
 use crate::claims::tdx::{LogEvent, PckIdentity, TdReport, TdxClaims};
-use crate::claims::{HardwareClaims, PlatformClaims};
-use crate::digest::{HardwareId, Measurement, ReportData, UnixTime, to_hex};
+use crate::claims::{Commitment, HardwareClaims, PlatformClaims};
+use crate::digest::{HardwareId, Measurement, UnixTime, to_hex};
 use crate::endorsements::{Endorsements, TdxCollateral};
 use crate::evidence::TeeType;
 use crate::platform::{Input, Platform};
@@ -41,12 +41,12 @@ impl Platform for Tdx {
         TeeType::Tdx
     }
 
-    fn steps(&self) -> &'static [crate::checklist::Step] {
-        steps::ALL
+    fn steps(&self) -> Vec<Step> {
+        steps::ALL.to_vec()
     }
 
-    fn report_data(&self, evidence: &[u8]) -> Result<ReportData, Rejection> {
-        Quote::parse(evidence).map(|quote| quote.report.report_data)
+    fn commitment(&self, evidence: &[u8]) -> Result<Commitment, Rejection> {
+        Quote::parse(evidence).map(|quote| Commitment::ReportData(quote.report.report_data))
     }
 
     fn authenticate(
@@ -90,6 +90,7 @@ impl Platform for Tdx {
             measurement: quote.report.mr_td,
             hardware_id: hardware_id(&claims.pck),
             not_after: path.not_after().min(set.not_after),
+            paravisor: None,
             platform: PlatformClaims::Tdx(Box::new(claims)),
         })
     }
@@ -119,6 +120,23 @@ impl Platform for Tdx {
     ) -> Result<(), Rejection> {
         judge::release(own(claims)?, &policy.tdx, list)
     }
+}
+
+/// The parts of a quote that a TD report has to agree with.
+pub(super) struct TdQuote<'a> {
+    /// The body.
+    pub(super) report: &'a TdReport,
+    /// Security version of the processor that the quoting enclave ran on.
+    pub(super) cpu_svn: &'a [u8],
+}
+
+/// Reads `quote` for a comparison, believing nothing, and hands it to `compare`.
+pub(super) fn with_quote<T>(
+    quote: &[u8],
+    compare: impl FnOnce(&TdQuote<'_>) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let quote = Quote::parse(quote)?;
+    compare(&TdQuote { report: &quote.report, cpu_svn: quote.qe_report.get(..16).unwrap_or_default() })
 }
 
 /// The claims this file made.
@@ -176,7 +194,7 @@ fn signed_collateral(
     let signed =
         |text: &str, signature: &[u8], signer: &Certificate<'_>, limit: &mut WorkLimit| match signer.key {
             PublicKey::P256(key) => fixed(key, text.as_bytes(), signature, limit),
-            PublicKey::P384(_) | PublicKey::Rsa(_) => Ok(false),
+            PublicKey::P384(_) | PublicKey::Rsa(_) | PublicKey::Rsa2048(_) => Ok(false),
         };
     let (expected, found) = ("signed by its signer", "a signature that does not hold");
     let holds = signed(&collateral.tcb_info, &collateral.tcb_info_signature, &tcb_signer, limit)?;
@@ -235,7 +253,7 @@ fn quoting_enclave(
     })?;
     let signed = match pck.key {
         PublicKey::P256(key) => fixed(key, quote.qe_report, &quote.qe_signature, limit)?,
-        PublicKey::P384(_) | PublicKey::Rsa(_) => false,
+        PublicKey::P384(_) | PublicKey::Rsa(_) | PublicKey::Rsa2048(_) => false,
     };
     let found = if signed { "signed by the PCK" } else { "a signature that does not hold" };
     list.holds(steps::QE_REPORT, signed, "signed by the PCK", found)?;

@@ -168,8 +168,8 @@ fn sort<'a>(endorsements: &'a Endorsements, limit: &mut WorkLimit) -> Result<Sor
         let certificate = Certificate::parse(der)
             .map_err(|error| broken("certificates as AMD issues them", error.to_string()))?;
         match certificate.key {
-            PublicKey::P256(_) => {
-                return Err(broken("certificates as AMD issues them", "a key on P-256"));
+            PublicKey::P256(_) | PublicKey::Rsa2048(_) => {
+                return Err(broken("certificates as AMD issues them", "a key of another kind"));
             }
             PublicKey::P384(_) => leaves.push(certificate),
             PublicKey::Rsa(_) if certificate.self_issued() => roots.push(certificate),
