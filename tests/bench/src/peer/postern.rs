@@ -15,6 +15,7 @@ use attestation::binding::{
     verify_session,
 };
 use attestation::{EvidenceDocument, Keyset, Nonce, Role, Sha256, Sha384};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustls::ClientConnection;
 
 use super::{Setup, text, write};
@@ -74,6 +75,8 @@ egress = "{egress}"
 [limits]
 idle_seconds = 60
 evidence_per_second = 1000
+[process]
+lock_memory = {locked}
 [gateway]
 version = 1
 [[gateway.admission.keys]]
@@ -89,11 +92,17 @@ deployments = ["mock"]
 "#,
         enclave = places.enclave,
         egress = places.egress,
+        locked = may_lock_memory(),
         processor = text(&setup.processor)?,
         digest = Sha256::of(BEARER.as_bytes()).to_hex(),
         upstream = setup.upstream,
     );
     Ok(Some(with_config(&program, &write(setup, &format!("{name}-enclave.toml"), &config)?)))
+}
+
+/// Whether the enclave may lock all of its memory, as in earnest; it inherits this process's limit.
+fn may_lock_memory() -> bool {
+    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).is_ok()
 }
 
 /// The command that runs the host in front of and behind the enclave; nothing if it is not built.
