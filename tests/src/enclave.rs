@@ -145,6 +145,15 @@ pub fn can_lock_memory() -> bool {
     raised.expect("sh runs").success()
 }
 
+/// `[process]`, with memory locked where that can be, unless it says something about that itself.
+fn process_lines(setup: &Setup) -> String {
+    if setup.process.contains("lock_memory") {
+        return setup.process.clone();
+    }
+    let can_lock = setup.user.is_none() && can_lock_memory();
+    format!("lock_memory = {can_lock}\n{}", setup.process)
+}
+
 fn write_config(
     folder: &Path,
     egress: &Path,
@@ -152,13 +161,7 @@ fn write_config(
     upstream: SocketAddr,
     setup: &Setup,
 ) -> PathBuf {
-    let Setup { listen, limits, drain, gateway, process, .. } = setup;
-    let lock = if process.contains("lock_memory") {
-        String::new()
-    } else {
-        let can_lock = setup.user.is_none() && can_lock_memory();
-        format!("lock_memory = {can_lock}")
-    };
+    let Setup { listen, limits, drain, gateway, .. } = setup;
     let sha256 = |key: &str| hex::encode(digest(&SHA256, key.as_bytes()));
     let text = format!(
         r#"version = 1
@@ -176,7 +179,6 @@ evidence_per_second = {evidence}
 [drain]
 {drain}
 [process]
-{lock}
 {process}
 [gateway]
 version = 1
@@ -210,6 +212,7 @@ deployments = ["fake"]
 {gateway}
 "#,
         evidence = setup.evidence_per_second.unwrap_or(1000),
+        process = process_lines(setup),
         processor = processor.display(),
         egress = egress.display(),
         all = sha256(KEY),
