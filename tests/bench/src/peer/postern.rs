@@ -156,7 +156,7 @@ pub(super) fn bind_message(address: SocketAddr, group: Group) -> Result<Vec<u8>>
     let spki = &keyset.tls.first().context("the keyset has no TLS key")?.spki_sha256;
     let transcript = session_transcript(Role::Gateway, &nonce, &exported, &claims, spki);
     ensure!(verify_session(&keyset.sbk, &transcript, &signature).is_ok(), "the binding does not verify");
-    Ok(prompt::post("/.well-known/postern/bind", "application/cbor", &bind, None, false))
+    Ok(prompt::post("/.well-known/postern/bind", "application/cbor", &bind, "", false))
 }
 
 fn with_config(program: &Path, config: &Path) -> Command {
@@ -185,7 +185,7 @@ impl Session {
 
     fn post(&mut self, path: &str, body: &[u8]) -> Result<Vec<u8>> {
         let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
-        stream.write_all(&prompt::post(path, "application/cbor", body, None, false))?;
+        stream.write_all(&prompt::post(path, "application/cbor", body, "", false))?;
         let mut reader = MessageReader::new(Side::Response);
         let (mut answer, mut buffer) = (Vec::new(), [0; 16 * 1024]);
         loop {
