@@ -8,7 +8,7 @@ use crate::enclave_claims::{EnclaveClaims, report_data};
 use crate::evidence::{EvidenceDocument, TeeType};
 use crate::freshness::{self, Expected};
 use crate::keyset::Keyset;
-use crate::platform::{self, Input, Platform};
+use crate::platform::{self, Input, Memory, Platform};
 use crate::policy::{DeploymentRule, FloorRule, HardwareRule, Policy, Waiver};
 use crate::reference_values::Requirement;
 use crate::rejection::{Check, Code, Rejection};
@@ -17,6 +17,7 @@ use crate::work_limit::WorkLimit;
 mod config_rules;
 mod verified;
 
+pub use crate::platform::VerifiedChains;
 pub use verified::{SessionBound, Verified};
 
 /// The protocol version this verifier speaks.
@@ -54,7 +55,43 @@ pub fn appraise(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<Verified, Rejected> {
-    whole(Mode::Stop, document, config, expected, policy, now)
+    whole(Mode::Stop, None, document, config, expected, policy, now)
+}
+
+impl VerifiedChains {
+    /// As [`appraise`], with the same verdict, but without verifying again what an earlier appraisal verified; and
+    /// what this one verifies is kept if it accepts.
+    ///
+    /// # Errors
+    /// The first check that fails, with the whole list.
+    pub fn appraise(
+        &self,
+        document: &[u8],
+        config: &[u8],
+        expected: &Expected,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<Verified, Rejected> {
+        whole(Mode::Stop, Some(self), document, config, expected, policy, now)
+    }
+
+    /// As [`appraise_evidence`], in the same way.
+    ///
+    /// # Errors
+    /// The first check that fails, with the whole list.
+    pub fn appraise_evidence(
+        &self,
+        tee: TeeType,
+        evidence: &[u8],
+        endorsements: &[u8],
+        expected: &Requirement<ReportData>,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<AppraisedEvidence, Rejected> {
+        let memory = Memory::new(Some(self));
+        let input = Input { evidence, endorsements, policy, now, memory: &memory };
+        evidence_alone(Mode::Stop, tee, &input, expected)
+    }
 }
 
 /// As [`appraise`], with the same verdict and the same first rejection, but going on after a check that does not
@@ -70,11 +107,12 @@ pub fn explain(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<Verified, Rejected> {
-    whole(Mode::Explain, document, config, expected, policy, now)
+    whole(Mode::Explain, None, document, config, expected, policy, now)
 }
 
 fn whole(
     mode: Mode,
+    chains: Option<&VerifiedChains>,
     document: &[u8],
     config: &[u8],
     expected: &Expected,
@@ -83,20 +121,31 @@ fn whole(
 ) -> Result<Verified, Rejected> {
     let first = [POLICY, DOCUMENT, TEE, CLAIMS, VERSION, CHANNELS, ROLE, REPORT_DATA, KEYSET_DIGEST, KEYSET];
     let mut list = Checklist::new(mode, first.to_vec());
-    match argue(document, config, expected, policy, now, &mut list) {
-        Ok(parts) => list.finish().map(|checks| Verified { checks, ..parts }),
+    let memory = Memory::new(chains);
+    match argue(document, config, expected, &Terms { policy, now, memory: &memory }, &mut list) {
+        Ok(parts) => list.finish().map(|checks| {
+            memory.commit();
+            Verified { checks, ..parts }
+        }),
         Err(rejection) => Err(list.reject(rejection)),
     }
+}
+
+/// What an appraisal is made under, whatever it is about.
+struct Terms<'a> {
+    policy: &'a Policy,
+    now: UnixTime,
+    memory: &'a Memory<'a>,
 }
 
 fn argue(
     document: &[u8],
     config: &[u8],
     expected: &Expected,
-    policy: &Policy,
-    now: UnixTime,
+    terms: &Terms<'_>,
     list: &mut Checklist,
 ) -> Result<Verified, Rejection> {
+    let &Terms { policy, now, memory } = terms;
     list.yields(POLICY, policy.check_for_channel(), "a complete policy", |()| "complete".to_owned())?;
     let parsed = EvidenceDocument::decode(document);
     let parsed =
@@ -120,7 +169,8 @@ fn argue(
     )?;
     let keyset = Keyset::decode(&parsed.keyset);
     let keyset = list.yields(KEYSET, keyset, "a keyset", |keyset| format!("epoch {}", keyset.epoch))?;
-    let input = Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now };
+    let input =
+        Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now, memory };
     let hardware = authenticated(platform, &input, &stated, list)?;
     hardware_id(&hardware, policy, list)?;
     platform.release(&hardware, policy, list)?;
@@ -181,7 +231,8 @@ pub fn appraise_evidence(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<AppraisedEvidence, Rejected> {
-    evidence_alone(Mode::Stop, tee, &Input { evidence, endorsements, policy, now }, expected)
+    let memory = &Memory::new(None);
+    evidence_alone(Mode::Stop, tee, &Input { evidence, endorsements, policy, now, memory }, expected)
 }
 
 /// As [`appraise_evidence`], going on after a check that does not hold, as [`explain`] does.
@@ -196,7 +247,8 @@ pub fn explain_evidence(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<AppraisedEvidence, Rejected> {
-    evidence_alone(Mode::Explain, tee, &Input { evidence, endorsements, policy, now }, expected)
+    let memory = &Memory::new(None);
+    evidence_alone(Mode::Explain, tee, &Input { evidence, endorsements, policy, now, memory }, expected)
 }
 
 fn evidence_alone(
@@ -207,11 +259,14 @@ fn evidence_alone(
 ) -> Result<AppraisedEvidence, Rejected> {
     let mut list = Checklist::new(mode, vec![POLICY, TEE, REPORT_DATA]);
     match argue_evidence(tee, input, expected, &mut list) {
-        Ok(hardware) => list.finish().map(|checks| AppraisedEvidence {
-            expires_at: hardware.not_after.min(floors_end(&hardware, input.policy)),
-            hardware,
-            waivers: input.policy.waivers(),
-            checks,
+        Ok(hardware) => list.finish().map(|checks| {
+            input.memory.commit();
+            AppraisedEvidence {
+                expires_at: hardware.not_after.min(floors_end(&hardware, input.policy)),
+                hardware,
+                waivers: input.policy.waivers(),
+                checks,
+            }
         }),
         Err(rejection) => Err(list.reject(rejection)),
     }

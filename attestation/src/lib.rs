@@ -31,13 +31,15 @@ pub mod freshness;
 mod der;
 mod signature;
 mod x509;
+mod memory;
 mod platform;
 pub mod inspect;
 pub mod appraise;
 pub mod attester;
 
 pub use appraise::{
-    AppraisedEvidence, SessionBound, Verified, appraise, appraise_evidence, explain, explain_evidence,
+    AppraisedEvidence, SessionBound, Verified, VerifiedChains, appraise, appraise_evidence, explain,
+    explain_evidence,
 };
 pub use azure_evidence::AzureEvidence;
 pub use checklist::Rejected;

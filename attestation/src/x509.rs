@@ -125,6 +125,31 @@ impl<'a> PublicKey<'a> {
     }
 }
 
+/// A stretch of time, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// First second.
+    pub(crate) from: UnixTime,
+    /// Last second.
+    pub(crate) until: UnixTime,
+}
+
+impl Window {
+    /// All of time.
+    pub(crate) const ALWAYS: Self =
+        Self { from: UnixTime::from_seconds(0), until: UnixTime::from_seconds(u64::MAX) };
+
+    /// What both have.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { from: self.from.max(other.from), until: self.until.min(other.until) }
+    }
+
+    /// Whether `time` is in it.
+    pub(crate) fn contains(self, time: UnixTime) -> bool {
+        (self.from..=self.until).contains(&time)
+    }
+}
+
 /// One extension, undecoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extension<'a> {
@@ -252,9 +277,14 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// Its dates.
+    pub(crate) const fn window(&self) -> Window {
+        Window { from: self.not_before, until: self.not_after }
+    }
+
     /// Whether `now` is within its dates, both included.
     pub(crate) fn valid_at(&self, now: UnixTime) -> bool {
-        (self.not_before..=self.not_after).contains(&now)
+        self.window().contains(now)
     }
 
     /// Whether it names itself as issuer.
@@ -321,6 +351,11 @@ impl<'a> RevocationList<'a> {
     /// Whether `key` signed this list.
     pub(crate) fn signed_by(&self, key: &PublicKey<'_>, limit: &mut WorkLimit) -> Result<bool, Rejection> {
         key.signed(self.tbs, self.signature, limit)
+    }
+
+    /// Its dates.
+    pub(crate) const fn window(&self) -> Window {
+        Window { from: self.this_update, until: self.next_update }
     }
 
     /// Whether this serial number is on the list.
