@@ -105,8 +105,7 @@ impl Unverified {
             }
             BindResponse::Evidence(document) if hardware => {
                 let expected = Expected::Session { role: Role::Gateway, nonce, ekm };
-                let chains = evidence.chains();
-                let session = Appraised::judge(&document, evidence.config(), &expected, policy, chains)?;
+                let session = Appraised::judge(&document, evidence.config(), &expected, policy)?;
                 bound.check_same_keyset(&evidence, session.verified())?;
                 Arc::new(session)
             }

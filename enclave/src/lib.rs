@@ -14,8 +14,6 @@ pub mod transport;
 
 pub mod config;
 
-pub mod hardening;
-
 pub mod entropy;
 
 pub mod wipe;

@@ -4,7 +4,6 @@
 //! certificate (or, for the built-in model, that it never leaves this process).
 
 pub mod builtin;
-pub mod web_pki;
 pub mod connection;
 pub mod exchange;
 pub mod pool;

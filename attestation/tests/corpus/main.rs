@@ -18,7 +18,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-mod azure;
 mod flips;
 mod manifest;
 mod mutations;

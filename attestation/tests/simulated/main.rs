@@ -17,7 +17,6 @@
 mod channel;
 mod faults;
 mod flips;
-mod known;
 mod rows;
 mod tcb;
 mod world;

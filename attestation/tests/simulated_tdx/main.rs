@@ -16,7 +16,6 @@
 
 mod faults;
 mod flips;
-mod known;
 mod policy;
 mod rows;
 mod status;

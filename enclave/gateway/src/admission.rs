@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::deployment::Exposure;
 use crate::error::Error;
 use crate::wire::{Request, RequestHead};
 
@@ -21,8 +22,72 @@ pub struct Key {
     pub models: AllowedModels,
     /// Most requests at the same time; unlimited if absent.
     pub max_in_flight: Option<u32>,
+    /// How its requests are routed.
+    pub rules: KeyRules,
     /// Requests now in flight.
     in_flight: AtomicU32,
+}
+
+/// How the requests of a key are routed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRules {
+    /// Its content may be exposed so far and no further.
+    pub exposure_max: Exposure,
+    /// Providers it may use; every one if absent.
+    pub providers: Option<Vec<String>>,
+    /// 0 to 9; lower is served first when something has to wait.
+    pub priority: u8,
+    /// Says how hard its questions are, in place of a guess.
+    pub tier: Option<Level>,
+    /// Whether it may ask how a decision was made.
+    pub may_explain: bool,
+}
+
+/// Priority of a key that has none of its own.
+pub const USUAL_PRIORITY: u8 = 5;
+
+impl Default for KeyRules {
+    fn default() -> Self {
+        Self {
+            exposure_max: Exposure::ProviderVisible,
+            providers: None,
+            priority: USUAL_PRIORITY,
+            tier: None,
+            may_explain: false,
+        }
+    }
+}
+
+/// How hard a question is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A greeting, a fact.
+    Simple,
+    /// A usual question.
+    Medium,
+    /// Needs care.
+    Complex,
+    /// Needs thought.
+    Reasoning,
+}
+
+impl Level {
+    /// As the configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Medium => "medium",
+            Self::Complex => "complex",
+            Self::Reasoning => "reasoning",
+        }
+    }
+
+    /// From the configuration's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Simple, Self::Medium, Self::Complex, Self::Reasoning]
+            .into_iter()
+            .find(|own| own.as_str() == name)
+    }
 }
 
 /// Models a key may use; a key without any may use none.
@@ -76,8 +141,15 @@ impl Drop for Hold {
 
 impl Key {
     /// A key that may use `models`.
-    pub const fn new(id: Arc<str>, models: AllowedModels, max_in_flight: Option<u32>) -> Self {
-        Self { id, models, max_in_flight, in_flight: AtomicU32::new(0) }
+    pub fn new(id: Arc<str>, models: AllowedModels, max_in_flight: Option<u32>) -> Self {
+        Self { id, models, max_in_flight, rules: KeyRules::default(), in_flight: AtomicU32::new(0) }
+    }
+
+    /// The same key with rules of its own.
+    #[must_use]
+    pub fn with_rules(mut self, rules: KeyRules) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// Requests now in flight.

@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deployment::Exposure;
 use crate::plaintext::Secret;
 
 mod parse;
 
 mod deployment;
+
+pub mod routing;
 
 mod gateway;
 
@@ -22,6 +25,9 @@ pub use deployment::{
 };
 pub use gateway::Gateway;
 pub use parse::{Invalid, parse};
+pub use routing::ModelConfig;
+
+use routing::KeyRoutingConfig;
 
 /// Version of the configuration's format that this build understands.
 pub const VERSION: u32 = 1;
@@ -47,6 +53,9 @@ pub struct GatewayConfig {
     /// Caches; none unless configured.
     #[serde(default)]
     pub cache: CacheConfig,
+    /// How far content may be exposed that a guardrail has labelled, by label, whatever model is asked for.
+    #[serde(default)]
+    pub sensitivity: BTreeMap<String, Exposure>,
 }
 
 /// Bounds on sizes.
@@ -102,17 +111,9 @@ pub struct KeyConfig {
     /// Most requests at the same time.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
-}
-
-/// A name that clients use.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// A registered strategy; `priority` unless stated.
-    #[serde(default = "priority")]
-    pub strategy: String,
-    /// Names of deployments, in the order that `priority` uses.
-    pub deployments: Vec<String>,
+    /// How its requests are routed.
+    #[serde(default)]
+    pub routing: KeyRoutingConfig,
 }
 
 /// One content check.
@@ -124,6 +125,9 @@ pub struct GuardrailConfig {
     /// For `deny_list`: phrases that must not occur, in any letter case.
     #[serde(default)]
     pub phrases: Vec<String>,
+    /// Labels what it finds with this word, in place of refusing the request.
+    #[serde(default)]
+    pub label: Option<String>,
 }
 
 /// Caches.
@@ -214,10 +218,6 @@ impl std::fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-fn priority() -> String {
-    "priority".to_owned()
-}
 
 #[cfg(test)]
 mod tests;

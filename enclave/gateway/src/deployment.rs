@@ -125,6 +125,13 @@ pub enum Exposure {
 }
 
 impl Exposure {
+    /// From its name in headers and in the configuration.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Attested, Self::ContractZdr, Self::ProviderVisible]
+            .into_iter()
+            .find(|own| own.as_str() == name)
+    }
+
     /// As it appears in headers and the models list.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -151,6 +158,20 @@ pub enum Capability {
     Reasoning,
     /// Calls tools.
     Tools,
+}
+
+impl Capability {
+    /// For people: what a request without such a model is told is missing.
+    pub const fn described(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Documents => "documents",
+            Self::Images => "images",
+            Self::JsonSchema => "answers that keep to a JSON schema",
+            Self::Reasoning => "reasoning",
+            Self::Tools => "tools",
+        }
+    }
 }
 
 /// How much may be sent to one deployment; no bound where absent.

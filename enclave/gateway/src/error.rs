@@ -67,14 +67,28 @@ pub enum Error {
         /// The method that it has.
         allow: &'static str,
     },
+    /// The request does not fit the context of any deployment that may serve it.
+    ContextTooLong,
     /// No credential arrived.
     MissingCredentials,
     /// The key may not use this model.
     ModelNotAllowed,
     /// No model of that name.
     ModelUnknown,
+    /// No deployment that may serve this request has what it needs.
+    NoCapableDeployment {
+        /// What is missing.
+        capability: &'static str,
+    },
     /// Policy leaves no deployment that may serve this request.
     NoCompliantDeployment,
+    /// Everything that may serve this request is busy.
+    Overloaded {
+        /// When to come back, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The key may not use any provider of this model.
+    ProviderNotAllowed,
     /// The key already has as many requests in flight as it may.
     TooManyInFlight,
     /// The upstream has not proved itself as this route demands.
@@ -91,8 +105,6 @@ pub enum Error {
     UpstreamStatus {
         /// Its status, 400 to 599.
         status: u16,
-        /// What it is about.
-        reason: Reason,
         /// Its advice when to come back, in milliseconds, as received.
         retry_after_ms: Option<u64>,
         /// Its body, if the client may see it.
@@ -102,31 +114,6 @@ pub enum Error {
     UpstreamTimeout,
     /// The stream ended without its end.
     UpstreamTruncated,
-}
-
-/// What an upstream's refusal is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The prompt, or what the model was about to say, is against the provider's rules.
-    ContentPolicy,
-    /// Prompt and answer do not fit into the model's context.
-    ContextWindow,
-    /// The gateway's credential is not accepted.
-    Credential,
-    /// The provider does not have the model.
-    ModelMissing,
-    /// The provider cannot keep up with all of its customers.
-    Overloaded,
-    /// The gateway's account is empty.
-    Quota,
-    /// The gateway's account has had as much as it may have for now.
-    RateLimit,
-    /// Anything else that is wrong with the request.
-    Request,
-    /// Anything else that is wrong with the provider.
-    Server,
-    /// The provider gave up waiting for itself.
-    Timeout,
 }
 
 /// Who has to change something.
@@ -167,9 +154,11 @@ impl Error {
             | Self::FieldMissing { .. }
             | Self::FieldUnsupported { .. }
             | Self::ContentRefused { .. }
-            | Self::JsonInvalid { .. } => 400,
+            | Self::ContextTooLong
+            | Self::JsonInvalid { .. }
+            | Self::NoCapableDeployment { .. } => 400,
             Self::AmbiguousCredentials | Self::CredentialUnknown | Self::MissingCredentials => 401,
-            Self::ModelNotAllowed | Self::NoCompliantDeployment => 403,
+            Self::ModelNotAllowed | Self::NoCompliantDeployment | Self::ProviderNotAllowed => 403,
             Self::EndpointUnknown | Self::ModelUnknown => 404,
             Self::MethodUnsupported { .. } => 405,
             Self::BodyTooLarge { .. } => 413,
@@ -182,6 +171,7 @@ impl Error {
             | Self::UpstreamFailed
             | Self::UpstreamMalformed
             | Self::UpstreamTruncated => 502,
+            Self::Overloaded { .. } => 503,
             Self::UpstreamTimeout => 504,
             Self::UpstreamStatus { status, .. } => *status,
         }
@@ -195,6 +185,7 @@ impl Error {
             Self::BodyTooLarge { .. } => "request_too_large",
             Self::ContentEncoding => "unsupported_content_encoding",
             Self::ContentRefused { .. } => "content_policy_violation",
+            Self::ContextTooLong => "context_length_exceeded",
             Self::CredentialUnknown => "invalid_api_key",
             Self::EndpointUnknown => "unsupported_endpoint",
             Self::FieldInvalid { .. } => "invalid_value",
@@ -205,14 +196,17 @@ impl Error {
             Self::MissingCredentials => "missing_api_key",
             Self::ModelNotAllowed => "model_not_allowed",
             Self::ModelUnknown => "model_not_found",
+            Self::NoCapableDeployment { .. } => "no_capable_deployment",
             Self::NoCompliantDeployment => "no_compliant_deployment",
+            Self::Overloaded { .. } => "overloaded",
+            Self::ProviderNotAllowed => "provider_not_allowed",
             Self::TooManyInFlight => "concurrency_limit_exceeded",
             Self::UpstreamAttestation => "upstream_attestation_failed",
             Self::UpstreamConnection => "upstream_unreachable",
             Self::UpstreamCredential => "upstream_credentials_exhausted",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamMalformed => "upstream_malformed_answer",
-            Self::UpstreamStatus { reason, .. } => reason.code(),
+            Self::UpstreamStatus { .. } => "upstream_error",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamTruncated => "upstream_truncated",
         }
@@ -224,6 +218,7 @@ impl Error {
             Self::AmbiguousCredentials
             | Self::BodyTooLarge { .. }
             | Self::ContentEncoding
+            | Self::ContextTooLong
             | Self::CredentialUnknown
             | Self::EndpointUnknown
             | Self::FieldInvalid { .. }
@@ -232,10 +227,13 @@ impl Error {
             | Self::JsonInvalid { .. }
             | Self::MethodUnsupported { .. }
             | Self::MissingCredentials
-            | Self::ModelUnknown => Fault::Client,
+            | Self::ModelUnknown
+            | Self::NoCapableDeployment { .. } => Fault::Client,
             Self::ContentRefused { .. }
             | Self::ModelNotAllowed
             | Self::NoCompliantDeployment
+            | Self::Overloaded { .. }
+            | Self::ProviderNotAllowed
             | Self::TooManyInFlight => Fault::Policy,
             Self::UpstreamCredential => Fault::Gateway,
             Self::AnswerTooLarge
@@ -245,7 +243,10 @@ impl Error {
             | Self::UpstreamMalformed
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated => Fault::Upstream,
-            Self::UpstreamStatus { reason, .. } => reason.fault(),
+            Self::UpstreamStatus { status, .. } => match *status {
+                400 | 413 | 422 => Fault::Client,
+                _ => Fault::Upstream,
+            },
         }
     }
 
@@ -266,7 +267,11 @@ impl Error {
             | Self::MissingCredentials
             | Self::ModelNotAllowed
             | Self::ModelUnknown
+            | Self::ContextTooLong
+            | Self::NoCapableDeployment { .. }
             | Self::NoCompliantDeployment
+            | Self::Overloaded { .. }
+            | Self::ProviderNotAllowed
             | Self::TooManyInFlight => Retry::Never,
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
@@ -275,14 +280,19 @@ impl Error {
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated => Retry::NextDeployment,
             Self::UpstreamConnection | Self::UpstreamFailed => Retry::SameDeployment,
-            Self::UpstreamStatus { reason, .. } => reason.retry(),
+            Self::UpstreamStatus { status, .. } => match *status {
+                408 | 500 | 502 | 503 | 504 | 529 => Retry::SameDeployment,
+                404 | 429 => Retry::NextDeployment,
+                _ => Retry::Never,
+            },
         }
     }
 
     /// What the client is told: whether coming back makes sense.
     pub const fn client_should_retry(&self) -> bool {
         match self {
-            Self::TooManyInFlight
+            Self::Overloaded { .. }
+            | Self::TooManyInFlight
             | Self::UpstreamConnection
             | Self::UpstreamFailed
             | Self::UpstreamTimeout
@@ -303,7 +313,10 @@ impl Error {
             | Self::MissingCredentials
             | Self::ModelNotAllowed
             | Self::ModelUnknown
+            | Self::ContextTooLong
+            | Self::NoCapableDeployment { .. }
             | Self::NoCompliantDeployment
+            | Self::ProviderNotAllowed
             | Self::UpstreamAttestation
             | Self::UpstreamCredential
             | Self::UpstreamMalformed => false,
@@ -315,6 +328,9 @@ impl Error {
         if let Self::UpstreamStatus { retry_after_ms, .. } = self {
             let wait = retry_after_ms.filter(|_| self.client_should_retry())?;
             return Some(wait.min(MAX_RETRY_AFTER_MS));
+        }
+        if let Self::Overloaded { retry_after_ms } = self {
+            return Some((*retry_after_ms).clamp(1, MAX_RETRY_AFTER_MS));
         }
         matches!(self, Self::TooManyInFlight).then_some(1000)
     }
@@ -348,43 +364,6 @@ impl Error {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&body::render(self));
         out.extend_from_slice(b"\n\n");
-    }
-}
-
-impl Reason {
-    /// See [`Error::code`]; the words that clients know from `OpenAI` where there are such.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::ContentPolicy => "content_policy_violation",
-            Self::ContextWindow => "context_length_exceeded",
-            Self::Credential | Self::Quota => "upstream_credentials_exhausted",
-            Self::ModelMissing => "upstream_model_not_found",
-            Self::Overloaded => "upstream_overloaded",
-            Self::RateLimit => "upstream_rate_limited",
-            Self::Request | Self::Server => "upstream_error",
-            Self::Timeout => "upstream_timeout",
-        }
-    }
-
-    /// See [`Error::fault`].
-    const fn fault(self) -> Fault {
-        match self {
-            Self::ContentPolicy | Self::ContextWindow | Self::Request => Fault::Client,
-            Self::Credential | Self::Quota => Fault::Gateway,
-            Self::ModelMissing | Self::Overloaded | Self::RateLimit | Self::Server | Self::Timeout => {
-                Fault::Upstream
-            }
-        }
-    }
-
-    /// See [`Error::retry`]. A prompt that is too long or against the rules goes elsewhere only where the configuration
-    /// names a place for it.
-    const fn retry(self) -> Retry {
-        match self {
-            Self::ContentPolicy | Self::ContextWindow | Self::Request => Retry::Never,
-            Self::Credential | Self::ModelMissing | Self::Quota | Self::RateLimit => Retry::NextDeployment,
-            Self::Overloaded | Self::Server | Self::Timeout => Retry::SameDeployment,
-        }
     }
 }
 

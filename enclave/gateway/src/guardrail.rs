@@ -38,7 +38,7 @@ pub trait Guardrail: Send + Sync {
 /// What a check says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Refuse the request.
+    /// Object: refuse the request, or label it.
     Block,
     /// Nothing to object.
     Pass,
@@ -47,18 +47,31 @@ pub enum Verdict {
 /// The configured guardrails, in the order of their names.
 #[derive(Default)]
 pub struct Guardrails {
-    checks: Vec<(Arc<str>, Box<dyn Guardrail>)>,
+    checks: Vec<Check>,
+}
+
+struct Check {
+    name: Arc<str>,
+    /// What a hit does: labels the request with this, or, without a label, refuses it.
+    label: Option<Arc<str>>,
+    guardrail: Box<dyn Guardrail>,
 }
 
 /// Proof that every configured guardrail has passed this request. Made by [`screen`] only.
 pub struct Screened {
     admitted: Admitted,
+    labels: Vec<Arc<str>>,
 }
 
 impl Screened {
     /// The admitted request.
     pub const fn admitted(&self) -> &Admitted {
         &self.admitted
+    }
+
+    /// What guardrails found in the content, without what it was; each label once.
+    pub fn labels(&self) -> &[Arc<str>] {
+        &self.labels
     }
 
     /// Gives the admitted request to the next stage.
@@ -68,21 +81,22 @@ impl Screened {
 }
 
 impl Guardrails {
-    /// Adds a configured check.
-    pub fn push(&mut self, name: Arc<str>, check: Box<dyn Guardrail>) {
-        self.checks.push((name, check));
+    /// Adds a configured check. With a label, what it objects to is labelled and not refused.
+    pub fn push(&mut self, name: Arc<str>, label: Option<Arc<str>>, check: Box<dyn Guardrail>) {
+        self.checks.push(Check { name, label, guardrail: check });
     }
 
     /// Names, in order.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.checks.iter().map(|(name, _)| name)
+        self.checks.iter().map(|own| &own.name)
     }
 }
 
 /// Puts every string of the request, field names included, before every guardrail.
 pub fn screen(admitted: Admitted, guardrails: &Guardrails) -> Result<Screened, Error> {
+    let mut labels = Vec::new();
     if guardrails.checks.is_empty() {
-        return Ok(Screened { admitted });
+        return Ok(Screened { admitted, labels });
     }
     let mut blocked: Option<&Arc<str>> = None;
     let mut decoded = Plaintext::new(String::new());
@@ -92,16 +106,26 @@ pub fn screen(admitted: Admitted, guardrails: &Guardrails) -> Result<Screened, E
         }
         decoded.expose_mut().clear();
         if scan::unescape_into(raw, decoded.expose_mut()) {
-            blocked = first_block(guardrails, decoded.expose());
+            blocked = judge(guardrails, decoded.expose(), &mut labels);
         }
     });
     match blocked {
         Some(name) => Err(Error::ContentRefused { guardrail: Arc::clone(name) }),
-        None => Ok(Screened { admitted }),
+        None => Ok(Screened { admitted, labels }),
     }
 }
 
-fn first_block<'g>(guardrails: &'g Guardrails, text: &str) -> Option<&'g Arc<str>> {
-    let blocks = |check: &dyn Guardrail| check.check(Plaintext::new(text)) == Verdict::Block;
-    guardrails.checks.iter().find(|(_, check)| blocks(check.as_ref())).map(|(name, _)| name)
+/// The first guardrail that refuses the text, if any does; otherwise adds the labels that it gets.
+fn judge<'g>(guardrails: &'g Guardrails, text: &str, labels: &mut Vec<Arc<str>>) -> Option<&'g Arc<str>> {
+    for Check { name, label, guardrail } in &guardrails.checks {
+        if label.as_ref().is_some_and(|label| labels.contains(label)) {
+            continue;
+        }
+        match (guardrail.check(Plaintext::new(text)), label) {
+            (Verdict::Pass, _) => {}
+            (Verdict::Block, None) => return Some(name),
+            (Verdict::Block, Some(label)) => labels.push(Arc::clone(label)),
+        }
+    }
+    None
 }

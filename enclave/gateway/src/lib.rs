@@ -45,8 +45,6 @@ pub mod cache;
 
 pub mod route;
 
-pub mod refusal;
-
 pub mod upstream;
 
 pub mod provider;

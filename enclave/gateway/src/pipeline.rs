@@ -10,11 +10,12 @@ use crate::audit::RequestId;
 use crate::cache::{self, Hit, Lookup};
 use crate::clock::{Clock, Now};
 use crate::config::Gateway;
-use crate::deployment::{Deployment, Exposure};
+use crate::deployment::Deployment;
 use crate::error::{Error, Retry};
 use crate::guardrail;
 use crate::plaintext::Plaintext;
 use crate::provider;
+use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed};
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
@@ -24,6 +25,7 @@ use crate::wire::{self, Operation, RequestHead, Wire};
 /// A request whose head was accepted: the path exists and, where it matters, the key is known.
 pub struct Opened {
     operation: Operation,
+    wishes: Wishes,
     authenticated: Option<Authenticated>,
     request_id: RequestId,
     max_body: usize,
@@ -46,12 +48,14 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, _: Now) -> Result<Opened,
     let operation = wire::operation(head)?;
     let request_id = gateway.next_request_id();
     if matches!(operation, Operation::Probe) {
-        return Ok(Opened { operation, authenticated: None, request_id, max_body: 0 });
+        let wishes = Wishes::default();
+        return Ok(Opened { operation, wishes, authenticated: None, request_id, max_body: 0 });
     }
     let authenticated = Some(admission::authenticate(head, gateway.keys())?);
     let has_body = matches!(operation, Operation::Inference(_));
     let max_body = if has_body { body_limit(head, gateway)? } else { 0 };
-    Ok(Opened { operation, authenticated, request_id, max_body })
+    let wishes = Wishes::read(head, gateway.models().headers())?;
+    Ok(Opened { operation, wishes, authenticated, request_id, max_body })
 }
 
 /// Answers an opened request.
@@ -65,7 +69,7 @@ pub async fn handle<U: Upstream>(
     upstream: &U,
     clock: &impl Clock,
 ) -> Result<Answer<U::Body>, Error> {
-    let Opened { operation, authenticated, request_id, max_body } = opened;
+    let Opened { operation, wishes, authenticated, request_id, max_body } = opened;
     if body.expose().len() > max_body {
         return Err(Error::BodyTooLarge { limit: max_body });
     }
@@ -80,7 +84,8 @@ pub async fn handle<U: Upstream>(
     };
     let size = body.expose().len();
     let mut exchange = Exchange::begin(request_id, &who, wire, size, gateway.books(), clock.now());
-    match infer(wire, body, who, &mut exchange, gateway, upstream, clock).await {
+    let means = Means { gateway, upstream, clock };
+    match infer(wire, body, who, wishes, &mut exchange, &means).await {
         Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),
         Err(error) => {
             exchange.refuse(&error, clock.now());
@@ -89,38 +94,50 @@ pub async fn handle<U: Upstream>(
     }
 }
 
+/// What the stages work with: the configuration, the way out, the time.
+struct Means<'m, U, C> {
+    gateway: &'m Gateway,
+    upstream: &'m U,
+    clock: &'m C,
+}
+
 /// The stages, in order. Each takes the proof of the one before.
-async fn infer<U: Upstream>(
+async fn infer<U: Upstream, C: Clock>(
     wire: &'static dyn Wire,
     body: Plaintext<Bytes>,
     who: Authenticated,
+    wishes: Wishes,
     exchange: &mut Exchange,
-    gateway: &Gateway,
-    upstream: &U,
-    clock: &impl Clock,
+    means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
+    let Means { gateway, clock, .. } = means;
     let request = wire.parse(body)?;
-    exchange.asked(gateway.models().find(&request.model), request.stream);
+    exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
     let admitted = admission::admit(request, who)?;
     let screened = guardrail::screen(admitted, gateway.guardrails())?;
     let missed = match cache::look_up(screened, gateway.cache(), clock.now()) {
         Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
         Lookup::Miss(missed) => missed,
     };
-    let routed = route::plan(missed, gateway.models(), gateway.draw())?;
-    attempt(routed, exchange, gateway, upstream, clock).await
+    let routed = route::plan(missed, wishes, gateway.models(), gateway.draw(), clock.now())?;
+    attempt(routed, exchange, means).await
 }
 
+/// Most attempts for one request.
+const MAX_ATTEMPTS: usize = 3;
+
 /// The one attempt loop: tries deployments in order until one has committed.
-async fn attempt<U: Upstream>(
+async fn attempt<U: Upstream, C: Clock>(
     routed: Routed,
     exchange: &mut Exchange,
-    gateway: &Gateway,
-    upstream: &U,
-    clock: &impl Clock,
+    means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
+    let Means { gateway, upstream, clock } = *means;
     let mut first_error = None;
-    for at in routed.attempts() {
+    let mut turn = 0_usize;
+    while let Some(leaf) = routed.leaf(turn).filter(|_| turn < MAX_ATTEMPTS) {
+        turn = turn.saturating_add(1);
+        let at = &Arc::clone(&leaf.deployment);
         exchange.attempt(at);
         let call = provider::encode(&routed, at)?;
         let sent = clock.now();
@@ -178,7 +195,7 @@ fn body_limit(head: &RequestHead<'_>, gateway: &Gateway) -> Result<usize, Error>
 /// The models this key may use, and no others.
 fn list_models(who: &Authenticated, gateway: &Gateway) -> Vec<u8> {
     let allowed = gateway.models().iter().filter(|model| who.key().models.contains(&model.name));
-    openai_models::list(allowed.map(listed))
+    openai_models::list(allowed.map(|model| listed(model)))
 }
 
 fn show_model(name: &str, who: &Authenticated, gateway: &Gateway) -> Result<Vec<u8>, Error> {
@@ -189,11 +206,10 @@ fn show_model(name: &str, who: &Authenticated, gateway: &Gateway) -> Result<Vec<
 
 /// A model as the list shows it; its exposure is the widest of its deployments.
 fn listed(model: &Model) -> Listed<'_> {
-    let first = model.deployments.first();
-    let widest = model.deployments.iter().map(|own| own.exposure).max();
+    let first = model.deployments().next();
     Listed {
         id: &model.name,
         owned_by: first.map_or("postern", |own| own.provider),
-        exposure_class: widest.unwrap_or(Exposure::ProviderVisible).as_str(),
+        exposure_class: route::widest_exposure(model).as_str(),
     }
 }

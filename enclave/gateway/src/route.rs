@@ -1,56 +1,118 @@
 //! Step 5, plan: which deployments may serve this request, and in which order. The only maker of [`Routed`].
+//!
+//! [`filter`] says who may, the model's [`tree`] of [`strategy`]s in which order, [`health`] who is well.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cache::Missed;
-use crate::deployment::Deployment;
+use crate::clock::Now;
+use crate::deployment::{Deployment, Exposure};
 use crate::error::Error;
+
+pub mod wishes;
+
+pub mod features;
+
+pub mod health;
+
+pub mod tree;
+
+pub mod expression;
 
 pub mod strategy;
 
-use strategy::{Candidate, Strategy};
+pub mod turns;
 
-/// Most attempts for one request, whatever the configuration lists.
-pub const MAX_ATTEMPTS: usize = 3;
+pub mod filter;
+
+use filter::Filter;
+use tree::{Ceilings, Dice, FeaturesOnce, Leaf, Node, Order, Question};
+use wishes::Wishes;
 
 /// One model name that clients use, and what serves it.
 pub struct Model {
     /// The name.
     pub name: Arc<str>,
-    /// How candidates are ordered.
-    pub strategy: &'static dyn Strategy,
-    /// The deployments, in the configuration's order.
-    pub deployments: Vec<Arc<Deployment>>,
+    /// How the leaves are chosen.
+    pub root: Node,
+    /// Every place of a deployment in the tree, in the configuration's order.
+    pub leaves: Vec<Leaf>,
 }
 
-/// All model names.
+impl Model {
+    /// The deployments that may serve it, in the configuration's order; one that has two places comes twice.
+    pub fn deployments(&self) -> impl Iterator<Item = &Arc<Deployment>> {
+        self.leaves.iter().map(|leaf| &leaf.deployment)
+    }
+}
+
+/// All model names, and what holds for all of them.
 #[derive(Default)]
 pub struct Models {
-    by_name: BTreeMap<Arc<str>, Model>,
+    by_name: BTreeMap<Arc<str>, Arc<Model>>,
+    ceilings: Ceilings,
+    headers: Vec<String>,
 }
 
 impl Models {
+    /// None yet. `ceilings` narrow the exposure of labelled content whatever model is asked for.
+    pub const fn new(ceilings: Ceilings) -> Self {
+        Self { by_name: BTreeMap::new(), ceilings, headers: Vec::new() }
+    }
+
     /// Adds a model; false if the name is taken.
     pub fn insert(&mut self, model: Model) -> bool {
-        self.by_name.insert(Arc::clone(&model.name), model).is_none()
+        read_headers(&model.root, &mut self.headers);
+        self.by_name.insert(Arc::clone(&model.name), Arc::new(model)).is_none()
     }
 
     /// The model of that name.
-    pub fn find(&self, name: &str) -> Option<&Model> {
+    pub fn find(&self, name: &str) -> Option<&Arc<Model>> {
         self.by_name.get(name)
     }
 
     /// All models, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Model> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.by_name.values()
     }
+
+    /// Request headers that conditions read, in lower case.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
+    }
+
+    /// Which labels narrow the exposure everywhere.
+    pub const fn ceilings(&self) -> &Ceilings {
+        &self.ceilings
+    }
+}
+
+fn read_headers(node: &Node, headers: &mut Vec<String>) {
+    let Node::Branch(branch) = node else { return };
+    for name in branch.strategy.headers() {
+        if !headers.contains(&name) {
+            headers.push(name);
+        }
+    }
+    branch.members.iter().for_each(|member| read_headers(member, headers));
 }
 
 /// Proof that a plan was made within policy. Made by [`plan`] only.
 pub struct Routed {
     missed: Missed,
-    attempts: Vec<Arc<Deployment>>,
+    wishes: Wishes,
+    model: Arc<Model>,
+    decided: Decided,
+}
+
+/// In which order the leaves of a model are tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Places of leaves, best first; never empty.
+    pub order: Order,
+    /// All deployments were ejected, so health was overruled.
+    pub relaxed: bool,
 }
 
 impl Routed {
@@ -59,9 +121,24 @@ impl Routed {
         &self.missed
     }
 
-    /// Whom to try, in order; never empty, at most [`MAX_ATTEMPTS`].
-    pub fn attempts(&self) -> &[Arc<Deployment>] {
-        &self.attempts
+    /// What the head asked for.
+    pub const fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// Which model.
+    pub const fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Whom to try at this turn, counted from zero; nothing after the last. There is always a first.
+    pub fn leaf(&self, turn: usize) -> Option<&Leaf> {
+        self.decided.order.places().get(turn).and_then(|place| self.model.leaves.get(*place))
+    }
+
+    /// Whether breakers are overruled.
+    pub const fn relaxed(&self) -> bool {
+        self.decided.relaxed
     }
 
     /// Gives the request to the end of the pipeline.
@@ -70,17 +147,49 @@ impl Routed {
     }
 }
 
-/// Orders the candidates of the requested model. `draw` is a number that strategies may use as a die.
-pub fn plan(missed: Missed, models: &Models, draw: u64) -> Result<Routed, Error> {
-    let name = &missed.screened().admitted().request().model;
-    let model = models.find(name).ok_or(Error::ModelUnknown)?;
-    let mut candidates: Vec<_> =
-        model.deployments.iter().map(|own| Candidate { deployment: Arc::clone(own) }).collect();
-    model.strategy.order(&mut candidates, draw);
-    candidates.truncate(MAX_ATTEMPTS);
-    let attempts: Vec<_> = candidates.into_iter().map(|candidate| candidate.deployment).collect();
-    if attempts.is_empty() {
-        return Err(Error::NoCompliantDeployment);
-    }
-    Ok(Routed { missed, attempts })
+/// Finds out who serves the requested model. `draw` is a number that strategies may use as a die.
+pub fn plan(missed: Missed, wishes: Wishes, models: &Models, draw: u64, now: Now) -> Result<Routed, Error> {
+    let request = missed.screened().admitted().request();
+    let model = Arc::clone(models.find(&request.model).ok_or(Error::ModelUnknown)?);
+    let features = FeaturesOnce::new(request);
+    let question = Question {
+        request,
+        key: missed.screened().admitted().key(),
+        wishes: &wishes,
+        labels: missed.screened().labels(),
+        now,
+        dice: &Dice::new(draw),
+        leaves: &model.leaves,
+        features: &features,
+    };
+    let decided = decide(&question, &model, models.ceilings(), &mut |_, _| {})?;
+    Ok(Routed { missed, wishes, model, decided })
 }
+
+/// Filters and orders the leaves of a model. `report` hears which leaf did not pass which filter.
+pub fn decide(
+    question: &Question<'_>,
+    model: &Model,
+    ceilings: &Ceilings,
+    report: &mut dyn FnMut(&Leaf, Filter),
+) -> Result<Decided, Error> {
+    let allowed = filter::policy(question, ceilings, report)?;
+    let eligible = filter::condition(question, allowed, report)?;
+    let mut order = Order::default();
+    model.root.walk(question, eligible.leaves, &mut order);
+    let first = order.places().first().and_then(|place| model.leaves.get(*place));
+    // The tree itself can leave nothing: a rule that names one member only, a label that none of them may see.
+    let first = first.ok_or(Error::NoCompliantDeployment)?;
+    if first.health.share(question.now) < question.dice.fraction() {
+        order.demote_first();
+    }
+    Ok(Decided { order, relaxed: eligible.relaxed })
+}
+
+/// The widest exposure among a model's deployments.
+pub fn widest_exposure(model: &Model) -> Exposure {
+    model.deployments().map(|own| own.exposure).max().unwrap_or(Exposure::ProviderVisible)
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::policy::TrustAnchors;
 use crate::policy::snp::{OFFLINE_GRACE, RevocationRule};
 use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
-use crate::x509::{Certificate, Extension, PublicKey, RevocationList, Window, common_name};
+use crate::x509::{Certificate, Extension, PublicKey, RevocationList, common_name};
 
 /// AMD's root certificates by product line; see `data/roots/README.md`.
 const AMD_ROOTS: [(Product, &[u8]); 3] = [
@@ -33,8 +33,8 @@ pub(super) struct Chain<'a> {
     pub(super) product: Product,
     /// Whose root that is.
     pub(super) anchor: Anchor,
-    /// When every certificate of the chain is valid.
-    pub(super) window: Window,
+    /// First end of validity in the chain.
+    pub(super) not_after: UnixTime,
     /// The endorsement key, an uncompressed P-384 point.
     pub(super) key: &'a [u8],
     /// Which kind of key the issuing intermediate endorses.
@@ -85,18 +85,16 @@ pub(super) fn verify<'a>(
             "a signature that does not hold",
         ));
     }
-    let mut window = Window::ALWAYS;
     for certificate in [Some(&leaf), Some(&intermediate), root.as_ref()].into_iter().flatten() {
         if !certificate.valid_at(now) {
             let window = format!("{} to {}", certificate.not_before, certificate.not_after);
             return Err(broken(&format!("certificates valid at {now}"), window));
         }
-        window = window.and(certificate.window());
     }
     Ok(Chain {
         product: known.product,
         anchor: known.anchor,
-        window,
+        not_after: leaf.not_after.min(intermediate.not_after),
         key,
         kind: endorses(&intermediate, known.product)?,
         root_key: known.key,
@@ -106,7 +104,7 @@ pub(super) fn verify<'a>(
     })
 }
 
-/// Judges the revocation lists; says when all of them hold.
+/// Judges the revocation lists; says until when the shortest-lived holds.
 ///
 /// # Errors
 /// `SNP_CRL_MISSING` when there is no usable list, `SNP_REVOKED` when one names a certificate of the chain.
@@ -116,7 +114,7 @@ pub(super) fn revocation(
     rule: &RevocationRule,
     now: UnixTime,
     limit: &mut WorkLimit,
-) -> Result<Window, Rejection> {
+) -> Result<UnixTime, Rejection> {
     let (required, grace) = match rule {
         RevocationRule::Required => (true, std::time::Duration::ZERO),
         RevocationRule::OfflineGrace { .. } => (true, OFFLINE_GRACE),
@@ -126,7 +124,7 @@ pub(super) fn revocation(
         let step = steps::REVOCATION;
         Rejection::new(step.code, step.field, "a current revocation list signed by the root", found)
     };
-    let mut all = Window::ALWAYS;
+    let mut end = UnixTime::from_seconds(u64::MAX);
     for der in &endorsements.crls {
         limit.certificate()?;
         let list = RevocationList::parse(der).map_err(|error| unusable(error.to_string()))?;
@@ -141,15 +139,15 @@ pub(super) fn revocation(
                 "one that is",
             ));
         }
-        let window = Window { from: list.this_update, until: list.next_update.plus(grace) };
-        if required && !window.contains(now) {
+        let window = list.this_update..=list.next_update.plus(grace);
+        if required && !window.contains(&now) {
             return Err(unusable(format!("one from {} to {}", list.this_update, list.next_update)));
         }
         if required {
-            all = all.and(window);
+            end = end.min(list.next_update.plus(grace));
         }
     }
-    if required && endorsements.crls.is_empty() { Err(unusable("none".to_owned())) } else { Ok(all) }
+    if required && endorsements.crls.is_empty() { Err(unusable("none".to_owned())) } else { Ok(end) }
 }
 
 impl Chain<'_> {
@@ -170,8 +168,8 @@ fn sort<'a>(endorsements: &'a Endorsements, limit: &mut WorkLimit) -> Result<Sor
         let certificate = Certificate::parse(der)
             .map_err(|error| broken("certificates as AMD issues them", error.to_string()))?;
         match certificate.key {
-            PublicKey::P256(_) | PublicKey::Rsa2048(_) => {
-                return Err(broken("certificates as AMD issues them", "a key of another kind"));
+            PublicKey::P256(_) => {
+                return Err(broken("certificates as AMD issues them", "a key on P-256"));
             }
             PublicKey::P384(_) => leaves.push(certificate),
             PublicKey::Rsa(_) if certificate.self_issued() => roots.push(certificate),

@@ -6,21 +6,24 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::parse::closest;
+use super::routing::KeyRoutingConfig;
 use super::{
     AdmissionConfig, CacheConfig, ConfigError, Gateway, GatewayConfig, GuardrailConfig, Invalid, KeyConfig,
-    KeyFile, ModelConfig, SecretReference, SecretSource, VERSION, parse,
+    KeyFile, SecretReference, SecretSource, VERSION, parse,
 };
 use crate::admission::key_file::{DIGEST, KeyTable, Scheme};
-use crate::admission::{AllowedModels, Key};
+use crate::admission::{AllowedModels, Key, KeyRules, Level, USUAL_PRIORITY};
 use crate::cache::exact::ExactCache;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Exposure};
 use crate::guardrail::{GUARDRAILS, Guardrails, Settings};
 use crate::plaintext::Secret;
-use crate::route::{Model, Models, strategy};
+use crate::provider;
+use crate::route::Models;
 use crate::settle::Books;
-use crate::wire::is_model_name;
 
 mod deployments;
+
+mod models;
 
 /// Checks everything and builds the gateway; the first problem ends it.
 pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gateway, ConfigError> {
@@ -31,7 +34,8 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
     let max_body_bytes = within("limits.request_body_bytes", limits.request_body_bytes, 1..=100 * MIB)?;
     let max_answer_bytes = within("limits.answer_body_bytes", limits.answer_body_bytes, 1..=1024 * MIB)?;
     let deployments = deployments::build(&config.deployments, secrets)?;
-    let models = models(&config.models, &deployments)?;
+    let states = deployments::states(&config.deployments, &deployments)?;
+    let models = models::build(&config.models, &config.sensitivity, &deployments, &states)?;
     let keys = keys(&config.admission, &models, secrets)?;
     let guardrails = guardrails(&config.guardrails)?;
     let cache = cache(&config.cache)?;
@@ -53,38 +57,6 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
 const MIB: u64 = 1024 * 1024;
 
 type Deployments = BTreeMap<Arc<str>, Arc<Deployment>>;
-
-fn models(
-    configured: &BTreeMap<String, ModelConfig>,
-    deployments: &Deployments,
-) -> Result<Models, ConfigError> {
-    if configured.is_empty() {
-        return Err(value("models", "at least one model".to_owned()));
-    }
-    let mut models = Models::default();
-    for (name, own) in configured {
-        let path = |key: &str| format!("models.{name}{key}");
-        if !is_model_name(name) {
-            return Err(value("models", MODEL_NAME.to_owned()));
-        }
-        let strategy = strategy::find(&own.strategy).ok_or_else(|| {
-            let known = strategy::STRATEGIES.iter().map(|strategy| strategy.name());
-            unknown(path(".strategy"), "strategy", closest(&own.strategy, known))
-        })?;
-        if own.deployments.is_empty() {
-            return Err(value(path(".deployments"), "at least one deployment".to_owned()));
-        }
-        let find = |(place, wanted): (usize, &String)| {
-            deployments.get(wanted.as_str()).cloned().ok_or_else(|| {
-                let known = deployments.keys().map(AsRef::as_ref);
-                unknown(path(&format!(".deployments[{place}]")), "deployment", closest(wanted, known))
-            })
-        };
-        let members = own.deployments.iter().enumerate().map(find).collect::<Result<Vec<_>, _>>()?;
-        models.insert(Model { name: name.as_str().into(), strategy, deployments: members });
-    }
-    Ok(models)
-}
 
 fn keys(
     configured: &AdmissionConfig,
@@ -150,11 +122,16 @@ fn issued(key: &KeyConfig, path: &str, models: &Models) -> Result<Key, ConfigErr
     if key.max_in_flight == Some(0) {
         return Err(value(format!("{path}.max_in_flight"), "at least 1".to_owned()));
     }
+    let allowed = allowed_models(key, path, models)?;
+    let rules = rules(&key.routing, &format!("{path}.routing"))?;
+    Ok(Key::new(key.id.as_str().into(), allowed, key.max_in_flight).with_rules(rules))
+}
+
+fn allowed_models(key: &KeyConfig, path: &str, models: &Models) -> Result<AllowedModels, ConfigError> {
     if key.models.iter().any(|name| name == "*") {
         let alone = key.models.len() == 1;
-        let every = Key::new(key.id.as_str().into(), AllowedModels::Every, key.max_in_flight);
         return if alone {
-            Ok(every)
+            Ok(AllowedModels::Every)
         } else {
             Err(value(format!("{path}.models"), "either '*' or names".to_owned()))
         };
@@ -165,7 +142,37 @@ fn issued(key: &KeyConfig, path: &str, models: &Models) -> Result<Key, ConfigErr
             return Err(unknown(format!("{path}.models[{place}]"), "model", meant));
         }
     }
-    Ok(Key::new(key.id.as_str().into(), AllowedModels::These(key.models.clone()), key.max_in_flight))
+    Ok(AllowedModels::These(key.models.clone()))
+}
+
+fn rules(own: &KeyRoutingConfig, path: &str) -> Result<KeyRules, ConfigError> {
+    let at = |key: &str| format!("{path}.{key}");
+    if own.providers.as_ref().is_some_and(Vec::is_empty) {
+        return Err(value(at("providers"), "at least one provider".to_owned()));
+    }
+    for (place, name) in own.providers.iter().flatten().enumerate() {
+        if provider::find(name).is_none() {
+            let meant = closest(name, provider::names());
+            return Err(unknown(format!("{path}.providers[{place}]"), "provider", meant));
+        }
+    }
+    if own.priority.is_some_and(|priority| priority > 9) {
+        return Err(value(at("priority"), "0 to 9".to_owned()));
+    }
+    let tier =
+        match own.tier.as_deref() {
+            None => None,
+            Some(name) => Some(Level::from_name(name).ok_or_else(|| {
+                value(at("tier"), "'simple', 'medium', 'complex' or 'reasoning'".to_owned())
+            })?),
+        };
+    Ok(KeyRules {
+        exposure_max: own.exposure_max.unwrap_or(Exposure::ProviderVisible),
+        providers: own.providers.clone(),
+        priority: own.priority.unwrap_or(USUAL_PRIORITY),
+        tier,
+        may_explain: own.explain,
+    })
 }
 
 fn guardrails(configured: &BTreeMap<String, GuardrailConfig>) -> Result<Guardrails, ConfigError> {
@@ -177,7 +184,8 @@ fn guardrails(configured: &BTreeMap<String, GuardrailConfig>) -> Result<Guardrai
         })?;
         let settings = Settings { phrases: own.phrases.clone() };
         let wrong = |what: &str| value(format!("guardrails.{name}"), what.to_owned());
-        guardrails.push(name.as_str().into(), kind.configure(&settings).map_err(wrong)?);
+        let label = own.label.as_deref().map(Arc::from);
+        guardrails.push(name.as_str().into(), label, kind.configure(&settings).map_err(wrong)?);
     }
     Ok(guardrails)
 }
@@ -212,6 +220,7 @@ fn public(config: &GatewayConfig, deployments: &Deployments) -> serde_json::Valu
         "models": config.models,
         "guardrails": guardrails,
         "cache": config.cache,
+        "sensitivity": config.sensitivity,
     })
 }
 

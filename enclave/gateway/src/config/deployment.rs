@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::SecretReference;
+use super::routing::BreakerConfig;
 use crate::deployment::{Capability, Exposure};
 use crate::wire::dialect::OnUnsupported;
 
@@ -56,6 +57,9 @@ pub struct DeploymentConfig {
     /// How much may be sent there; without bounds if absent.
     #[serde(default)]
     pub limits: DeploymentLimitsConfig,
+    /// When it is taken out because it fails.
+    #[serde(default)]
+    pub breaker: BreakerConfig,
     /// Built-in model only: events per second.
     #[serde(default)]
     pub tokens_per_second: Option<u32>,

@@ -58,10 +58,10 @@ fn wrong(from: &str, to: &str) -> String {
 fn accepts_the_sample() {
     let gateway = load(GOOD).expect("good");
     let model = gateway.models().find("small").expect("configured");
-    let addresses: Vec<String> = model.deployments.iter().map(|own| own.endpoint.to_string()).collect();
+    let addresses: Vec<String> = model.deployments().map(|own| own.endpoint.to_string()).collect();
     assert_eq!(addresses, ["https://api.openai.com:443", "http://::1:8000", "builtin"]);
-    assert_eq!(&*model.deployments[0].base_path, "/v1");
-    assert_eq!(model.deployments[0].credential.as_ref().expect("has one").bare(), b"sk-secret");
+    assert_eq!(&*model.leaves[0].deployment.base_path, "/v1");
+    assert_eq!(model.leaves[0].deployment.credential.as_ref().expect("has one").bare(), b"sk-secret");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn says_what_was_meant() {
         (
             "[\"main\",",
             "[\"mian\",",
-            "CONFIG_UNKNOWN_NAME: models.small.deployments[0]: no such deployment; did you mean 'main'?",
+            "CONFIG_UNKNOWN_NAME: models.small.members[0]: no such deployment or model; did you mean 'main'?",
         ),
         (
             "[\"small\"]",

@@ -35,6 +35,7 @@ fn words(error: &Error) -> (String, Option<&'static str>) {
         }
         Error::ContentEncoding => "the request body must not be compressed",
         Error::ContentRefused { .. } => "a content rule of this gateway refused the request",
+        Error::ContextTooLong => "the request is longer than the context of any model that may serve it",
         Error::CredentialUnknown => "the API key is not known to this gateway",
         Error::EndpointUnknown => "this gateway has no such endpoint",
         Error::FieldInvalid { param, expected } => {
@@ -57,7 +58,12 @@ fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::MissingCredentials => "no API key was sent: use 'authorization: Bearer KEY'",
         Error::ModelNotAllowed => return ("this API key may not use that model".to_owned(), Some("model")),
         Error::ModelUnknown => return ("that model does not exist here".to_owned(), Some("model")),
+        Error::NoCapableDeployment { capability } => {
+            return (format!("no model that may serve this request supports {capability}"), None);
+        }
         Error::NoCompliantDeployment => "policy leaves no deployment that may serve this request",
+        Error::Overloaded { .. } => "everything that may serve this request is busy; come back later",
+        Error::ProviderNotAllowed => "this API key may not use the providers of that model",
         Error::TooManyInFlight => "this API key has too many requests in flight",
         Error::UpstreamAttestation => "the upstream has not proved itself as this route demands",
         Error::UpstreamConnection => "the upstream could not be reached or broke off",

@@ -8,6 +8,7 @@ fn all() -> Vec<Error> {
         | Error::BodyTooLarge { .. }
         | Error::ContentEncoding
         | Error::ContentRefused { .. }
+        | Error::ContextTooLong
         | Error::CredentialUnknown
         | Error::EndpointUnknown
         | Error::FieldInvalid { .. }
@@ -18,7 +19,10 @@ fn all() -> Vec<Error> {
         | Error::MissingCredentials
         | Error::ModelNotAllowed
         | Error::ModelUnknown
+        | Error::NoCapableDeployment { .. }
         | Error::NoCompliantDeployment
+        | Error::Overloaded { .. }
+        | Error::ProviderNotAllowed
         | Error::TooManyInFlight
         | Error::UpstreamAttestation
         | Error::UpstreamConnection
@@ -35,6 +39,7 @@ fn all() -> Vec<Error> {
         Error::BodyTooLarge { limit: 7 },
         Error::ContentEncoding,
         Error::ContentRefused { guardrail: "g".into() },
+        Error::ContextTooLong,
         Error::CredentialUnknown,
         Error::EndpointUnknown,
         Error::FieldInvalid { param: "model", expected: "x" },
@@ -45,19 +50,17 @@ fn all() -> Vec<Error> {
         Error::MissingCredentials,
         Error::ModelNotAllowed,
         Error::ModelUnknown,
+        Error::NoCapableDeployment { capability: "tools" },
         Error::NoCompliantDeployment,
+        Error::Overloaded { retry_after_ms: 2500 },
+        Error::ProviderNotAllowed,
         Error::TooManyInFlight,
         Error::UpstreamAttestation,
         Error::UpstreamConnection,
         Error::UpstreamCredential,
         Error::UpstreamFailed,
         Error::UpstreamMalformed,
-        Error::UpstreamStatus {
-            status: 503,
-            reason: Reason::Overloaded,
-            retry_after_ms: Some(1500),
-            body: None,
-        },
+        Error::UpstreamStatus { status: 503, retry_after_ms: Some(1500), body: None },
         Error::UpstreamTimeout,
         Error::UpstreamTruncated,
     ];
@@ -89,12 +92,7 @@ fn clients_come_back_only_when_it_helps() {
         let header = ("x-should-retry", retry.to_string());
         assert!(error.headers().contains(&header));
     }
-    let busy = Error::UpstreamStatus {
-        status: 503,
-        reason: Reason::Overloaded,
-        retry_after_ms: Some(1500),
-        body: None,
-    };
+    let busy = Error::UpstreamStatus { status: 503, retry_after_ms: Some(1500), body: None };
     assert!(busy.headers().contains(&("retry-after", "2".to_owned())), "seconds are rounded up");
     assert!(busy.headers().contains(&("retry-after-ms", "1500".to_owned())));
 }
@@ -105,9 +103,9 @@ fn a_clients_mistake_is_never_tried_elsewhere() {
         let own = matches!(error.fault(), Fault::Client | Fault::Policy);
         assert!(!own || error.retry() == Retry::Never, "{error}");
     }
-    for reason in [Reason::ContentPolicy, Reason::ContextWindow, Reason::Request] {
-        let error = Error::UpstreamStatus { status: 400, reason, retry_after_ms: None, body: None };
-        assert_eq!((error.retry(), error.fault()), (Retry::Never, Fault::Client));
+    for status in [400, 409, 413, 422] {
+        let error = Error::UpstreamStatus { status, retry_after_ms: None, body: None };
+        assert_eq!(error.retry(), Retry::Never);
     }
 }
 

@@ -1,5 +1,6 @@
 fn skip(screened: gateway::guardrail::Screened, models: &gateway::route::Models) {
-    let _routed = gateway::route::plan(screened, models, 0);
+    let wishes = gateway::route::wishes::Wishes::default();
+    let _routed = gateway::route::plan(screened, wishes, models, 0, gateway::Now::default());
 }
 
 fn main() {}

@@ -1,5 +1,5 @@
 fn forge(admitted: gateway::admission::Admitted) -> gateway::guardrail::Screened {
-    gateway::guardrail::Screened { admitted }
+    gateway::guardrail::Screened { admitted, labels: Vec::new() }
 }
 
 fn main() {}

@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::models::States;
 use super::{Deployments, read, unknown, value};
 use crate::config::parse::closest;
+use crate::config::routing::BreakerConfig;
 use crate::config::{ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
 use crate::deployment::{Confidentiality, Credential, Deployment, Endpoint, Exposure, Limits, Timeouts};
 use crate::plaintext::Secret;
 use crate::price::Price;
 use crate::price::catalogue::Catalogue;
 use crate::provider::{self, Access, Authentication};
+use crate::route::health::Health;
+use crate::route::health::breaker::BreakerSettings;
 use crate::wire::is_model_name;
 
 mod price;
@@ -100,6 +104,46 @@ fn one(
         tags: own.tags.iter().map(|tag| tag.as_str().into()).collect(),
         limits: limits(name, own)?,
         tokens_per_second: own.tokens_per_second,
+    })
+}
+
+/// A fresh state for each deployment.
+pub(super) fn states(
+    configured: &BTreeMap<String, DeploymentConfig>,
+    deployments: &Deployments,
+) -> Result<States, ConfigError> {
+    let mut states = States::new();
+    for (name, deployment) in deployments {
+        let Some(own) = configured.get(&**name) else { continue };
+        let breaker = breaker(name, &own.breaker)?;
+        states.insert(Arc::clone(name), Arc::new(Health::new(breaker, deployment.limits)));
+    }
+    Ok(states)
+}
+
+fn breaker(name: &str, own: &BreakerConfig) -> Result<BreakerSettings, ConfigError> {
+    let usual = BreakerSettings::default();
+    let within = |key: &str, given: Option<u32>, usual: u32, most: u32| match given {
+        None => Ok(usual),
+        Some(own) if (1..=most).contains(&own) => Ok(own),
+        Some(_) => Err(value(format!("deployments.{name}.breaker.{key}"), format!("1 to {most}"))),
+    };
+    let time = |key: &str, given: Option<u64>, usual: Duration| match given {
+        None => Ok(usual),
+        Some(ms) if (1..=3_600_000).contains(&ms) => Ok(Duration::from_millis(ms)),
+        Some(_) => Err(value(format!("deployments.{name}.breaker.{key}"), "1 to 3600000".to_owned())),
+    };
+    Ok(BreakerSettings {
+        consecutive_failures: within(
+            "consecutive_failures",
+            own.consecutive_failures,
+            usual.consecutive_failures,
+            1000,
+        )?,
+        minimum_calls: within("minimum_calls", own.minimum_calls, usual.minimum_calls, 100_000)?,
+        failure_percent: within("failure_percent", own.failure_percent, usual.failure_percent, 100)?,
+        open: time("open_ms", own.open_ms, usual.open)?,
+        longest_open: time("longest_open_ms", own.longest_open_ms, usual.longest_open)?,
     })
 }
 

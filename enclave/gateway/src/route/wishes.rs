@@ -1,0 +1,174 @@
+//! What a client may ask of routing in its request's head. Every wish can only tighten what the configuration allows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::deployment::Exposure;
+use crate::error::Error;
+use crate::wire::RequestHead;
+
+/// Longest value of a header that is looked at.
+const MAX_VALUE: usize = 8 * 1024;
+/// Longest time that can be asked for.
+const MAX_MS: u64 = 3_600_000;
+/// Headers whose value keeps a conversation at one deployment, the first that is there: our own, then those of coding
+/// tools. They correlate and never authorise.
+const AFFINITY: [&str; 5] =
+    ["postern-session-id", "x-claude-code-session-id", "session-id", "thread-id", "x-session-affinity"];
+
+/// The wishes of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// `postern-exposure-max`: content may be exposed so far and no further.
+    pub exposure_max: Option<Exposure>,
+    /// `postern-timeout-ms`: for everything; shortens only.
+    pub timeout: Option<Duration>,
+    /// `postern-ttft-timeout-ms`: to the first content; shortens only.
+    pub first_content: Option<Duration>,
+    /// `postern-retries`: so many attempts after the first; lowers only.
+    pub retries: Option<u32>,
+    /// `postern-no-fallback`: no other deployment than the first.
+    pub no_fallback: bool,
+    /// `postern-explain`: say how it was decided. Needs a permission of the key.
+    pub explain: bool,
+    /// The conversation's name, if it has one.
+    pub affinity: Option<String>,
+    /// `postern-metadata`: pairs such as `team=red, tier=1`.
+    pub metadata: BTreeMap<String, String>,
+    /// `postern-tags`: words between commas.
+    pub tags: Vec<String>,
+    /// Headers that the configuration's expressions read, names in lower case.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Wishes {
+    /// Reads a head; `wanted` are the headers that expressions read. A value that is not understood is refused: ignoring
+    /// a wish to tighten would loosen.
+    pub fn read(head: &RequestHead<'_>, wanted: &[String]) -> Result<Self, Error> {
+        let mut wishes = Self::default();
+        let mut affinity = AFFINITY.len();
+        for (name, value) in head.headers {
+            if let Some(own) = name.get(..8).filter(|start| start.eq_ignore_ascii_case("postern-")) {
+                wishes.take(name.get(own.len()..).unwrap_or_default(), value)?;
+            }
+            let rank = AFFINITY.iter().position(|own| own.eq_ignore_ascii_case(name));
+            if let Some(rank) = rank.filter(|rank| *rank < affinity) {
+                affinity = rank;
+                wishes.affinity =
+                    text(value).filter(|text| !text.is_empty() && text.len() <= 256).map(str::to_owned);
+            }
+            if let Some(wanted) = wanted.iter().find(|wanted| wanted.eq_ignore_ascii_case(name)) {
+                wishes.headers.insert(wanted.clone(), text(value).unwrap_or_default().to_owned());
+            }
+        }
+        Ok(wishes)
+    }
+
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        let wrong = |param, expected| Error::FieldInvalid { param, expected };
+        let value = text(value).ok_or_else(|| wrong("postern-*", "at most 8192 visible characters"))?;
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
+            "exposure-max" => {
+                let expected = "'attested', 'contract_zdr' or 'provider_visible'";
+                let asked =
+                    Exposure::from_name(value).ok_or_else(|| wrong("postern-exposure-max", expected))?;
+                // Said twice, the tighter one holds.
+                self.exposure_max = Some(self.exposure_max.map_or(asked, |other| other.min(asked)));
+            }
+            "timeout-ms" => self.timeout = Some(milliseconds(value, "postern-timeout-ms")?),
+            "ttft-timeout-ms" => self.first_content = Some(milliseconds(value, "postern-ttft-timeout-ms")?),
+            "retries" => {
+                let retries = value.parse().map_err(|_| wrong("postern-retries", "a number"))?;
+                self.retries = Some(retries);
+            }
+            "no-fallback" => self.no_fallback = boolean(value, "postern-no-fallback")?,
+            "explain" => self.explain = boolean(value, "postern-explain")?,
+            "metadata" => self.metadata.extend(pairs(value)?),
+            "tags" => self.tags.extend(words(value)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    let value = std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_VALUE)?;
+    Some(value.trim())
+}
+
+fn boolean(value: &str, param: &'static str) -> Result<bool, Error> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Error::FieldInvalid { param, expected: "true or false" }),
+    }
+}
+
+fn milliseconds(value: &str, param: &'static str) -> Result<Duration, Error> {
+    let ms = value.parse().ok().filter(|ms| (1..=MAX_MS).contains(ms));
+    ms.map(Duration::from_millis).ok_or(Error::FieldInvalid { param, expected: "1 to 3600000" })
+}
+
+fn words(value: &str) -> impl Iterator<Item = String> + '_ {
+    value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned)
+}
+
+fn pairs(value: &str) -> Result<Vec<(String, String)>, Error> {
+    let expected = "pairs such as 'team=red, tier=1', or a JSON object of strings";
+    let wrong = || Error::FieldInvalid { param: "postern-metadata", expected };
+    if value.starts_with('{') {
+        let object: BTreeMap<String, String> = serde_json::from_str(value).map_err(|_| wrong())?;
+        return Ok(object.into_iter().collect());
+    }
+    let pair = |word: String| {
+        let (name, value) = word.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    words(value).map(|word| pair(word).ok_or_else(wrong)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &[(&str, &[u8])]) -> Result<Wishes, Error> {
+        let head = RequestHead { method: "POST", path: "/", query: None, headers };
+        Wishes::read(&head, &["x-team".to_owned()])
+    }
+
+    #[test]
+    fn wishes_are_read_and_mistakes_refused() {
+        let wishes = read(&[
+            ("Postern-Exposure-Max", b"contract_zdr"),
+            ("postern-exposure-max", b"attested"),
+            ("postern-timeout-ms", b" 1500 "),
+            ("postern-retries", b"0"),
+            ("postern-tags", b"a, b"),
+            ("postern-metadata", b"team=red, tier = 1"),
+            ("X-Team", b"blue"),
+            ("X-Other", b"x"),
+            ("thread-id", b"later"),
+            ("postern-session-id", b"mine"),
+        ])
+        .unwrap();
+        assert_eq!(wishes.exposure_max, Some(Exposure::Attested), "the tighter one");
+        assert_eq!(wishes.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!((wishes.retries, wishes.tags.len()), (Some(0), 2));
+        assert_eq!(wishes.metadata["tier"], "1");
+        assert_eq!((wishes.headers["x-team"].as_str(), wishes.headers.len()), ("blue", 1));
+        assert_eq!(wishes.affinity.as_deref(), Some("mine"), "our own header comes first");
+        for (name, value) in [
+            ("postern-exposure-max", "public"),
+            ("postern-timeout-ms", "0"),
+            ("postern-timeout-ms", "-1"),
+            ("postern-retries", "many"),
+            ("postern-explain", "yes"),
+            ("postern-no-fallback", ""),
+            ("postern-metadata", "x"),
+            ("postern-metadata", "{\"a\":1}"),
+        ] {
+            assert!(read(&[(name, value.as_bytes())]).is_err(), "{name}: {value}");
+        }
+    }
+}
