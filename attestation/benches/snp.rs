@@ -16,7 +16,7 @@ use attestation::policy::{DeploymentRule, HardwareRule, SnpPolicy};
 use attestation::reference_values::{Release, Requirement};
 use attestation::{
     Channel, EnclaveClaims, EvidenceDocument, Expected, HardwareId, Keyset, Kind, Measurement, Nonce, Policy,
-    Role, Sha384, TeeType, UnixTime, appraise, appraise_evidence,
+    Role, Sha384, TeeType, UnixTime, VerifiedChains, appraise, appraise_evidence,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use simtee::{Authority, Processor, ProcessorSpec, Product};
@@ -25,6 +25,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 struct Case {
     document: EvidenceDocument,
+    /// Reports of the same machine, none of them seen before.
+    others: Vec<Vec<u8>>,
     encoded: Vec<u8>,
     policy: Policy,
     now: UnixTime,
@@ -60,6 +62,7 @@ fn case() -> Case {
     }
     .encode();
     let quote = processor.quote(report_data(&claims).as_bytes()).expect("quote");
+    let others = (0..64_u8).map(|data| processor.quote(&[data; 64]).expect("quote").report).collect();
     let endorsements = Endorsements::from_snp_certificate_table(&quote.certificate_table).expect("table");
     let mut floors = TcbFloors::shipped().expect("floors");
     floors.valid_until = not_after;
@@ -82,11 +85,11 @@ fn case() -> Case {
         release: None,
         deployment: None,
     };
-    Case { encoded: document.encode(), document, policy, now }
+    Case { encoded: document.encode(), document, others, policy, now }
 }
 
 fn benches(criterion: &mut Criterion) {
-    let Case { document, encoded, policy, now } = case();
+    let Case { document, others, encoded, policy, now } = case();
     let expected = Expected::Challenge { role: Role::Gateway, nonce: NONCE };
     appraise(&encoded, CONFIG, &expected, &policy, now).expect("good evidence");
     criterion.bench_function("snp/appraise document", |bencher| {
@@ -96,6 +99,19 @@ fn benches(criterion: &mut Criterion) {
     criterion.bench_function("snp/appraise report and chain", |bencher| {
         let (report, endorsements) = (&document.cpu.bytes, &document.endorsements);
         bencher.iter(|| appraise_evidence(TeeType::Snp, black_box(report), endorsements, &any, &policy, now));
+    });
+    let chains = VerifiedChains::new();
+    criterion.bench_function("snp/re-appraise new evidence", |bencher| {
+        let (endorsements, mut next) = (&document.endorsements, others.iter().cycle());
+        bencher.iter(|| {
+            let report = next.next().expect("a cycle has no end");
+            chains.appraise_evidence(TeeType::Snp, black_box(report), endorsements, &any, &policy, now)
+        });
+    });
+    chains.appraise(&encoded, CONFIG, &expected, &policy, now).expect("good evidence");
+    assert_eq!(chains.len(), 1);
+    criterion.bench_function("snp/re-appraise the same document", |bencher| {
+        bencher.iter(|| chains.appraise(black_box(&encoded), CONFIG, &expected, &policy, now));
     });
     // the same report with one bit of its signed part changed: what refusing costs
     let mut flipped = document.clone();

@@ -4,6 +4,7 @@
 #![allow(
     missing_docs,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "criterion's macro has no docs; a bench fails by panicking"
 )]
 
@@ -12,7 +13,9 @@ use attestation::endorsements::Endorsements;
 use attestation::floors::TcbFloors;
 use attestation::policy::{DeploymentRule, HardwareRule, SnpPolicy, TdxPolicy, TdxRelease};
 use attestation::reference_values::Requirement;
-use attestation::{HardwareId, Measurement, Policy, ReportData, TeeType, UnixTime, appraise_evidence};
+use attestation::{
+    HardwareId, Measurement, Policy, ReportData, TeeType, UnixTime, VerifiedChains, appraise_evidence,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 use dcap_qvl::QuoteCollateralV3;
 use dcap_qvl::configs::RingConfig;
@@ -45,6 +48,20 @@ fn encoded(evidence: &TdxEvidence) -> Vec<u8> {
     Endorsements { collateral: evidence.collateral.clone(), ..Endorsements::default() }.encode()
 }
 
+/// A new quote of the same boot: body and signature are new, what vouches for the attestation key is not.
+fn requoted(authority: &TdxAuthority, first: &TdxEvidence, spec: &mut TdxSpec, data: u8) -> Vec<u8> {
+    spec.body.report_data = [data; 64];
+    let other = authority.evidence(spec).expect("evidence").quote;
+    let (body, signature) = (48 + 6 + 648, 48 + 6 + 648 + 4..48 + 6 + 648 + 4 + 64);
+    let parts = [
+        &other[..body],
+        &first.quote[body..signature.start],
+        &other[signature.clone()],
+        &first.quote[signature.end..],
+    ];
+    parts.concat()
+}
+
 fn benches(criterion: &mut Criterion) {
     let authority = TdxAuthority::create().expect("keys");
     let policy = policy(&authority);
@@ -57,6 +74,22 @@ fn benches(criterion: &mut Criterion) {
     assert!(accepts(&evidence, &endorsements, &policy));
     criterion.bench_function("tdx/appraise", |bencher| {
         bencher.iter(|| accepts(black_box(&evidence), &endorsements, &policy));
+    });
+    let quotes: Vec<Vec<u8>> = (0..64).map(|data| requoted(&authority, &evidence, &mut spec, data)).collect();
+    let chains = VerifiedChains::new();
+    let any = Requirement::Waived { reason: "bench".to_owned() };
+    let again = |quote: &[u8]| {
+        let now = UnixTime::from_seconds(NOW);
+        chains.appraise_evidence(TeeType::Tdx, quote, &endorsements, &any, &policy, now).is_ok()
+    };
+    assert!(quotes.iter().all(|quote| again(quote)));
+    assert_eq!(chains.len(), 1);
+    criterion.bench_function("tdx/re-appraise new evidence", |bencher| {
+        let mut next = quotes.iter().cycle();
+        bencher.iter(|| again(black_box(next.next().expect("a cycle has no end"))));
+    });
+    criterion.bench_function("tdx/re-appraise the same evidence", |bencher| {
+        bencher.iter(|| again(black_box(&quotes[0])));
     });
     let mut flipped = evidence.clone();
     if let Some(byte) = flipped.quote.get_mut(200) {

@@ -2,13 +2,13 @@
 //! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
 
 use crate::checklist::{Checklist, Mode, Rejected, Step};
-use crate::claims::{HardwareClaims, PlatformClaims};
+use crate::claims::{Commitment, HardwareClaims, PlatformClaims};
 use crate::digest::{HardwareId, ReportData, Sha384, UnixTime};
 use crate::enclave_claims::{EnclaveClaims, report_data};
 use crate::evidence::{EvidenceDocument, TeeType};
 use crate::freshness::{self, Expected};
 use crate::keyset::Keyset;
-use crate::platform::{self, Input, Platform};
+use crate::platform::{self, Input, Memory, Platform};
 use crate::policy::{DeploymentRule, FloorRule, HardwareRule, Policy, Waiver};
 use crate::reference_values::Requirement;
 use crate::rejection::{Check, Code, Rejection};
@@ -17,6 +17,7 @@ use crate::work_limit::WorkLimit;
 mod config_rules;
 mod verified;
 
+pub use crate::platform::VerifiedChains;
 pub use verified::{SessionBound, Verified};
 
 /// The protocol version this verifier speaks.
@@ -54,7 +55,43 @@ pub fn appraise(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<Verified, Rejected> {
-    whole(Mode::Stop, document, config, expected, policy, now)
+    whole(Mode::Stop, None, document, config, expected, policy, now)
+}
+
+impl VerifiedChains {
+    /// As [`appraise`], with the same verdict, but without verifying again what an earlier appraisal verified; and
+    /// what this one verifies is kept if it accepts.
+    ///
+    /// # Errors
+    /// The first check that fails, with the whole list.
+    pub fn appraise(
+        &self,
+        document: &[u8],
+        config: &[u8],
+        expected: &Expected,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<Verified, Rejected> {
+        whole(Mode::Stop, Some(self), document, config, expected, policy, now)
+    }
+
+    /// As [`appraise_evidence`], in the same way.
+    ///
+    /// # Errors
+    /// The first check that fails, with the whole list.
+    pub fn appraise_evidence(
+        &self,
+        tee: TeeType,
+        evidence: &[u8],
+        endorsements: &[u8],
+        expected: &Requirement<ReportData>,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<AppraisedEvidence, Rejected> {
+        let memory = Memory::new(Some(self));
+        let input = Input { evidence, endorsements, policy, now, memory: &memory };
+        evidence_alone(Mode::Stop, tee, &input, expected)
+    }
 }
 
 /// As [`appraise`], with the same verdict and the same first rejection, but going on after a check that does not
@@ -70,11 +107,12 @@ pub fn explain(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<Verified, Rejected> {
-    whole(Mode::Explain, document, config, expected, policy, now)
+    whole(Mode::Explain, None, document, config, expected, policy, now)
 }
 
 fn whole(
     mode: Mode,
+    chains: Option<&VerifiedChains>,
     document: &[u8],
     config: &[u8],
     expected: &Expected,
@@ -83,34 +121,45 @@ fn whole(
 ) -> Result<Verified, Rejected> {
     let first = [POLICY, DOCUMENT, TEE, CLAIMS, VERSION, CHANNELS, ROLE, REPORT_DATA, KEYSET_DIGEST, KEYSET];
     let mut list = Checklist::new(mode, first.to_vec());
-    match argue(document, config, expected, policy, now, &mut list) {
-        Ok(parts) => list.finish().map(|checks| Verified { checks, ..parts }),
+    let memory = Memory::new(chains);
+    match argue(document, config, expected, &Terms { policy, now, memory: &memory }, &mut list) {
+        Ok(parts) => list.finish().map(|checks| {
+            memory.commit();
+            Verified { checks, ..parts }
+        }),
         Err(rejection) => Err(list.reject(rejection)),
     }
+}
+
+/// What an appraisal is made under, whatever it is about.
+struct Terms<'a> {
+    policy: &'a Policy,
+    now: UnixTime,
+    memory: &'a Memory<'a>,
 }
 
 fn argue(
     document: &[u8],
     config: &[u8],
     expected: &Expected,
-    policy: &Policy,
-    now: UnixTime,
+    terms: &Terms<'_>,
     list: &mut Checklist,
 ) -> Result<Verified, Rejection> {
+    let &Terms { policy, now, memory } = terms;
     list.yields(POLICY, policy.check_for_channel(), "a complete policy", |()| "complete".to_owned())?;
     let parsed = EvidenceDocument::decode(document);
     let parsed =
         list.yields(DOCUMENT, parsed, "an evidence document", |_| format!("{} bytes", document.len()))?;
     let platform = admitted(parsed.cpu.tee, policy, list)?;
-    list.plan_more(platform.steps());
+    list.plan_more(&platform.steps());
     list.plan_more(&[SIGNED_DATA, HARDWARE, DEPLOYMENT, CONFIG_DIGEST, CONFIG_RULES]);
     list.plan_more(freshness::steps(expected));
     let claims = EnclaveClaims::decode(&parsed.claims);
     let claims = list.yields(CLAIMS, claims, "claims of version 1", |_| "version 1".to_owned())?;
     offer(&claims, expected, policy, list)?;
     let committed = report_data(&parsed.claims);
-    let stated = platform.report_data(&parsed.cpu.bytes).map_err(|error| list.failed(REPORT_DATA, error))?;
-    list.holds(REPORT_DATA, stated == committed, committed.to_hex(), stated.to_hex())?;
+    let stated = platform.commitment(&parsed.cpu.bytes).map_err(|error| list.failed(REPORT_DATA, error))?;
+    list.holds(REPORT_DATA, stated.is_to(&committed), stated.spelled(&committed), stated.to_hex())?;
     let digest = Sha384::of(&parsed.keyset);
     list.holds(
         KEYSET_DIGEST,
@@ -120,8 +169,9 @@ fn argue(
     )?;
     let keyset = Keyset::decode(&parsed.keyset);
     let keyset = list.yields(KEYSET, keyset, "a keyset", |keyset| format!("epoch {}", keyset.epoch))?;
-    let input = Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now };
-    let hardware = authenticated(platform, &input, &committed, list)?;
+    let input =
+        Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now, memory };
+    let hardware = authenticated(platform, &input, &stated, list)?;
     hardware_id(&hardware, policy, list)?;
     platform.release(&hardware, policy, list)?;
     deployment(&claims, policy, list)?;
@@ -166,7 +216,8 @@ pub struct AppraisedEvidence {
     pub checks: Vec<Check>,
 }
 
-/// Appraises a raw report or quote with its endorsements, for auditors and pipelines.
+/// Appraises a raw report or quote (for Azure an encoded [`AzureEvidence`](crate::AzureEvidence)) with its
+/// endorsements, for auditors and pipelines.
 ///
 /// Unlike [`appraise`] it takes policies with loosenings no channel may have; each is listed in the result.
 ///
@@ -180,7 +231,8 @@ pub fn appraise_evidence(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<AppraisedEvidence, Rejected> {
-    evidence_alone(Mode::Stop, tee, &Input { evidence, endorsements, policy, now }, expected)
+    let memory = &Memory::new(None);
+    evidence_alone(Mode::Stop, tee, &Input { evidence, endorsements, policy, now, memory }, expected)
 }
 
 /// As [`appraise_evidence`], going on after a check that does not hold, as [`explain`] does.
@@ -195,7 +247,8 @@ pub fn explain_evidence(
     policy: &Policy,
     now: UnixTime,
 ) -> Result<AppraisedEvidence, Rejected> {
-    evidence_alone(Mode::Explain, tee, &Input { evidence, endorsements, policy, now }, expected)
+    let memory = &Memory::new(None);
+    evidence_alone(Mode::Explain, tee, &Input { evidence, endorsements, policy, now, memory }, expected)
 }
 
 fn evidence_alone(
@@ -206,11 +259,14 @@ fn evidence_alone(
 ) -> Result<AppraisedEvidence, Rejected> {
     let mut list = Checklist::new(mode, vec![POLICY, TEE, REPORT_DATA]);
     match argue_evidence(tee, input, expected, &mut list) {
-        Ok(hardware) => list.finish().map(|checks| AppraisedEvidence {
-            expires_at: hardware.not_after.min(floors_end(&hardware, input.policy)),
-            hardware,
-            waivers: input.policy.waivers(),
-            checks,
+        Ok(hardware) => list.finish().map(|checks| {
+            input.memory.commit();
+            AppraisedEvidence {
+                expires_at: hardware.not_after.min(floors_end(&hardware, input.policy)),
+                hardware,
+                waivers: input.policy.waivers(),
+                checks,
+            }
         }),
         Err(rejection) => Err(list.reject(rejection)),
     }
@@ -224,14 +280,14 @@ fn argue_evidence(
 ) -> Result<HardwareClaims, Rejection> {
     list.yields(POLICY, input.policy.check(), "a complete policy", |()| "complete".to_owned())?;
     let platform = admitted(tee, input.policy, list)?;
-    list.plan_more(platform.steps());
+    list.plan_more(&platform.steps());
     list.plan_more(&[SIGNED_DATA, HARDWARE]);
-    let stated = platform.report_data(input.evidence).map_err(|error| list.failed(REPORT_DATA, error))?;
+    let stated = platform.commitment(input.evidence).map_err(|error| list.failed(REPORT_DATA, error))?;
     let hardware = authenticated(platform, input, &stated, list)?;
     hardware_id(&hardware, input.policy, list)?;
     platform.release(&hardware, input.policy, list)?;
-    let wanted = expected.describe(ReportData::to_hex);
-    list.holds(REPORT_DATA, expected.accepts(&stated), wanted, stated.to_hex())?;
+    let wanted = expected.describe(|data| stated.spelled(data));
+    list.holds(REPORT_DATA, stated.satisfies(expected), wanted, stated.to_hex())?;
     Ok(hardware)
 }
 
@@ -276,13 +332,13 @@ fn offer(
 fn authenticated(
     platform: &dyn Platform,
     input: &Input<'_>,
-    stated: &ReportData,
+    stated: &Commitment,
     list: &mut Checklist,
 ) -> Result<HardwareClaims, Rejection> {
     let hardware = platform.authenticate(input, &mut WorkLimit::new(), list)?;
     list.keep(&hardware);
     platform.judge(&hardware, input, list)?;
-    let signed = hardware.report_data;
+    let signed = hardware.commitment();
     list.holds(SIGNED_DATA, signed == *stated, stated.to_hex(), signed.to_hex())?;
     Ok(hardware)
 }

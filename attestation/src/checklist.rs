@@ -134,6 +134,21 @@ impl Checklist {
         }
     }
 
+    /// How many checks were made so far.
+    pub(crate) const fn count(&self) -> usize {
+        self.made.len()
+    }
+
+    /// The checks made since there were `count`.
+    pub(crate) fn since(&self, count: usize) -> Vec<Check> {
+        self.made.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// Records checks that were made, and held, in an earlier appraisal of the same bytes.
+    pub(crate) fn recall(&mut self, checks: &[Check]) {
+        self.made.extend_from_slice(checks);
+    }
+
     /// Records a failure.
     pub(crate) fn failed(&mut self, step: Step, rejection: Rejection) -> Rejection {
         let Rejection { code, field: _, expected, found } = rejection.clone();

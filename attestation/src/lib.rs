@@ -20,9 +20,10 @@ pub mod enclave_claims;
 pub mod keyset;
 pub mod endorsements;
 pub mod evidence;
+pub mod azure_evidence;
 pub mod binding;
-pub mod claims;
 pub mod reference_values;
+pub mod claims;
 pub mod floors;
 pub mod policy;
 mod checklist;
@@ -30,14 +31,17 @@ pub mod freshness;
 mod der;
 mod signature;
 mod x509;
+mod memory;
 mod platform;
 pub mod inspect;
 pub mod appraise;
 pub mod attester;
 
 pub use appraise::{
-    AppraisedEvidence, SessionBound, Verified, appraise, appraise_evidence, explain, explain_evidence,
+    AppraisedEvidence, SessionBound, Verified, VerifiedChains, appraise, appraise_evidence, explain,
+    explain_evidence,
 };
+pub use azure_evidence::AzureEvidence;
 pub use checklist::Rejected;
 pub use digest::{HardwareId, Measurement, Nonce, ReportData, Sha256, Sha384, UnixTime};
 pub use enclave_claims::{Channel, EnclaveClaims, Kind, Role};

@@ -9,9 +9,11 @@ use crate::reference_values::{IdBlock, ReferenceValues, Release};
 use crate::rejection::{Code, Rejection};
 use std::time::Duration;
 
+pub mod azure;
 pub mod snp;
 pub mod tdx;
 
+pub use azure::{AkCertificateRule, AzurePolicy, ExtraDataRule, PcrRelease, PcrRule};
 pub use snp::{Bit, FloorRule, ProvisionalRule, RevocationRule, SigningKeyRule, SnpPolicy};
 pub use tdx::{TdxPolicy, TdxReferences, TdxRelease};
 
@@ -20,6 +22,9 @@ pub const EVIDENCE_AGE: (Duration, Duration) = (Duration::from_mins(1), Duration
 
 /// The kinds of TEE that the TDX rules are for.
 const TDX_TYPES: [TeeType; 2] = [TeeType::Tdx, TeeType::AzureTdx];
+
+/// The kinds of TEE that the Azure rules are for.
+const AZURE_TYPES: [TeeType; 2] = [TeeType::AzureSnp, TeeType::AzureTdx];
 
 /// Which roots may end a vendor chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +119,8 @@ pub struct Policy {
     pub snp: SnpPolicy,
     /// The rules for Intel TDX; judged only where `tee_types` has it.
     pub tdx: TdxPolicy,
+    /// The rules for guests behind Azure's paravisor; judged only where `tee_types` has one.
+    pub azure: AzurePolicy,
 }
 
 impl Policy {
@@ -136,8 +143,9 @@ impl Policy {
             channels: vec![Channel::T],
             max_evidence_age: Duration::from_mins(10),
             snp,
-            // nothing is known of TDX releases here, so none is accepted
+            // nothing is known of TDX or Azure releases here, so none is accepted
             tdx: TdxPolicy::standard(Vec::new()),
+            azure: AzurePolicy::standard(Vec::new()),
         }
     }
 
@@ -145,6 +153,12 @@ impl Policy {
     #[must_use]
     pub fn with_tdx(self, tdx: TdxPolicy) -> Self {
         Self { tdx, ..self }
+    }
+
+    /// The same policy with these rules for guests behind Azure's paravisor.
+    #[must_use]
+    pub fn with_azure(self, azure: AzurePolicy) -> Self {
+        Self { azure, ..self }
     }
 
     /// Refuses a policy that could not mean anything, or accepts nothing by mistake.
@@ -179,7 +193,10 @@ impl Policy {
             ));
         }
         self.snp.check()?;
-        if self.admits(&TDX_TYPES) { self.tdx.check() } else { Ok(()) }
+        if self.admits(&TDX_TYPES) {
+            self.tdx.check()?;
+        }
+        if self.admits(&AZURE_TYPES) { self.azure.check() } else { Ok(()) }
     }
 
     fn admits(&self, any_of: &[TeeType]) -> bool {
@@ -214,7 +231,8 @@ impl Policy {
             }
         };
         let tdx = self.admits(&TDX_TYPES).then(|| self.tdx.not_for_channels()).flatten();
-        match unbound.or_else(|| self.snp.not_for_channels()).or(tdx) {
+        let azure = self.admits(&AZURE_TYPES).then(|| self.azure.not_for_channels()).flatten();
+        match unbound.or_else(|| self.snp.not_for_channels()).or(tdx).or(azure) {
             None => Ok(()),
             Some(rule) => {
                 Err(Rejection::new(Code::PolInvalid, "policy", "no waiver of this rule for a channel", rule))
@@ -240,6 +258,9 @@ impl Policy {
         waivers.extend(self.snp.waivers());
         if self.admits(&TDX_TYPES) {
             waivers.extend(self.tdx.waivers());
+        }
+        if self.admits(&AZURE_TYPES) {
+            waivers.extend(self.azure.waivers());
         }
         waivers
     }

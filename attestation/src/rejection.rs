@@ -71,6 +71,14 @@ codes! {
     AttUntrustedRoot = "ATT_UNTRUSTED_ROOT", Never;
     /// Judging the evidence would cost more work than one appraisal may.
     AttWorkLimit = "ATT_WORK_LIMIT", Never;
+    /// The virtual TPM's attestation key is missing, of another kind, or not the one its certificate names.
+    AzAk = "AZ_AK", Never;
+    /// The hardware's report does not cover the paravisor's run-time data, or is not the one the quote is of.
+    AzBinding = "AZ_BINDING", Never;
+    /// A register of the virtual TPM is missing, not the quoted one, or not on the allow-list.
+    AzPcr = "AZ_PCR", Never;
+    /// The virtual TPM's quote is malformed or not signed by its attestation key.
+    AzQuote = "AZ_QUOTE", Never;
     /// The session signature does not cover this connection.
     BindSession = "BIND_SESSION", Never;
     /// The TLS key is not one of the keyset's for this name.

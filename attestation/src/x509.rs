@@ -1,5 +1,6 @@
-//! Vendor certificates and revocation lists (RFC 5280), read exactly and verified with two algorithm sets:
-//! AMD's, RSASSA-PSS with SHA-384 by 4096-bit keys over P-384 subjects, and Intel's, ECDSA on P-256 with SHA-256.
+//! Vendor certificates and revocation lists (RFC 5280), read exactly and verified with three algorithm sets:
+//! AMD's, RSASSA-PSS with SHA-384 by 4096-bit keys over P-384 subjects, Intel's, ECDSA on P-256 with SHA-256, and
+//! Azure's for virtual TPMs, RSASSA-PKCS1-v1_5 by RSA keys over RSA subjects. No chain mixes them.
 
 use crate::der::{Der, DerError, tag};
 use crate::digest::UnixTime;
@@ -26,6 +27,20 @@ const PSS_SHA384_TRAILER: &[u8] = &[
 
 /// `AlgorithmIdentifier` of ECDSA with SHA-256.
 const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+
+/// `AlgorithmIdentifier` of RSASSA-PKCS1-v1_5 with SHA-256.
+const PKCS1_SHA256: &[u8] =
+    &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00];
+
+/// `AlgorithmIdentifier` of RSASSA-PKCS1-v1_5 with SHA-384.
+const PKCS1_SHA384: &[u8] =
+    &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c, 0x05, 0x00];
+
+/// Signature algorithms of AMD's and Intel's certificates.
+const VENDORS: &[&[u8]] = &[PSS_SHA384, PSS_SHA384_TRAILER, ECDSA_SHA256];
+
+/// Signature algorithms of Azure's certificates for virtual TPMs.
+const VTPM: &[&[u8]] = &[PKCS1_SHA256, PKCS1_SHA384];
 
 /// `AlgorithmIdentifier` of an RSA key.
 const RSA: &[u8] =
@@ -54,6 +69,9 @@ const KEY_CERT_SIGN: u8 = 0x04;
 /// 4096-bit modulus and exponent in PKCS #1 form take this many bytes.
 const RSA_4096_BYTES: std::ops::RangeInclusive<usize> = 522..=530;
 
+/// The same for 2048 bits.
+const RSA_2048_BYTES: std::ops::RangeInclusive<usize> = 266..=274;
+
 /// Most extensions of one certificate.
 const MAX_EXTENSIONS: usize = 32;
 
@@ -69,6 +87,8 @@ pub(crate) enum PublicKey<'a> {
     P384(&'a [u8]),
     /// PKCS #1 `RSAPublicKey` of 4096 bits.
     Rsa(&'a [u8]),
+    /// PKCS #1 `RSAPublicKey` of 2048 bits; only below a virtual TPM's root.
+    Rsa2048(&'a [u8]),
 }
 
 impl<'a> PublicKey<'a> {
@@ -84,6 +104,7 @@ impl<'a> PublicKey<'a> {
             P256 if key.len() == 65 && key.first() == Some(&4) => Ok(Self::P256(key)),
             P384 if key.len() == 97 && key.first() == Some(&4) => Ok(Self::P384(key)),
             RSA if RSA_4096_BYTES.contains(&key.len()) => Ok(Self::Rsa(key)),
+            RSA if RSA_2048_BYTES.contains(&key.len()) => Ok(Self::Rsa2048(key)),
             _ => Err(DerError::Value("public key")),
         }
     }
@@ -98,9 +119,34 @@ impl<'a> PublicKey<'a> {
         limit.signature()?;
         match self {
             Self::P256(key) => Ok(Algorithm::P256Asn1.verifies(key, message, signature)),
-            Self::P384(_) => Ok(false),
+            Self::P384(_) | Self::Rsa2048(_) => Ok(false),
             Self::Rsa(key) => Ok(Algorithm::RsaPss.verifies(key, message, signature)),
         }
+    }
+}
+
+/// A stretch of time, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// First second.
+    pub(crate) from: UnixTime,
+    /// Last second.
+    pub(crate) until: UnixTime,
+}
+
+impl Window {
+    /// All of time.
+    pub(crate) const ALWAYS: Self =
+        Self { from: UnixTime::from_seconds(0), until: UnixTime::from_seconds(u64::MAX) };
+
+    /// What both have.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { from: self.from.max(other.from), until: self.until.min(other.until) }
+    }
+
+    /// Whether `time` is in it.
+    pub(crate) fn contains(self, time: UnixTime) -> bool {
+        (self.from..=self.until).contains(&time)
     }
 }
 
@@ -120,6 +166,7 @@ pub(crate) struct Certificate<'a> {
     pub(crate) der: &'a [u8],
     tbs: &'a [u8],
     signature: &'a [u8],
+    algorithm: &'a [u8],
     /// Serial number without leading zeros.
     pub(crate) serial: &'a [u8],
     /// Issuer name with its head.
@@ -142,10 +189,30 @@ impl<'a> Certificate<'a> {
     /// Reads one certificate.
     ///
     /// # Errors
-    /// Anything but a version 3 certificate with one of the two PSS encodings, a 4096-bit RSA or P-384 key,
-    /// no unknown critical extension, no extension twice, nothing left over.
+    /// Anything but a version 3 certificate with one of the two PSS encodings or ECDSA, a 4096-bit RSA, P-384 or
+    /// P-256 key, no unknown critical extension, no extension twice, nothing left over.
     pub(crate) fn parse(der: &'a [u8]) -> Result<Self, DerError> {
-        let (tbs, signature, algorithm) = signed(der)?;
+        let certificate = Self::parse_signed_with(der, VENDORS)?;
+        match certificate.key {
+            PublicKey::Rsa2048(_) => Err(DerError::Value("public key")),
+            PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Rsa(_) => Ok(certificate),
+        }
+    }
+
+    /// Reads one certificate of a virtual TPM's chain.
+    ///
+    /// # Errors
+    /// As [`Certificate::parse`], but with RSASSA-PKCS1-v1_5 (SHA-256 or SHA-384) and an RSA key of 2048 or 4096 bits.
+    pub(crate) fn parse_vtpm(der: &'a [u8]) -> Result<Self, DerError> {
+        let certificate = Self::parse_signed_with(der, VTPM)?;
+        match certificate.key {
+            PublicKey::Rsa(_) | PublicKey::Rsa2048(_) => Ok(certificate),
+            PublicKey::P256(_) | PublicKey::P384(_) => Err(DerError::Value("public key")),
+        }
+    }
+
+    fn parse_signed_with(der: &'a [u8], algorithms: &[&[u8]]) -> Result<Self, DerError> {
+        let (tbs, signature, algorithm) = signed(der, algorithms)?;
         let mut fields = Der::new(tbs).inside(tag::SEQUENCE)?;
         let mut version = fields.inside(tag::CONTEXT_0)?;
         if version.byte()? != 2 {
@@ -173,6 +240,7 @@ impl<'a> Certificate<'a> {
             der,
             tbs,
             signature,
+            algorithm,
             serial,
             issuer,
             subject,
@@ -195,12 +263,28 @@ impl<'a> Certificate<'a> {
 
     /// Whether `key` signed this certificate.
     pub(crate) fn signed_by(&self, key: &PublicKey<'_>, limit: &mut WorkLimit) -> Result<bool, Rejection> {
-        key.signed(self.tbs, self.signature, limit)
+        let pkcs1 = match self.algorithm {
+            PKCS1_SHA256 => Algorithm::RsaPkcs1Sha256,
+            PKCS1_SHA384 => Algorithm::RsaPkcs1Sha384,
+            _ => return key.signed(self.tbs, self.signature, limit),
+        };
+        limit.signature()?;
+        match key {
+            PublicKey::Rsa(key) | PublicKey::Rsa2048(key) => {
+                Ok(pkcs1.verifies(key, self.tbs, self.signature))
+            }
+            PublicKey::P256(_) | PublicKey::P384(_) => Ok(false),
+        }
+    }
+
+    /// Its dates.
+    pub(crate) const fn window(&self) -> Window {
+        Window { from: self.not_before, until: self.not_after }
     }
 
     /// Whether `now` is within its dates, both included.
     pub(crate) fn valid_at(&self, now: UnixTime) -> bool {
-        (self.not_before..=self.not_after).contains(&now)
+        self.window().contains(now)
     }
 
     /// Whether it names itself as issuer.
@@ -229,7 +313,7 @@ impl<'a> RevocationList<'a> {
     /// # Errors
     /// Anything but a complete version 2 list with dates, at most 4096 entries and no critical extension.
     pub(crate) fn parse(der: &'a [u8]) -> Result<Self, DerError> {
-        let (tbs, signature, algorithm) = signed(der)?;
+        let (tbs, signature, algorithm) = signed(der, VENDORS)?;
         let mut fields = Der::new(tbs).inside(tag::SEQUENCE)?;
         if fields.byte()? != 1 || fields.whole(tag::SEQUENCE)? != algorithm {
             return Err(DerError::Value("list version or algorithm"));
@@ -269,6 +353,11 @@ impl<'a> RevocationList<'a> {
         key.signed(self.tbs, self.signature, limit)
     }
 
+    /// Its dates.
+    pub(crate) const fn window(&self) -> Window {
+        Window { from: self.this_update, until: self.next_update }
+    }
+
     /// Whether this serial number is on the list.
     pub(crate) fn lists(&self, serial: &[u8]) -> bool {
         self.revoked.contains(&serial)
@@ -297,7 +386,7 @@ pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
 /// The signed part, the signature and its algorithm.
 type SignedParts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 
-fn signed(der: &[u8]) -> Result<SignedParts<'_>, DerError> {
+fn signed<'a>(der: &'a [u8], algorithms: &[&[u8]]) -> Result<SignedParts<'a>, DerError> {
     let mut outer = Der::new(der);
     let mut parts = outer.inside(tag::SEQUENCE)?;
     outer.finish()?;
@@ -305,7 +394,7 @@ fn signed(der: &[u8]) -> Result<SignedParts<'_>, DerError> {
     let algorithm = parts.whole(tag::SEQUENCE)?;
     let signature = parts.bits()?;
     parts.finish()?;
-    if [PSS_SHA384, PSS_SHA384_TRAILER, ECDSA_SHA256].contains(&algorithm) {
+    if algorithms.contains(&algorithm) {
         Ok((tbs, signature, algorithm))
     } else {
         Err(DerError::Value("signature algorithm"))

@@ -105,7 +105,8 @@ impl Unverified {
             }
             BindResponse::Evidence(document) if hardware => {
                 let expected = Expected::Session { role: Role::Gateway, nonce, ekm };
-                let session = Appraised::judge(&document, evidence.config(), &expected, policy)?;
+                let chains = evidence.chains();
+                let session = Appraised::judge(&document, evidence.config(), &expected, policy, chains)?;
                 bound.check_same_keyset(&evidence, session.verified())?;
                 Arc::new(session)
             }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use attestation::{Expected, Nonce, Role, Sha256, UnixTime, Verified, appraise};
+use attestation::{Expected, Nonce, Role, Sha256, UnixTime, Verified, VerifiedChains};
 use bytes::Bytes;
 
 use crate::channel::{Unverified, VerifiedChannel};
@@ -23,22 +23,33 @@ pub struct Appraised {
     idle_limit: Duration,
     /// When the evidence is too old by the monotonic clock; the wall clock may be set back meanwhile.
     deadline: Instant,
+    /// Vendor chains of earlier appraisals, for the next one.
+    chains: Arc<VerifiedChains>,
 }
 
 impl Appraised {
-    /// Appraises `document` with the wall clock of this machine.
+    /// Appraises `document` with the wall clock of this machine; vendor chains that are in `chains` are not verified
+    /// again.
     pub(crate) fn judge(
         document: &[u8],
         config: &Bytes,
         expected: &Expected,
         policy: &ClientPolicy,
+        chains: &Arc<VerifiedChains>,
     ) -> Result<Self, Error> {
         let now = now();
-        let verified = appraise(document, config, expected, &policy.appraisal, now)
+        let verified = chains
+            .appraise(document, config, expected, &policy.appraisal, now)
             .map_err(|rejected| Error::Appraisal(Arc::new(rejected)))?;
         let left = verified.expires_at().seconds().saturating_sub(now.seconds());
         let deadline = Instant::now() + Duration::from_secs(left.min(MOST_SECONDS));
-        Ok(Self { verified, idle_limit: idle_limit(config), config: config.clone(), deadline })
+        let (config, idle_limit) = (config.clone(), idle_limit(config));
+        Ok(Self { verified, config, idle_limit, deadline, chains: Arc::clone(chains) })
+    }
+
+    /// The vendor chains behind it and behind others.
+    pub(crate) fn chains(&self) -> &Arc<VerifiedChains> {
+        &self.chains
     }
 
     /// What was verified.
@@ -69,6 +80,7 @@ pub struct Verifier {
     tls: TlsSettings,
     state: Option<StateFile>,
     known: Mutex<Vec<Arc<Appraised>>>,
+    chains: Arc<VerifiedChains>,
     /// One appraisal at a time; the last failure serves those who waited for it.
     refresh: tokio::sync::Mutex<Option<(Instant, Error)>>,
 }
@@ -83,6 +95,7 @@ impl Verifier {
             tls,
             state: None,
             known: Mutex::new(Vec::new()),
+            chains: Arc::default(),
             refresh: tokio::sync::Mutex::new(None),
         })
     }
@@ -164,7 +177,7 @@ impl Verifier {
         let document = connection.evidence(&nonce).await?;
         let config = connection.config().await?;
         let expected = Expected::Challenge { role: Role::Gateway, nonce };
-        let appraised = Appraised::judge(&document, &config, &expected, &self.policy)?;
+        let appraised = Appraised::judge(&document, &config, &expected, &self.policy, &self.chains)?;
         if let Some(state) = &self.state {
             state.check_and_remember(appraised.verified(), self.policy.floors_version())?;
         }

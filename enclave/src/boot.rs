@@ -1,7 +1,7 @@
 //! From a configuration to a serving process, one irreversible step at a time.
 //!
-//! Each step takes the one before by value, so that keys exist only after the entropy gate, evidence only
-//! after keys, and a listener only after evidence.
+//! Each step takes the one before by value, so that secrets are read only by a confined process, keys exist
+//! only after the entropy gate, evidence only after keys, and a listener only after evidence.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::clock::ProcessClock;
 use crate::config::Config;
 use crate::endorsements::EndorsementSource;
 use crate::entropy::{Hardware, Kernel, Seeds};
+use crate::hardening::Hardened;
 use crate::host_link::HostLink;
 use crate::identity::{Identity, IdentityError};
 use crate::secrets::References;
@@ -97,11 +98,11 @@ pub struct Attested {
 }
 
 impl Measured {
-    /// Takes the configuration and notes which source of evidence it names.
+    /// Takes the configuration of a hardened process and notes which source of evidence it names.
     ///
     /// # Errors
     /// [`BootError::Tee`].
-    pub fn new(config: Config) -> Result<Self, BootError> {
+    pub fn new(config: Config, _: Hardened) -> Result<Self, BootError> {
         let source = Source::named(&config.tee.attester)?;
         let deployment_id = match &config.tee.deployment_id {
             None => [0; 32],
@@ -228,7 +229,7 @@ mod tests {
     fn the_configuration_in_the_readme_is_accepted() {
         let config = readme();
         assert_eq!(config.tee.attester, "configfs-tsm");
-        assert!(Measured::new(config).is_ok());
+        assert!(Measured::new(config, Hardened::not()).is_ok());
     }
 
     #[test]
@@ -236,7 +237,7 @@ mod tests {
         if std::path::Path::new(configfs_tsm::DEFAULT_ROOT).exists() {
             return;
         }
-        let error = Measured::new(readme()).unwrap().make_keys().err().unwrap();
+        let error = Measured::new(readme(), Hardened::not()).unwrap().make_keys().err().unwrap();
         assert!(matches!(error, BootError::NoTee(_)), "{error}");
         assert!(error.to_string().contains("without a TEE this program does not serve"), "{error}");
     }

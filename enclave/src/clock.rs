@@ -22,8 +22,8 @@ impl ProcessClock {
 
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's clocks")]
     fn start() -> Self {
-        let started_unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), started_unix }
+        let claimed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), started_unix: not_before_release(claimed) }
     }
 
     /// Seconds since 1970. Read once at start and carried on by the monotonic clock, so that a host that
@@ -36,6 +36,14 @@ impl ProcessClock {
         self.started.elapsed()
     }
 }
+
+/// It cannot be earlier than this code was released: a lower bound that no host can move.
+fn not_before_release(claimed: Duration) -> Duration {
+    claimed.max(RELEASED)
+}
+
+/// 2026-11-01, since 1970. Moved forward with each release.
+const RELEASED: Duration = Duration::from_hours(498_192);
 
 /// The instant `after` from now; a century away where the sum would not fit.
 pub fn deadline(after: Duration) -> tokio::time::Instant {
@@ -50,5 +58,17 @@ impl Clock for ProcessClock {
         let elapsed = self.elapsed();
         let unix = self.started_unix.saturating_add(elapsed);
         Now { unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX), monotonic: elapsed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_set_back_beyond_the_release_is_not_believed() {
+        assert_eq!(not_before_release(Duration::ZERO), RELEASED);
+        let later = RELEASED.saturating_add(Duration::from_secs(1));
+        assert_eq!(not_before_release(later), later);
     }
 }

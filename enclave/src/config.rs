@@ -29,6 +29,9 @@ pub struct Config {
     /// How the process ends.
     #[serde(default)]
     pub drain: Drain,
+    /// How the process is closed to the rest of its machine.
+    #[serde(default)]
+    pub process: Process,
     /// Keys, deployments and models.
     pub gateway: GatewayConfig,
 }
@@ -148,6 +151,22 @@ impl Default for Drain {
     }
 }
 
+/// `[process]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Process {
+    /// Locks all memory, so that no page of it is ever written to swap. Needs an unlimited
+    /// `RLIMIT_MEMLOCK`; where that cannot be had the process does not start, unless this is `false`, which
+    /// clients see in the public configuration.
+    pub lock_memory: bool,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { lock_memory: true }
+    }
+}
+
 /// Why the file was refused: one line, with the place where there is one.
 #[derive(Debug)]
 pub enum ConfigError {
@@ -244,6 +263,7 @@ impl Config {
             "content_logging": false,
             "debug": false,
             "stream_shape": "none",
+            "memory_locked": self.process.lock_memory,
             "tls": {
                 "names": self.listen.names,
                 "post_quantum_required": self.listen.key_exchange == KeyExchange::PostQuantum,

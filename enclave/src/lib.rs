@@ -14,6 +14,8 @@ pub mod transport;
 
 pub mod config;
 
+pub mod hardening;
+
 pub mod entropy;
 
 pub mod wipe;

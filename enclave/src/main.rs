@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use postern_enclave::boot::Measured;
 use postern_enclave::config::Config;
+use postern_enclave::hardening;
 use postern_enclave::serve::Serving;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -56,8 +57,10 @@ impl std::fmt::Display for Failure {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 2 };
     let failure = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 1 };
+    let unreadable = hardening::make_unreadable().map_err(|error| failure(&error))?;
     let config = Config::load(&arguments.config).map_err(|error| usage(&error))?;
-    let measured = Measured::new(config).map_err(|error| usage(&error))?;
+    let hardened = unreadable.confine(config.process).map_err(|error| failure(&error))?;
+    let measured = Measured::new(config, hardened).map_err(|error| usage(&error))?;
     if arguments.check_only {
         measured.check().map_err(|error| usage(&error))?;
         say("ok");

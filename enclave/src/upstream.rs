@@ -4,6 +4,7 @@
 //! certificate (or, for the built-in model, that it never leaves this process).
 
 pub mod builtin;
+pub mod web_pki;
 pub mod connection;
 pub mod exchange;
 pub mod pool;

@@ -1,8 +1,10 @@
 //! A real `postern-enclave` with everything around it that it needs.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
@@ -31,10 +33,16 @@ pub struct Setup {
     pub evidence_per_second: Option<u32>,
     /// Lines of `[drain]`.
     pub drain: String,
+    /// Lines of `[process]`. Memory is locked where the test may raise the limit, unless they say otherwise.
+    pub process: String,
     /// Lines at the end of `[gateway]`, whole tables.
     pub gateway: String,
     /// Variables for its environment.
     pub environment: Vec<(&'static str, String)>,
+    /// A shell command before it, such as `ulimit`, after which it starts in the same process.
+    pub before: String,
+    /// The user it runs as; only root can choose.
+    pub user: Option<u32>,
 }
 
 /// A running enclave, reachable over TCP on loopback.
@@ -63,6 +71,24 @@ impl Enclave {
         Self::on(processor, setup, folder)
     }
 
+    /// What it says when it does not start with these settings.
+    pub fn refused(setup: &Setup) -> (ExitStatus, String) {
+        let folder = TempDir::new().expect("a temporary folder");
+        let processor = SecurityProcessor::start(folder.path());
+        let none = folder.path().join("none.sock");
+        let config = write_config(
+            folder.path(),
+            &none,
+            &processor.socket,
+            SocketAddr::from(([127, 0, 0, 1], 9)),
+            setup,
+        );
+        match Running::try_start(&mut command(folder.path(), &config, setup)) {
+            Ok(_) => panic!("it started"),
+            Err(refusal) => refusal,
+        }
+    }
+
     /// One on this processor; `folder` holds its sockets and files.
     pub fn on(processor: SecurityProcessor, setup: &Setup, folder: TempDir) -> Self {
         let upstream = Upstream::start();
@@ -73,10 +99,7 @@ impl Enclave {
             Arc::new(move |host, port| (host == "127.0.0.1" && port == provider.port()).then_some(provider)),
         );
         let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
-        let mut command = Command::new(programs::path("postern-enclave"));
-        command.arg("--config").arg(config).current_dir(folder.path());
-        command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
-        let process = Running::start(&mut command);
+        let process = Running::start(&mut command(folder.path(), &config, setup));
         let address = process.said("listen").trim_start_matches("tcp:").parse().expect("it listens on TCP");
         Self { process, address, processor, upstream, folder }
     }
@@ -85,6 +108,50 @@ impl Enclave {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// The command that starts an enclave with this configuration.
+fn command(folder: &Path, config: &Path, setup: &Setup) -> Command {
+    let program = programs::path("postern-enclave");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{}\nexec \"$0\" \"$@\"", setup.before)]);
+    if let Some(user) = setup.user {
+        // The target folder may lie where only its owner can go.
+        let copy = folder.join("postern-enclave");
+        std::fs::copy(program, &copy).expect("the program can be copied");
+        open_to_all(folder);
+        command.arg(copy).uid(user).gid(user);
+    } else {
+        command.arg(program);
+    }
+    command.arg("--config").arg(config).current_dir(folder);
+    command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn open_to_all(folder: &Path) {
+    let open = |path: &Path| {
+        let _best_effort = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777));
+    };
+    open(folder);
+    for entry in std::fs::read_dir(folder).expect("the folder can be read") {
+        open(&entry.expect("an entry").path());
+    }
+}
+
+/// Whether processes that this test starts may lock all of their memory.
+pub fn can_lock_memory() -> bool {
+    let raised = Command::new("sh").args(["-c", "ulimit -l unlimited"]).stderr(Stdio::null()).status();
+    raised.expect("sh runs").success()
+}
+
+/// `[process]`, with memory locked where that can be, unless it says something about that itself.
+fn process_lines(setup: &Setup) -> String {
+    if setup.process.contains("lock_memory") {
+        return setup.process.clone();
+    }
+    let can_lock = setup.user.is_none() && can_lock_memory();
+    format!("lock_memory = {can_lock}\n{}", setup.process)
 }
 
 fn write_config(
@@ -111,6 +178,8 @@ evidence_per_second = {evidence}
 {limits}
 [drain]
 {drain}
+[process]
+{process}
 [gateway]
 version = 1
 [[gateway.admission.keys]]
@@ -143,6 +212,7 @@ deployments = ["fake"]
 {gateway}
 "#,
         evidence = setup.evidence_per_second.unwrap_or(1000),
+        process = process_lines(setup),
         processor = processor.display(),
         egress = egress.display(),
         all = sha256(KEY),

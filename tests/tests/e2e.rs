@@ -12,6 +12,7 @@
 mod e2e {
     mod answers;
     mod forwarding;
+    mod hardening;
     mod http;
     mod http2;
     mod life;

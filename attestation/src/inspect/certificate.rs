@@ -47,10 +47,11 @@ pub struct EndorsedKey {
 /// Reads a certificate (DER).
 ///
 /// # Errors
-/// `ATT_MALFORMED` for anything but a certificate as AMD or Intel issue them.
+/// `ATT_MALFORMED` for anything but a certificate as AMD or Intel issue them, or Azure for virtual TPMs.
 pub fn certificate(der: &[u8]) -> Result<CertificateFacts, Rejection> {
-    let own = Certificate::parse(der).map_err(|error| {
-        let expected = "a certificate as AMD or Intel issue them";
+    let own = Certificate::parse(der).or_else(|error| Certificate::parse_vtpm(der).map_err(|_| error));
+    let own = own.map_err(|error| {
+        let expected = "a certificate as AMD, Intel or Azure issue them";
         Rejection::new(Code::AttMalformed, "certificate", expected, error.to_string())
     })?;
     let name = |name: &[u8]| common_name(name).map(str::to_owned);
@@ -64,6 +65,7 @@ pub fn certificate(der: &[u8]) -> Result<CertificateFacts, Rejection> {
             PublicKey::P256(_) => "P-256",
             PublicKey::P384(_) => "P-384",
             PublicKey::Rsa(_) => "RSA-4096",
+            PublicKey::Rsa2048(_) => "RSA-2048",
         },
         endorsed: endorsed(&own),
         pck: tdx::pck::identity(&own).ok(),

@@ -1,19 +1,21 @@
 //! AMD SEV-SNP: a signed report and its endorsement key's chain become claims; then part B's rows, one by one.
 //! Everything compared here is covered by the report's signature or by a certificate's.
 
-use crate::checklist::Checklist;
+use crate::checklist::{Checklist, Step};
 use crate::claims::snp::{CpuId, Product, SigningKey, SnpClaims, TcbVersion};
-use crate::claims::{HardwareClaims, PlatformClaims};
-use crate::digest::{HardwareId, ReportData, UnixTime, to_hex};
+use crate::claims::{Anchor, Commitment, HardwareClaims, PlatformClaims};
+use crate::digest::{HardwareId, ReportData, to_hex};
 use crate::endorsements::Endorsements;
 use crate::evidence::TeeType;
-use crate::platform::{Input, Platform};
+use crate::memory::Entry;
+use crate::platform::{Input, Learnt, Platform};
 use crate::policy::Policy;
 use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
-use chain::Chain;
+use crate::x509::Window;
 use extensions::Endorsed;
 use report::Report;
+use std::sync::Arc;
 
 mod chain;
 pub(crate) mod extensions;
@@ -30,12 +32,12 @@ impl Platform for SevSnp {
         TeeType::Snp
     }
 
-    fn steps(&self) -> &'static [crate::checklist::Step] {
-        steps::ALL
+    fn steps(&self) -> Vec<Step> {
+        steps::ALL.to_vec()
     }
 
-    fn report_data(&self, evidence: &[u8]) -> Result<ReportData, Rejection> {
-        Report::parse(evidence).map(|report| report.report_data)
+    fn commitment(&self, evidence: &[u8]) -> Result<Commitment, Rejection> {
+        Report::parse(evidence).map(|report| Commitment::ReportData(report.report_data))
     }
 
     fn authenticate(
@@ -54,38 +56,32 @@ impl Platform for SevSnp {
             "ECDSA P-384 with SHA-384, zero-padded",
             encoding,
         )?;
-        let endorsements = Endorsements::decode(input.endorsements);
-        let endorsements =
-            list.yields(steps::ENDORSEMENTS, endorsements, "certificates and lists", |read| {
-                format!("{} certificates, {} lists", read.certificates.len(), read.crls.len())
-            })?;
-        let chain = chain::verify(&endorsements, &input.policy.trust_anchors, input.now, limit);
-        let chain = list.yields(steps::CHAIN, chain, "a chain to a trusted root", |chain| {
-            format!("{} to ARK-{} ({:?})", chain.kind, chain.product, chain.anchor)
-        })?;
-        let rule = &input.policy.snp.revocation;
-        let lists_end = chain::revocation(&chain, &endorsements, rule, input.now, limit);
-        let spell = |_: &UnixTime| "not revoked".to_owned();
-        let lists_end = list.yields_or(steps::REVOCATION, lists_end, "not revoked", spell, input.now)?;
+        let known = input.memory.snp(&input.subject(&[]));
+        let vouched = vouched(input, known.as_deref(), limit, list)?;
         let named = report.key_info;
         let masked = named.mask_chip_key() || named.signing_key() == KEY_NONE;
         let spelled = format!("mask_chip_key {} signing_key {}", named.mask_chip_key(), named.signing_key());
         list.holds(steps::MASKED, !masked, "a report signed with the chip's key", spelled)?;
-        limit.signature()?;
-        let signed = report.signed_by(chain.key);
+        // the very bytes that this key was seen to have signed need not be verified again
+        let same = known.is_some_and(|known| known.evidence == input.evidence);
+        let signed = same || {
+            limit.signature()?;
+            report.signed_by(&vouched.key)
+        };
         let verdict = if signed { "a signature by it" } else { "a signature that does not verify" };
         list.holds(steps::SIGNATURE, signed, "a signature by the endorsement key", verdict)?;
         let reserved = report.reserved();
         let found = reserved.clone().unwrap_or_else(|| "zero".to_owned());
         list.holds(steps::RESERVED, reserved.is_none(), "zero", found)?;
-        let claims = matched(&report, &chain, list)?;
+        let claims = matched(&report, &vouched, list)?;
         Ok(HardwareClaims {
             tee: TeeType::Snp,
-            anchor: chain.anchor,
+            anchor: vouched.anchor,
             report_data: report.report_data,
             measurement: report.measurement,
             hardware_id: hardware_id(&claims),
-            not_after: chain.not_after.min(lists_end),
+            not_after: vouched.window.until,
+            paravisor: None,
             platform: PlatformClaims::Snp(Box::new(claims)),
         })
     }
@@ -109,6 +105,11 @@ impl Platform for SevSnp {
     }
 }
 
+/// The report data of a report, believing nothing.
+pub(super) fn stated_report_data(report: &[u8]) -> Result<ReportData, Rejection> {
+    Report::parse(report).map(|report| report.report_data)
+}
+
 /// The claims this file made.
 fn own(claims: &HardwareClaims) -> Result<&SnpClaims, Rejection> {
     match &claims.platform {
@@ -117,12 +118,70 @@ fn own(claims: &HardwareClaims) -> Result<&SnpClaims, Rejection> {
     }
 }
 
+/// What a verified chain says about the key that signs reports.
+pub(crate) struct Vouched {
+    product: Product,
+    anchor: Anchor,
+    kind: SigningKey,
+    /// An uncompressed P-384 point.
+    key: Vec<u8>,
+    endorsed: Result<Endorsed, Rejection>,
+    /// When every certificate and revocation list is valid.
+    window: Window,
+}
+
+/// The chain as `known` has it, or verified now.
+fn vouched(
+    input: &Input<'_>,
+    known: Option<&Entry<Vouched>>,
+    limit: &mut WorkLimit,
+    list: &mut Checklist,
+) -> Result<Arc<Vouched>, Rejection> {
+    let (vouched, checks) = if let Some(known) = known {
+        list.recall(&known.checks);
+        (Arc::clone(&known.vouched), known.checks.clone())
+    } else {
+        let before = list.count();
+        (Arc::new(verified(input, limit, list)?), list.since(before))
+    };
+    let own = Arc::clone(&vouched);
+    if known.is_none_or(|known| known.evidence != input.evidence) {
+        input.memory.learn(|| Learnt::Snp(Entry::new(&input.subject(&[]), own.window, checks, own)));
+    }
+    Ok(vouched)
+}
+
+/// Certificates and revocation lists, every signature and date of them.
+fn verified(input: &Input<'_>, limit: &mut WorkLimit, list: &mut Checklist) -> Result<Vouched, Rejection> {
+    let endorsements = Endorsements::decode(input.endorsements);
+    let endorsements = list.yields(steps::ENDORSEMENTS, endorsements, "certificates and lists", |read| {
+        format!("{} certificates, {} lists", read.certificates.len(), read.crls.len())
+    })?;
+    let chain = chain::verify(&endorsements, &input.policy.trust_anchors, input.now, limit);
+    let chain = list.yields(steps::CHAIN, chain, "a chain to a trusted root", |chain| {
+        format!("{} to ARK-{} ({:?})", chain.kind, chain.product, chain.anchor)
+    })?;
+    let rule = &input.policy.snp.revocation;
+    let lists = chain::revocation(&chain, &endorsements, rule, input.now, limit);
+    let spell = |_: &Window| "not revoked".to_owned();
+    let never = Window { from: input.now, until: input.now };
+    let lists = list.yields_or(steps::REVOCATION, lists, "not revoked", spell, never)?;
+    Ok(Vouched {
+        product: chain.product,
+        anchor: chain.anchor,
+        kind: chain.kind,
+        key: chain.key.to_vec(),
+        endorsed: chain.endorsed(),
+        window: chain.window.and(lists),
+    })
+}
+
 /// `SIGNING_KEY` of an unsigned report.
 const KEY_NONE: u32 = 7;
 
 /// Compares the signed report with the certificate that vouches for its key.
-fn matched(report: &Report<'_>, chain: &Chain<'_>, list: &mut Checklist) -> Result<SnpClaims, Rejection> {
-    let endorsed = chain.endorsed();
+fn matched(report: &Report<'_>, chain: &Vouched, list: &mut Checklist) -> Result<SnpClaims, Rejection> {
+    let endorsed = chain.endorsed.clone();
     let endorsed =
         list.yields(steps::CERTIFICATE, endorsed, "AMD's extensions", |read| read.product_name.clone())?;
     let product = product(report, chain, &endorsed, list)?;
@@ -152,7 +211,7 @@ fn matched(report: &Report<'_>, chain: &Chain<'_>, list: &mut Checklist) -> Resu
 /// The product: signed CPUID, chain and certificate must agree; version 2 has only the latter two.
 fn product(
     report: &Report<'_>,
-    chain: &Chain<'_>,
+    chain: &Vouched,
     endorsed: &Endorsed,
     list: &mut Checklist,
 ) -> Result<Product, Rejection> {
@@ -167,7 +226,7 @@ fn product(
 
 fn chip_id(
     report: &Report<'_>,
-    chain: &Chain<'_>,
+    chain: &Vouched,
     endorsed: &Endorsed,
     list: &mut Checklist,
 ) -> Result<(), Rejection> {

@@ -1,21 +1,23 @@
 //! Intel TDX: a signed quote, Intel's chains and collateral become claims; then part B's rows, one by one.
 //! Every signature is verified here, step by step; what would be accepted is verified again by dcap-qvl.
 
-use crate::checklist::Checklist;
+use crate::checklist::{Checklist, Step};
 use crate::claims::tdx::{LogEvent, PckIdentity, TdReport, TdxClaims};
-use crate::claims::{HardwareClaims, PlatformClaims};
-use crate::digest::{HardwareId, Measurement, ReportData, UnixTime, to_hex};
+use crate::claims::{Anchor, Commitment, HardwareClaims, PlatformClaims};
+use crate::digest::{HardwareId, Measurement, UnixTime, to_hex};
 use crate::endorsements::{Endorsements, TdxCollateral};
 use crate::evidence::TeeType;
-use crate::platform::{Input, Platform};
+use crate::memory::Entry;
+use crate::platform::{Input, Learnt, Platform};
 use crate::policy::Policy;
 use crate::rejection::{Code, Rejection};
 use crate::signature::Algorithm;
 use crate::work_limit::WorkLimit;
-use crate::x509::{Certificate, PublicKey};
+use crate::x509::{Certificate, PublicKey, Window};
 use chain::{Path, Root};
 use enclave::EnclaveReport;
 use quote::Quote;
+use std::sync::Arc;
 use tcb_info::{QeIdentity, TcbInfo};
 
 pub(crate) mod pem;
@@ -41,12 +43,12 @@ impl Platform for Tdx {
         TeeType::Tdx
     }
 
-    fn steps(&self) -> &'static [crate::checklist::Step] {
-        steps::ALL
+    fn steps(&self) -> Vec<Step> {
+        steps::ALL.to_vec()
     }
 
-    fn report_data(&self, evidence: &[u8]) -> Result<ReportData, Rejection> {
-        Quote::parse(evidence).map(|quote| quote.report.report_data)
+    fn commitment(&self, evidence: &[u8]) -> Result<Commitment, Rejection> {
+        Quote::parse(evidence).map(|quote| Commitment::ReportData(quote.report.report_data))
     }
 
     fn authenticate(
@@ -58,38 +60,27 @@ impl Platform for Tdx {
         let quote = Quote::parse(input.evidence);
         let quote =
             list.yields(steps::HEADER, quote, "a quote", |quote| format!("version {}", quote.version))?;
-        let chain = certificates(&quote);
-        let chain =
-            list.yields(steps::CERTIFICATES, chain, "PEM certificates", |chain| chain.len().to_string())?;
-        let root = chain::root(last(&chain), &input.policy.trust_anchors);
-        let root = list.yields(steps::ROOT, root, "a trusted root", |root| format!("{:?}", root.anchor))?;
-        let path = Path::of_quote(&chain, &root, input.now, limit);
-        let path =
-            list.yields(steps::CHAIN, path, "PCK, PCK CA, root", |_| "a chain that holds".to_owned())?;
-        let endorsements = Endorsements::decode(input.endorsements);
-        let read =
-            endorsements.and_then(|read| Ok((TdxCollateral::from_json(&read.collateral)?, read.event_log)));
-        let (collateral, log) =
-            list.yields(steps::COLLATERAL, read, "collateral", |_| "a collateral set".to_owned())?;
-        let set = signed_collateral(&collateral, &root, &path, input.now, limit, list)?;
-        let pck = platform_identity(&path.leaf);
-        let report = quoting_enclave(&quote, &path.leaf, &set.qe_identity, limit, list)?;
-        signature(&quote, limit, list)?;
-        let pck = covered(pck, &set.tcb_info, list)?;
+        let known = input.memory.tdx(&input.subject(quote.certification));
+        let vouched = vouched(&quote, input, known.as_deref(), limit, list)?;
+        // the very bytes that this key was seen to have signed need not be verified again
+        let same = known.is_some_and(|known| known.evidence == input.evidence);
+        signature(&quote, same, limit, list)?;
+        let pck = covered(vouched.pck.clone(), &vouched.tcb_info, list)?;
         // from here on only the policy can object
         list.mark_authentic();
-        let events = replayed(&log, &quote.report);
+        let events = replayed(&vouched.log, &quote.report);
         let replays = |events: &Vec<LogEvent>| format!("{} events", events.len());
         let events =
             list.yields_or(steps::EVENT_LOG, events, "none, or one that replays", replays, Vec::new())?;
-        let claims = claims(&quote, pck, report.isv_svn, &set, events);
+        let claims = claims(&quote, pck, &vouched, events);
         Ok(HardwareClaims {
             tee: TeeType::Tdx,
-            anchor: root.anchor,
+            anchor: vouched.anchor,
             report_data: quote.report.report_data,
             measurement: quote.report.mr_td,
             hardware_id: hardware_id(&claims.pck),
-            not_after: path.not_after().min(set.not_after),
+            not_after: vouched.window.until,
+            paravisor: None,
             platform: PlatformClaims::Tdx(Box::new(claims)),
         })
     }
@@ -106,6 +97,10 @@ impl Platform for Tdx {
             // the library would refuse for the same reason, and cannot say which
             return Ok(());
         }
+        if input.memory.recalled() {
+            // it was asked about this chain, this collateral and this attestation key; what is new is one signature
+            return list.holds(steps::LIBRARY, true, "the second verifier to find the same", "asked before");
+        }
         let confirmed = confirmed(tdx, input)?;
         let found = confirmed.err().unwrap_or("the same");
         list.holds(steps::LIBRARY, confirmed.is_ok(), "the second verifier to find the same", found)
@@ -119,6 +114,23 @@ impl Platform for Tdx {
     ) -> Result<(), Rejection> {
         judge::release(own(claims)?, &policy.tdx, list)
     }
+}
+
+/// The parts of a quote that a TD report has to agree with.
+pub(super) struct TdQuote<'a> {
+    /// The body.
+    pub(super) report: &'a TdReport,
+    /// Security version of the processor that the quoting enclave ran on.
+    pub(super) cpu_svn: &'a [u8],
+}
+
+/// Reads `quote` for a comparison, believing nothing, and hands it to `compare`.
+pub(super) fn with_quote<T>(
+    quote: &[u8],
+    compare: impl FnOnce(&TdQuote<'_>) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let quote = Quote::parse(quote)?;
+    compare(&TdQuote { report: &quote.report, cpu_svn: quote.qe_report.get(..16).unwrap_or_default() })
 }
 
 /// The claims this file made.
@@ -139,11 +151,80 @@ fn last(chain: &[Vec<u8>]) -> &[u8] {
     chain.get(2).or_else(|| chain.last()).map_or(&[], Vec::as_slice)
 }
 
+/// What a verified chain and collateral say about the platform and its attestation key.
+pub(crate) struct Vouched {
+    anchor: Anchor,
+    pck: Result<PckIdentity, Rejection>,
+    tcb_info: TcbInfo,
+    qe_identity: QeIdentity,
+    /// Security version of the quoting enclave that vouches for the attestation key.
+    qe_isv_svn: u16,
+    /// The event log that came along; judged against each quote.
+    log: Vec<u8>,
+    /// When every certificate, text and revocation list is valid.
+    window: Window,
+}
+
+/// Chain and collateral as `known` has them, or verified now.
+fn vouched(
+    quote: &Quote<'_>,
+    input: &Input<'_>,
+    known: Option<&Entry<Vouched>>,
+    limit: &mut WorkLimit,
+    list: &mut Checklist,
+) -> Result<Arc<Vouched>, Rejection> {
+    let (vouched, checks) = if let Some(known) = known {
+        list.recall(&known.checks);
+        (Arc::clone(&known.vouched), known.checks.clone())
+    } else {
+        let before = list.count();
+        (Arc::new(verified(quote, input, limit, list)?), list.since(before))
+    };
+    let own = Arc::clone(&vouched);
+    if known.is_none_or(|known| known.evidence != input.evidence) {
+        let subject = input.subject(quote.certification);
+        input.memory.learn(|| Learnt::Tdx(Entry::new(&subject, own.window, checks, own)));
+    }
+    Ok(vouched)
+}
+
+/// The quote's chain, the collateral, and the quoting enclave's report: every signature and date of them.
+fn verified(
+    quote: &Quote<'_>,
+    input: &Input<'_>,
+    limit: &mut WorkLimit,
+    list: &mut Checklist,
+) -> Result<Vouched, Rejection> {
+    let chain = certificates(quote);
+    let chain =
+        list.yields(steps::CERTIFICATES, chain, "PEM certificates", |chain| chain.len().to_string())?;
+    let root = chain::root(last(&chain), &input.policy.trust_anchors);
+    let root = list.yields(steps::ROOT, root, "a trusted root", |root| format!("{:?}", root.anchor))?;
+    let path = Path::of_quote(&chain, &root, input.now, limit);
+    let path = list.yields(steps::CHAIN, path, "PCK, PCK CA, root", |_| "a chain that holds".to_owned())?;
+    let endorsements = Endorsements::decode(input.endorsements);
+    let read =
+        endorsements.and_then(|read| Ok((TdxCollateral::from_json(&read.collateral)?, read.event_log)));
+    let (collateral, log) =
+        list.yields(steps::COLLATERAL, read, "collateral", |_| "a collateral set".to_owned())?;
+    let set = signed_collateral(&collateral, &root, &path, input.now, limit, list)?;
+    let report = quoting_enclave(quote, &path.leaf, &set.qe_identity, limit, list)?;
+    Ok(Vouched {
+        anchor: root.anchor,
+        pck: platform_identity(&path.leaf),
+        tcb_info: set.tcb_info,
+        qe_identity: set.qe_identity,
+        qe_isv_svn: report.isv_svn,
+        log,
+        window: path.window().and(set.window),
+    })
+}
+
 /// Collateral whose signatures hold.
 struct Signed {
     tcb_info: TcbInfo,
     qe_identity: QeIdentity,
-    not_after: UnixTime,
+    window: Window,
 }
 
 /// Dates, signers, signatures and revocation lists of the collateral, and whether anything used is revoked.
@@ -160,10 +241,13 @@ fn signed_collateral(
         Ok(texts) => texts,
         Err(error) => return Err(list.failed(steps::DATES, error)),
     };
-    let windows =
-        [(tcb_info.issued_at, tcb_info.next_update), (qe_identity.issued_at, qe_identity.next_update)];
-    let current = windows.iter().all(|(from, to)| (*from..=*to).contains(&now));
-    let found: Vec<String> = windows.iter().map(|(from, to)| format!("{from} to {to}")).collect();
+    let windows = [
+        Window { from: tcb_info.issued_at, until: tcb_info.next_update },
+        Window { from: qe_identity.issued_at, until: qe_identity.next_update },
+    ];
+    let current = windows.iter().all(|window| window.contains(now));
+    let found: Vec<String> =
+        windows.iter().map(|window| format!("{} to {}", window.from, window.until)).collect();
     list.holds(steps::DATES, current, format!("texts valid at {now}"), found.join(", "))?;
     let signers = chain::signer_der(&collateral.tcb_info_issuer_chain, root)
         .and_then(|first| Ok([first, chain::signer_der(&collateral.qe_identity_issuer_chain, root)?]));
@@ -176,17 +260,17 @@ fn signed_collateral(
     let signed =
         |text: &str, signature: &[u8], signer: &Certificate<'_>, limit: &mut WorkLimit| match signer.key {
             PublicKey::P256(key) => fixed(key, text.as_bytes(), signature, limit),
-            PublicKey::P384(_) | PublicKey::Rsa(_) => Ok(false),
+            PublicKey::P384(_) | PublicKey::Rsa(_) | PublicKey::Rsa2048(_) => Ok(false),
         };
     let (expected, found) = ("signed by its signer", "a signature that does not hold");
     let holds = signed(&collateral.tcb_info, &collateral.tcb_info_signature, &tcb_signer, limit)?;
     list.holds(steps::TCB_INFO, holds, expected, if holds { expected } else { found })?;
     let holds = signed(&collateral.qe_identity, &collateral.qe_identity_signature, &qe_signer, limit)?;
     list.holds(steps::QE_IDENTITY, holds, expected, if holds { expected } else { found })?;
-    let lists_end = revocation(collateral, path, [&tcb_signer, &qe_signer], now, limit, list)?;
-    let texts_end = tcb_info.next_update.min(qe_identity.next_update);
-    let signers_end = tcb_signer.not_after.min(qe_signer.not_after);
-    Ok(Signed { tcb_info, qe_identity, not_after: lists_end.min(texts_end).min(signers_end) })
+    let lists = revocation(collateral, path, [&tcb_signer, &qe_signer], now, limit, list)?;
+    let window =
+        windows.into_iter().chain([tcb_signer.window(), qe_signer.window()]).fold(lists, Window::and);
+    Ok(Signed { tcb_info, qe_identity, window })
 }
 
 fn texts(collateral: &TdxCollateral) -> Result<(TcbInfo, QeIdentity), Rejection> {
@@ -199,7 +283,7 @@ fn texts(collateral: &TdxCollateral) -> Result<(TcbInfo, QeIdentity), Rejection>
     Ok((TcbInfo::parse(&collateral.tcb_info)?, QeIdentity::parse(&collateral.qe_identity)?))
 }
 
-/// Both lists, and every certificate that was used against them. Says until when the shorter-lived holds.
+/// Both lists, and every certificate that was used against them. Says when both hold.
 fn revocation(
     collateral: &TdxCollateral,
     path: &Path<'_>,
@@ -207,7 +291,7 @@ fn revocation(
     now: UnixTime,
     limit: &mut WorkLimit,
     list: &mut Checklist,
-) -> Result<UnixTime, Rejection> {
+) -> Result<Window, Rejection> {
     let lists = chain::revocation_list(&collateral.root_ca_crl, &path.root, now, limit).and_then(|of_root| {
         Ok((of_root, chain::revocation_list(&collateral.pck_crl, &path.authority, now, limit)?))
     });
@@ -219,7 +303,7 @@ fn revocation(
         || of_authority.lists(path.leaf.serial);
     let found = if revoked { "one that is" } else { "none" };
     list.holds(steps::REVOKED, !revoked, "no revoked certificate", found)?;
-    Ok(of_root.next_update.min(of_authority.next_update))
+    Ok(of_root.window().and(of_authority.window()))
 }
 
 /// The quoting enclave's report, its binding of the attestation key, and whether the enclave is Intel's.
@@ -235,7 +319,7 @@ fn quoting_enclave(
     })?;
     let signed = match pck.key {
         PublicKey::P256(key) => fixed(key, quote.qe_report, &quote.qe_signature, limit)?,
-        PublicKey::P384(_) | PublicKey::Rsa(_) => false,
+        PublicKey::P384(_) | PublicKey::Rsa(_) | PublicKey::Rsa2048(_) => false,
     };
     let found = if signed { "signed by the PCK" } else { "a signature that does not hold" };
     list.holds(steps::QE_REPORT, signed, "signed by the PCK", found)?;
@@ -252,9 +336,14 @@ fn quoting_enclave(
     Ok(report)
 }
 
-fn signature(quote: &Quote<'_>, limit: &mut WorkLimit, list: &mut Checklist) -> Result<(), Rejection> {
+fn signature(
+    quote: &Quote<'_>,
+    verified_before: bool,
+    limit: &mut WorkLimit,
+    list: &mut Checklist,
+) -> Result<(), Rejection> {
     let point = [[0x04].as_slice(), &quote.attestation_key].concat();
-    let signed = fixed(&point, quote.signed, &quote.signature, limit)?;
+    let signed = verified_before || fixed(&point, quote.signed, &quote.signature, limit)?;
     let found = if signed { "a signature by it" } else { "a signature that does not hold" };
     list.holds(steps::SIGNATURE, signed, "a signature by the attestation key", found)
 }
@@ -308,13 +397,8 @@ fn replayed(log: &[u8], report: &TdReport) -> Result<Vec<LogEvent>, Rejection> {
     }
 }
 
-fn claims(
-    quote: &Quote<'_>,
-    pck: PckIdentity,
-    qe_isv_svn: u16,
-    set: &Signed,
-    events: Vec<LogEvent>,
-) -> TdxClaims {
+fn claims(quote: &Quote<'_>, pck: PckIdentity, set: &Vouched, events: Vec<LogEvent>) -> TdxClaims {
+    let qe_isv_svn = set.qe_isv_svn;
     let evaluation = tcb::evaluate(&quote.report, &pck, qe_isv_svn, &set.tcb_info, &set.qe_identity);
     TdxClaims {
         quote_version: quote.version,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::digest::Measurement;
+use crate::digest::{Measurement, Sha256};
 use crate::floors::TcbFloors;
 use crate::reference_values::Requirement;
 
@@ -114,4 +114,59 @@ fn every_loosening_is_listed() {
             "snp.platform.unknown"
         ]
     );
+}
+
+/// A policy for a guest behind the paravisor on SEV-SNP, with one release of registers.
+fn azure() -> Policy {
+    let values = azure::MANDATORY_PCRS.iter().map(|index| (*index, Sha256::new([*index; 32]))).collect();
+    let release = PcrRelease { name: "test".to_owned(), values };
+    Policy { tee_types: vec![TeeType::AzureSnp], ..policy().with_azure(AzurePolicy::standard(vec![release])) }
+}
+
+#[test]
+fn azure_registers_are_named_and_complete() {
+    let code = |edit: fn(&mut AzurePolicy)| {
+        let mut policy = azure();
+        edit(&mut policy.azure);
+        let code = policy.check_for_channel().err().map(|error| error.code);
+        // where no such guest is admitted the rules are not judged
+        policy.tee_types = vec![TeeType::Snp];
+        assert_eq!(policy.check_for_channel(), Ok(()));
+        code
+    };
+    let values = |azure: &mut AzurePolicy| match &mut azure.pcrs {
+        PcrRule::Pinned(releases) => std::mem::take(&mut releases[0].values),
+        PcrRule::Unchecked { .. } => panic!("pinned"),
+    };
+    assert_eq!(values(&mut azure().azure).len(), 4);
+    assert_eq!(code(|_| ()), None);
+    assert_eq!(code(|azure| azure.pcrs = PcrRule::Pinned(Vec::new())), Some(Code::PolEmptyAllowlist));
+    assert_eq!(code(|azure| azure.mandatory.clear()), Some(Code::PolEmptyAllowlist));
+    assert_eq!(code(|azure| azure.mandatory.push(24)), Some(Code::PolInvalid));
+    assert_eq!(code(|azure| azure.mandatory.push(8)), Some(Code::PolInvalid));
+    let reason = String::new;
+    for edit in [
+        |azure: &mut AzurePolicy| azure.pcrs = PcrRule::Unchecked { reason: String::new() },
+        |azure: &mut AzurePolicy| {
+            azure.extra_data = ExtraDataRule::Nonce { value: vec![1; 64], reason: String::new() };
+        },
+    ] {
+        assert_eq!(code(edit), Some(Code::PolInvalid));
+        let mut policy = azure();
+        edit(&mut policy.azure);
+        assert_eq!(policy.check(), Ok(()), "outside channels");
+        assert_eq!(policy.waivers().len(), 2);
+    }
+    let mut long = azure();
+    long.azure.extra_data = ExtraDataRule::Nonce { value: vec![1; 65], reason: reason() };
+    assert_eq!(long.check().expect_err("65 bytes").code, Code::PolInvalid);
+}
+
+#[test]
+fn leaving_out_a_mandatory_register_is_said() {
+    let mut policy = azure();
+    policy.azure.mandatory = vec![11];
+    assert_eq!(policy.check_for_channel(), Ok(()));
+    let waiver = policy.waivers().into_iter().find(|waiver| waiver.rule == "azure.mandatory_pcrs");
+    assert_eq!(waiver.expect("said").reason, "the policy does not ask for PCR 4, 7, 9");
 }

@@ -18,6 +18,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod azure;
 mod flips;
 mod manifest;
 mod mutations;

@@ -15,7 +15,11 @@ fn every_snp_entry_gives_the_verdict_the_corpus_gives() {
     for entry in manifest["entries"].as_array().expect("entries") {
         let id = text(entry, "id");
         if text(entry, "platform") != "sev-snp" || text(entry, "kind") == "crl" {
-            pending.push(id);
+            if !["sev-snp", "intel-tdx", "intel-sgx", "azure-snp-vtpm", "azure-tdx-vtpm"]
+                .contains(&text(entry, "platform"))
+            {
+                pending.push(id);
+            }
             continue;
         }
         let files = files(&folder, entry);

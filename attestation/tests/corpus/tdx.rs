@@ -128,7 +128,7 @@ fn event_log(files: &Files) -> Vec<u8> {
 }
 
 /// The collateral of a case: a set of the corpus by name, or the entry's own file.
-fn collateral(folder: &Path, name: Option<&str>, files: &Files) -> Vec<u8> {
+pub(crate) fn collateral(folder: &Path, name: Option<&str>, files: &Files) -> Vec<u8> {
     match name {
         None => files.get("collateral").cloned().unwrap_or_default(),
         Some(name) => set(folder, name).to_string().into_bytes(),

@@ -182,14 +182,17 @@ fn some_tdx() -> attestation::policy::TdxPolicy {
 }
 
 #[test]
-fn a_document_for_hardware_this_verifier_does_not_judge_is_refused() {
+fn a_report_in_the_place_of_azures_evidence_is_refused() {
     let mut world = World::new(Product::Genoa);
     world.policy.tee_types = TeeType::ALL.to_vec();
     world.policy.tdx = some_tdx();
+    let values = [4, 7, 9, 11].map(|register| (register, attestation::Sha256::new([0; 32])));
+    let release = attestation::policy::PcrRelease { name: "any".to_owned(), values: values.into() };
+    world.policy.azure.pcrs = attestation::policy::PcrRule::Pinned(vec![release]);
     for tee in [TeeType::AzureSnp, TeeType::AzureTdx] {
         let mut document = world.document();
         document.cpu.tee = tee;
-        assert_eq!(code(world.judge(&document)), Code::AttTeeType);
+        assert_eq!(code(world.judge(&document)), Code::AttMalformed);
     }
 }
 

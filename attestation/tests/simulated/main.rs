@@ -17,6 +17,7 @@
 mod channel;
 mod faults;
 mod flips;
+mod known;
 mod rows;
 mod tcb;
 mod world;

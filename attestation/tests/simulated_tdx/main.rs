@@ -16,6 +16,7 @@
 
 mod faults;
 mod flips;
+mod known;
 mod policy;
 mod rows;
 mod status;

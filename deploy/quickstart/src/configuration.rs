@@ -53,6 +53,10 @@ egress = {egress}
 [drain]
 limit_seconds = 3
 
+# An ordinary account may not lock all memory, and a simulated machine keeps no secrets from its owner.
+[process]
+lock_memory = false
+
 [gateway]
 version = 1
 

@@ -150,7 +150,7 @@ pub(crate) async fn receive<B: UpstreamBody>(
     clock: &impl Clock,
 ) -> Result<Received<B>, Error> {
     if !(200..=299).contains(&response.status) {
-        return Err(refusal(response, at).await);
+        return Err(refusal(response, at, clock.now()).await);
     }
     let request = routed.missed().screened().admitted().request();
     if request.stream && is_event_stream(&response.headers) {
@@ -261,11 +261,11 @@ async fn hold_back<B: UpstreamBody>(
     if relay.has_content() { Ok(held) } else { relay.take_early_failure().map_or(Ok(held), Err) }
 }
 
-async fn refusal<B: UpstreamBody>(response: UpstreamResponse<B>, at: &Deployment) -> Error {
+async fn refusal<B: UpstreamBody>(response: UpstreamResponse<B>, at: &Deployment, now: Now) -> Error {
     let UpstreamResponse { status, headers, body } = response;
     // A body that does not arrive in full is treated as none: the status alone says enough.
     let body = read_whole(body, MAX_ERROR_BODY).await.unwrap_or_default();
-    provider::explain(Refusal { status, headers: &headers, body }, at)
+    provider::explain(Refusal { status, headers: &headers, body, now }, at)
 }
 
 async fn read_whole<B: UpstreamBody>(mut body: B, max_bytes: usize) -> Result<Plaintext<Bytes>, Error> {

@@ -105,6 +105,8 @@ pub enum Error {
     UpstreamStatus {
         /// Its status, 400 to 599.
         status: u16,
+        /// What it is about.
+        reason: Reason,
         /// Its advice when to come back, in milliseconds, as received.
         retry_after_ms: Option<u64>,
         /// Its body, if the client may see it.
@@ -114,6 +116,31 @@ pub enum Error {
     UpstreamTimeout,
     /// The stream ended without its end.
     UpstreamTruncated,
+}
+
+/// What an upstream's refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The prompt, or what the model was about to say, is against the provider's rules.
+    ContentPolicy,
+    /// Prompt and answer do not fit into the model's context.
+    ContextWindow,
+    /// The gateway's credential is not accepted.
+    Credential,
+    /// The provider does not have the model.
+    ModelMissing,
+    /// The provider cannot keep up with all of its customers.
+    Overloaded,
+    /// The gateway's account is empty.
+    Quota,
+    /// The gateway's account has had as much as it may have for now.
+    RateLimit,
+    /// Anything else that is wrong with the request.
+    Request,
+    /// Anything else that is wrong with the provider.
+    Server,
+    /// The provider gave up waiting for itself.
+    Timeout,
 }
 
 /// Who has to change something.
@@ -206,7 +233,7 @@ impl Error {
             Self::UpstreamCredential => "upstream_credentials_exhausted",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamMalformed => "upstream_malformed_answer",
-            Self::UpstreamStatus { .. } => "upstream_error",
+            Self::UpstreamStatus { reason, .. } => reason.code(),
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamTruncated => "upstream_truncated",
         }
@@ -243,10 +270,7 @@ impl Error {
             | Self::UpstreamMalformed
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated => Fault::Upstream,
-            Self::UpstreamStatus { status, .. } => match *status {
-                400 | 413 | 422 => Fault::Client,
-                _ => Fault::Upstream,
-            },
+            Self::UpstreamStatus { reason, .. } => reason.fault(),
         }
     }
 
@@ -280,11 +304,7 @@ impl Error {
             | Self::UpstreamTimeout
             | Self::UpstreamTruncated => Retry::NextDeployment,
             Self::UpstreamConnection | Self::UpstreamFailed => Retry::SameDeployment,
-            Self::UpstreamStatus { status, .. } => match *status {
-                408 | 500 | 502 | 503 | 504 | 529 => Retry::SameDeployment,
-                404 | 429 => Retry::NextDeployment,
-                _ => Retry::Never,
-            },
+            Self::UpstreamStatus { reason, .. } => reason.retry(),
         }
     }
 
@@ -364,6 +384,43 @@ impl Error {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&body::render(self));
         out.extend_from_slice(b"\n\n");
+    }
+}
+
+impl Reason {
+    /// See [`Error::code`]; the words that clients know from `OpenAI` where there are such.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ContentPolicy => "content_policy_violation",
+            Self::ContextWindow => "context_length_exceeded",
+            Self::Credential | Self::Quota => "upstream_credentials_exhausted",
+            Self::ModelMissing => "upstream_model_not_found",
+            Self::Overloaded => "upstream_overloaded",
+            Self::RateLimit => "upstream_rate_limited",
+            Self::Request | Self::Server => "upstream_error",
+            Self::Timeout => "upstream_timeout",
+        }
+    }
+
+    /// See [`Error::fault`].
+    const fn fault(self) -> Fault {
+        match self {
+            Self::ContentPolicy | Self::ContextWindow | Self::Request => Fault::Client,
+            Self::Credential | Self::Quota => Fault::Gateway,
+            Self::ModelMissing | Self::Overloaded | Self::RateLimit | Self::Server | Self::Timeout => {
+                Fault::Upstream
+            }
+        }
+    }
+
+    /// See [`Error::retry`]. A prompt that is too long or against the rules goes elsewhere only where the configuration
+    /// names a place for it.
+    const fn retry(self) -> Retry {
+        match self {
+            Self::ContentPolicy | Self::ContextWindow | Self::Request => Retry::Never,
+            Self::Credential | Self::ModelMissing | Self::Quota | Self::RateLimit => Retry::NextDeployment,
+            Self::Overloaded | Self::Server | Self::Timeout => Retry::SameDeployment,
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub mod cache;
 
 pub mod route;
 
+pub mod refusal;
+
 pub mod upstream;
 
 pub mod provider;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::clock::Now;
 use crate::deployment::{Deployment, Endpoint};
-use crate::error::{Error, Forwarded};
+use crate::error::{Error, Forwarded, Reason};
 use crate::plaintext::Plaintext;
+use crate::refusal;
 use crate::route::Routed;
 use crate::scan::{Fields, Kind};
 use crate::upstream::UpstreamCall;
@@ -61,6 +63,8 @@ pub struct Refusal<'a> {
     pub headers: &'a [(String, Vec<u8>)],
     /// The body, bounded by the caller.
     pub body: Plaintext<Bytes>,
+    /// When it came.
+    pub now: Now,
 }
 
 /// The provider of that name.
@@ -88,36 +92,28 @@ pub fn explain(refusal: Refusal<'_>, at: &Deployment) -> Error {
     }
 }
 
-/// The rule for vendors with `OpenAI`'s error shape. A refusal of our own credential is never the client's business; any
-/// other refusal below 500 is passed on unchanged when it is JSON and names neither our credential nor the host.
+/// The rule for all vendors with an error body in JSON. A refusal of our own credential is never the client's business;
+/// any other refusal below 500 is passed on unchanged when it names neither our credential nor the host.
 fn explain_openai(refusal: Refusal<'_>, at: &Deployment) -> Error {
-    let Refusal { status, headers, body } = refusal;
-    if matches!(status, 401..=403) || is_insufficient_quota(status, body.expose()) {
-        return Error::UpstreamCredential;
-    }
+    let Refusal { status, headers, body, now } = refusal;
     if !(400..=599).contains(&status) {
         return Error::UpstreamMalformed;
     }
+    let reason = refusal::reason(status, headers, body.expose());
+    if matches!(reason, Reason::Credential | Reason::Quota) {
+        return Error::UpstreamCredential;
+    }
+    let retry_after_ms = refusal::retry_after_ms(headers, body.expose(), now);
     let may_pass = status < 500 && is_error_object(body.expose()) && may_pass_on(body.expose(), at);
     let body = may_pass.then(|| Forwarded::new(body));
-    Error::UpstreamStatus { status, retry_after_ms: retry_after_ms(headers), body }
+    Error::UpstreamStatus { status, reason, retry_after_ms, body }
 }
 
+/// An object with `error`, or with the `message` of those vendors that leave the envelope out.
 fn is_error_object(body: &[u8]) -> bool {
     let mut fields = Fields::new();
-    fields.scan(body).is_ok() && fields.find(body, "error").is_some_and(|field| field.kind != Kind::Null)
-}
-
-/// 429 with code `insufficient_quota`: our account is empty, coming back does not help.
-fn is_insufficient_quota(status: u16, body: &[u8]) -> bool {
-    let mut fields = Fields::new();
-    if status != 429 || fields.scan(body).is_err() {
-        return false;
-    }
-    let Some(error) = fields.find(body, "error").map(|field| field.value(body)) else { return false };
-    let mut inner = Fields::new();
-    let code = inner.scan_utf8(error).ok().and_then(|()| inner.find(error, "code")?.raw_string(error));
-    code == Some(b"insufficient_quota")
+    let has = |fields: &Fields, name| fields.find(body, name).is_some_and(|field| field.kind != Kind::Null);
+    fields.scan(body).is_ok() && (has(&fields, "error") || has(&fields, "message"))
 }
 
 /// Whether an upstream's own words may go to the client: they name neither our credential nor the host.
@@ -129,13 +125,4 @@ pub(crate) fn may_pass_on(body: &[u8], at: &Deployment) -> bool {
     };
     let credential = at.credential.as_ref().is_some_and(|credential| contains(credential.bare()));
     !credential && !contains(host.as_bytes())
-}
-
-/// `retry-after-ms`, or `retry-after` in seconds; dates are not understood and count as no advice.
-fn retry_after_ms(headers: &[(String, Vec<u8>)]) -> Option<u64> {
-    let number = |wanted: &str| -> Option<u64> {
-        let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
-        std::str::from_utf8(value).ok()?.trim().parse().ok()
-    };
-    number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds.saturating_mul(1000)))
 }

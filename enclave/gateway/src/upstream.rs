@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::deployment::{Deployment, Timeouts};
 use crate::error::Error;
 use crate::plaintext::{Plaintext, Secret};
+use crate::refusal;
 
 /// Sends calls upstream.
 pub trait Upstream {
@@ -129,14 +130,17 @@ impl BodyParts {
     }
 }
 
-/// The only headers of an upstream's answer that are looked at; the shell need not copy any other.
-pub const HEADERS_READ: &[&str] = &["content-type", "retry-after", "retry-after-ms"];
+/// Whether a header of an answer with that status is looked at; the shell need not copy any other.
+pub fn is_read(status: u16, name: &str) -> bool {
+    let is = |read: &&str| read.eq_ignore_ascii_case(name);
+    is(&"content-type") || status >= 400 && (is(&"x-amzn-errortype") || refusal::HEADERS.iter().any(is))
+}
 
 /// The head of an upstream's answer, and its body to read.
 pub struct UpstreamResponse<B> {
     /// HTTP status.
     pub status: u16,
-    /// Names (any case) and raw values, at least those of [`HEADERS_READ`].
+    /// Names (any case) and raw values, at least those that [`is_read`].
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: B,

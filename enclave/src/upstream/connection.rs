@@ -2,15 +2,10 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use gateway::deployment::Endpoint;
 use gateway::upstream::SendError;
-use rustls::ClientConfig;
-use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs;
-use rustls::version::TLS13;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
@@ -18,6 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::host_link::HostLink;
 use crate::transport::Transport;
+use crate::upstream::web_pki;
 
 /// Makes connections for one worker.
 pub struct Connector {
@@ -34,7 +30,7 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// Connections go through `host`; without one there are none.
     pub fn new(host: Option<HostLink>) -> Self {
-        Self { host, web_pki: web_pki().ok() }
+        Self { host, web_pki: web_pki::connector().ok() }
     }
 
     /// A fresh connection, ready for a request.
@@ -56,26 +52,6 @@ impl Connector {
             }
         }
     }
-}
-
-/// Roots of the public web as measured into this binary; TLS 1.3, hybrid key exchange offered first.
-fn web_pki() -> Result<TlsConnector, rustls::Error> {
-    let provider = rustls::crypto::CryptoProvider {
-        kx_groups: vec![
-            aws_lc_rs::kx_group::X25519MLKEM768,
-            aws_lc_rs::kx_group::X25519,
-            aws_lc_rs::kx_group::SECP256R1,
-        ],
-        ..aws_lc_rs::default_provider()
-    };
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// A connection to an upstream.

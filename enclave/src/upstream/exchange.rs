@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gateway::UpstreamResponse;
 use gateway::deployment::Endpoint;
-use gateway::upstream::{HEADERS_READ, Progress, ReadError, SendError, UpstreamCall};
+use gateway::upstream::{Progress, ReadError, SendError, UpstreamCall, is_read};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -49,8 +49,7 @@ pub async fn send(
             Ok(_) => return Err(SendError::Protocol),
         }
         if let Some(head) = parse_response(&received).map_err(|_| SendError::Protocol)? {
-            let read = |name: &str| HEADERS_READ.iter().any(|read| read.eq_ignore_ascii_case(name));
-            let fields = head.fields.as_slice().iter().filter(|(name, _)| read(name));
+            let fields = head.fields.as_slice().iter().filter(|(name, _)| is_read(head.status, name));
             let headers = fields.map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
             let (status, framing, reusable, length) = (head.status, head.framing, head.reusable, head.length);
             received.drain(..length.min(received.len()));

@@ -161,7 +161,8 @@ fn load(arguments: &LoadArguments) -> Result<()> {
         .chunks
         .map_or(Shape::Whole, |chunks| Shape::Stream { chunks, pace: Duration::from_micros(arguments.pace) });
     let body = prompt::body(&arguments.model, shape, arguments.prompt);
-    let message = prompt::message(&body, arguments.bearer.as_deref(), arguments.new).into();
+    let headers = arguments.bearer.as_deref().map(prompt::bearer).unwrap_or_default();
+    let message = prompt::message(&body, &headers, arguments.new).into();
     let job = vec![Exchange { message, chunks: arguments.chunks }];
     let connections = if arguments.new { Connections::New } else { Connections::Kept };
     let limit = arguments

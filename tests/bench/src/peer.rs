@@ -2,6 +2,8 @@
 //!
 //! The gateway has CPU 0 for itself, the mock and the load generator share CPU 1.
 
+mod llm_gateways;
+
 mod nginx;
 pub mod postern;
 mod proxies;
@@ -36,10 +38,14 @@ pub enum Kind {
     EnvoyTls,
     /// `HAProxy`, TLS 1.3.
     HaproxyTls,
+    /// `LiteLLM`, plain.
+    Litellm,
     /// nginx, plain.
     Nginx,
     /// nginx, TLS 1.3: the reference.
     NginxTls,
+    /// Portkey's gateway, plain.
+    Portkey,
     /// `postern-enclave` alone; the mock plays the host's egress.
     PosternEnclave,
     /// `postern-host` in front of and behind `postern-enclave`, over Unix sockets.
@@ -63,6 +69,8 @@ impl Kind {
         Self::EnvoyTls,
         Self::PosternEnclave,
         Self::PosternWhole,
+        Self::Litellm,
+        Self::Portkey,
     ];
 
     /// True for the peers that the targets need.
@@ -90,8 +98,10 @@ impl Kind {
             Self::DirectTls => "direct-tls",
             Self::EnvoyTls => "envoy-tls",
             Self::HaproxyTls => "haproxy-tls",
+            Self::Litellm => "litellm",
             Self::Nginx => "nginx",
             Self::NginxTls => "nginx-tls",
+            Self::Portkey => "portkey",
             Self::PosternEnclave => "postern-enclave",
             Self::PosternWhole => "postern-host+enclave",
             Self::Relay => "relay",
@@ -99,15 +109,21 @@ impl Kind {
         }
     }
 
+    /// True if it is a gateway of others that understands the request. Its streams are not one chunk out for one chunk
+    /// in, which the harness insists on, and it takes many seconds to start.
+    pub fn is_llm_gateway(self) -> bool {
+        matches!(self, Self::Litellm | Self::Portkey)
+    }
+
     /// True if clients speak TLS to it.
     pub fn is_tls(self) -> bool {
-        !matches!(self, Self::Direct | Self::Nginx | Self::Relay)
+        !matches!(self, Self::Direct | Self::Litellm | Self::Nginx | Self::Portkey | Self::Relay)
     }
 
     /// Key exchange groups that it has.
     pub fn groups(self) -> &'static [Group] {
         match self {
-            Self::Direct | Self::Nginx | Self::Relay => &[],
+            Self::Direct | Self::Litellm | Self::Nginx | Self::Portkey | Self::Relay => &[],
             Self::HaproxyTls | Self::NginxTls => &[Group::X25519, Group::P256],
             Self::DirectTls | Self::EnvoyTls | Self::RelayTls => {
                 &[Group::X25519, Group::P256, Group::X25519mlkem768]
@@ -150,8 +166,8 @@ pub struct Peer {
     pub kind: Kind,
     /// Where the load goes.
     pub address: SocketAddr,
-    /// Key that every request carries.
-    pub bearer: Option<String>,
+    /// Header lines of every request, each with its line end: a key, for those who want one.
+    pub headers: String,
     /// `model` of every request.
     pub model: String,
     /// Where to ask the mock behind it for its counts.
@@ -174,7 +190,7 @@ impl Peer {
         let mut peer = Self {
             kind,
             address,
-            bearer: kind.has_evidence().then(|| postern::BEARER.to_owned()),
+            headers: headers(kind, setup),
             model: "mock".to_owned(),
             counts_at,
             started_in: Duration::ZERO,
@@ -202,7 +218,7 @@ impl Peer {
     pub fn exchange(&self, shape: Shape, prompt_bytes: usize, close: bool) -> Exchange {
         let body = prompt::body(&self.model, shape, prompt_bytes);
         Exchange {
-            message: prompt::message(&body, self.bearer.as_deref(), close).into(),
+            message: prompt::message(&body, &self.headers, close).into(),
             chunks: match shape {
                 Shape::Stream { chunks, .. } => Some(chunks),
                 Shape::Whole => None,
@@ -270,6 +286,22 @@ impl Peer {
     }
 }
 
+/// What every request to such a peer carries.
+fn headers(kind: Kind, setup: &Setup) -> String {
+    match kind {
+        Kind::Litellm | Kind::PosternEnclave | Kind::PosternWhole => prompt::bearer(postern::BEARER),
+        Kind::Portkey => llm_gateways::portkey_headers(setup.upstream),
+        Kind::Direct
+        | Kind::DirectTls
+        | Kind::EnvoyTls
+        | Kind::HaproxyTls
+        | Kind::Nginx
+        | Kind::NginxTls
+        | Kind::Relay
+        | Kind::RelayTls => String::new(),
+    }
+}
+
 /// What to start, by role, in order; nothing if a program of it is not installed.
 fn commands(
     kind: Kind,
@@ -293,8 +325,10 @@ fn commands(
         }
         Kind::EnvoyTls => proxies::envoy(setup, listen)?,
         Kind::HaproxyTls => proxies::haproxy(setup, listen)?,
+        Kind::Litellm => llm_gateways::litellm(setup, listen)?,
         Kind::Nginx => nginx::command(setup, listen, false)?,
         Kind::NginxTls => nginx::command(setup, listen, true)?,
+        Kind::Portkey => llm_gateways::portkey(listen),
         Kind::PosternEnclave => {
             let places =
                 postern::Places { enclave: format!("tcp:{listen}"), egress: format!("tcp:{}", setup.egress) };
@@ -367,4 +401,4 @@ fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path of the state folder is not UTF-8")
 }
 
-const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_PATIENCE: Duration = Duration::from_mins(1);

@@ -41,22 +41,23 @@ pub fn body(model: &str, shape: Shape, prompt_bytes: usize) -> String {
 }
 
 /// A whole `POST /v1/chat/completions` around `body`; `close` asks for the connection to end with the answer.
-pub fn message(body: &str, bearer: Option<&str>, close: bool) -> Vec<u8> {
-    post("/v1/chat/completions", "application/json", body.as_bytes(), bearer, close)
+pub fn message(body: &str, headers: &str, close: bool) -> Vec<u8> {
+    post("/v1/chat/completions", "application/json", body.as_bytes(), headers, close)
 }
 
-/// Any `POST` as a whole message.
-pub fn post(path: &str, media_type: &str, body: &[u8], bearer: Option<&str>, close: bool) -> Vec<u8> {
+/// The header line of a bearer token.
+pub fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+/// Any `POST` as a whole message; `headers` are further lines, each with its line end.
+pub fn post(path: &str, media_type: &str, body: &[u8], headers: &str, close: bool) -> Vec<u8> {
     let mut head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: postern-bench/0.1\r\nAccept: */*\r\n\
          Content-Type: {media_type}\r\nContent-Length: {}\r\n",
         body.len()
     );
-    if let Some(token) = bearer {
-        head.push_str("Authorization: Bearer ");
-        head.push_str(token);
-        head.push_str("\r\n");
-    }
+    head.push_str(headers);
     head.push_str(if close { "Connection: close\r\n\r\n" } else { "\r\n" });
     let mut message = head.into_bytes();
     message.extend_from_slice(body);

@@ -98,6 +98,10 @@ pub fn run(plan: &Plan, state: &Path) -> Result<Samples> {
         match Peer::start(*kind, &setup)? {
             Some(peer) => {
                 samples.peers.push(kind.name().to_owned());
+                if kind.is_llm_gateway() {
+                    samples.add(kind.name(), "start ms", peer.started_in.as_secs_f64() * 1e3);
+                    samples.add(kind.name(), "memory idle KiB", peer.memory_bytes()? as f64 / 1024.0);
+                }
                 peers.push(peer);
             }
             None => samples.absent.push(kind.name().to_owned()),
@@ -129,7 +133,8 @@ pub fn run(plan: &Plan, state: &Path) -> Result<Samples> {
 
 /// Starts a second instance of each peer for a moment: its start and its memory before any load.
 fn start_again(peers: &[Peer], setup: &Setup, samples: &mut Samples) -> Result<()> {
-    for kind in peers.iter().filter(|peer| !peer.processes.is_empty()).map(|peer| peer.kind) {
+    let again = |peer: &&Peer| !peer.processes.is_empty() && !peer.kind.is_llm_gateway();
+    for kind in peers.iter().filter(again).map(|peer| peer.kind) {
         let Some(fresh) = Peer::start(kind, setup)? else { continue };
         samples.add(kind.name(), "start ms", fresh.started_in.as_secs_f64() * 1e3);
         samples.add(kind.name(), "memory idle KiB", fresh.memory_bytes()? as f64 / 1024.0);

@@ -64,9 +64,11 @@ impl Scenario {
     /// False where the peer cannot take part.
     pub fn applies_to(self, kind: Kind) -> bool {
         match self {
+            Self::Small | Self::One | Self::Prompt(..=256) => true,
+            _ if kind.is_llm_gateway() => false,
             Self::Attested(group) => kind.has_evidence() && kind.groups().contains(&group),
             Self::Handshake(group) => !kind.is_tls() || kind.groups().contains(&group),
-            Self::Burst(_) | Self::Cold | Self::One | Self::Prompt(_) | Self::Small | Self::Streams => true,
+            Self::Burst(_) | Self::Cold | Self::Prompt(_) | Self::Streams => true,
         }
     }
 

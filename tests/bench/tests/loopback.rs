@@ -48,7 +48,7 @@ fn exchange(shape: Shape, size: usize, chunks: Option<u32>) -> Exchange {
 
 fn closing(shape: Shape, size: usize, chunks: Option<u32>, connections: Connections) -> Exchange {
     let body = prompt::body("mock", shape, size);
-    Exchange { message: prompt::message(&body, None, connections == Connections::New).into(), chunks }
+    Exchange { message: prompt::message(&body, "", connections == Connections::New).into(), chunks }
 }
 
 #[test]

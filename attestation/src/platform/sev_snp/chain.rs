@@ -11,7 +11,7 @@ use crate::policy::TrustAnchors;
 use crate::policy::snp::{OFFLINE_GRACE, RevocationRule};
 use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
-use crate::x509::{Certificate, Extension, PublicKey, RevocationList, common_name};
+use crate::x509::{Certificate, Extension, PublicKey, RevocationList, Window, common_name};
 
 /// AMD's root certificates by product line; see `data/roots/README.md`.
 const AMD_ROOTS: [(Product, &[u8]); 3] = [
@@ -33,8 +33,8 @@ pub(super) struct Chain<'a> {
     pub(super) product: Product,
     /// Whose root that is.
     pub(super) anchor: Anchor,
-    /// First end of validity in the chain.
-    pub(super) not_after: UnixTime,
+    /// When every certificate of the chain is valid.
+    pub(super) window: Window,
     /// The endorsement key, an uncompressed P-384 point.
     pub(super) key: &'a [u8],
     /// Which kind of key the issuing intermediate endorses.
@@ -85,16 +85,18 @@ pub(super) fn verify<'a>(
             "a signature that does not hold",
         ));
     }
+    let mut window = Window::ALWAYS;
     for certificate in [Some(&leaf), Some(&intermediate), root.as_ref()].into_iter().flatten() {
         if !certificate.valid_at(now) {
             let window = format!("{} to {}", certificate.not_before, certificate.not_after);
             return Err(broken(&format!("certificates valid at {now}"), window));
         }
+        window = window.and(certificate.window());
     }
     Ok(Chain {
         product: known.product,
         anchor: known.anchor,
-        not_after: leaf.not_after.min(intermediate.not_after),
+        window,
         key,
         kind: endorses(&intermediate, known.product)?,
         root_key: known.key,
@@ -104,7 +106,7 @@ pub(super) fn verify<'a>(
     })
 }
 
-/// Judges the revocation lists; says until when the shortest-lived holds.
+/// Judges the revocation lists; says when all of them hold.
 ///
 /// # Errors
 /// `SNP_CRL_MISSING` when there is no usable list, `SNP_REVOKED` when one names a certificate of the chain.
@@ -114,7 +116,7 @@ pub(super) fn revocation(
     rule: &RevocationRule,
     now: UnixTime,
     limit: &mut WorkLimit,
-) -> Result<UnixTime, Rejection> {
+) -> Result<Window, Rejection> {
     let (required, grace) = match rule {
         RevocationRule::Required => (true, std::time::Duration::ZERO),
         RevocationRule::OfflineGrace { .. } => (true, OFFLINE_GRACE),
@@ -124,7 +126,7 @@ pub(super) fn revocation(
         let step = steps::REVOCATION;
         Rejection::new(step.code, step.field, "a current revocation list signed by the root", found)
     };
-    let mut end = UnixTime::from_seconds(u64::MAX);
+    let mut all = Window::ALWAYS;
     for der in &endorsements.crls {
         limit.certificate()?;
         let list = RevocationList::parse(der).map_err(|error| unusable(error.to_string()))?;
@@ -139,15 +141,15 @@ pub(super) fn revocation(
                 "one that is",
             ));
         }
-        let window = list.this_update..=list.next_update.plus(grace);
-        if required && !window.contains(&now) {
+        let window = Window { from: list.this_update, until: list.next_update.plus(grace) };
+        if required && !window.contains(now) {
             return Err(unusable(format!("one from {} to {}", list.this_update, list.next_update)));
         }
         if required {
-            end = end.min(list.next_update.plus(grace));
+            all = all.and(window);
         }
     }
-    if required && endorsements.crls.is_empty() { Err(unusable("none".to_owned())) } else { Ok(end) }
+    if required && endorsements.crls.is_empty() { Err(unusable("none".to_owned())) } else { Ok(all) }
 }
 
 impl Chain<'_> {
@@ -168,8 +170,8 @@ fn sort<'a>(endorsements: &'a Endorsements, limit: &mut WorkLimit) -> Result<Sor
         let certificate = Certificate::parse(der)
             .map_err(|error| broken("certificates as AMD issues them", error.to_string()))?;
         match certificate.key {
-            PublicKey::P256(_) => {
-                return Err(broken("certificates as AMD issues them", "a key on P-256"));
+            PublicKey::P256(_) | PublicKey::Rsa2048(_) => {
+                return Err(broken("certificates as AMD issues them", "a key of another kind"));
             }
             PublicKey::P384(_) => leaves.push(certificate),
             PublicKey::Rsa(_) if certificate.self_issued() => roots.push(certificate),

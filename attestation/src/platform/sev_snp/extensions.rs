@@ -8,6 +8,7 @@ use crate::x509::Extension;
 const AMD_ARC: [u8; 8] = [0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01];
 
 /// What the endorsement key's certificate says.
+#[derive(Clone)]
 pub(crate) struct Endorsed {
     /// Product name, for example `Genoa-B1`.
     pub(crate) product_name: String,

@@ -8,7 +8,7 @@ use crate::platform::tdx::pem;
 use crate::policy::TrustAnchors;
 use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
-use crate::x509::{Certificate, RevocationList, common_name};
+use crate::x509::{Certificate, RevocationList, Window, common_name};
 
 /// Intel's root certificate; see `data/roots/README.md`.
 pub(super) const INTEL_ROOT: &[u8] = include_bytes!("../../../data/roots/intel-sgx-root.der");
@@ -92,9 +92,9 @@ impl<'a> Path<'a> {
         Ok(path)
     }
 
-    /// First end of validity.
-    pub(super) fn not_after(&self) -> UnixTime {
-        self.leaf.not_after.min(self.authority.not_after).min(self.root.not_after)
+    /// When all of them are valid.
+    pub(super) fn window(&self) -> Window {
+        self.leaf.window().and(self.authority.window()).and(self.root.window())
     }
 }
 
@@ -156,7 +156,7 @@ pub(super) fn revocation_list<'a>(
     if list.issuer != issuer.subject || !list.signed_by(&issuer.key, limit)? {
         return Err(missing("one that it did not sign".to_owned()));
     }
-    if !(list.this_update..=list.next_update).contains(&now) {
+    if !list.window().contains(now) {
         let window = format!("{} to {}", list.this_update, list.next_update);
         return Err(Rejection::new(
             Code::TdxCollateralStale,

@@ -55,6 +55,8 @@ pub(crate) struct Quote<'a> {
     pub(crate) authentication: &'a [u8],
     /// PCK certificate chain, PEM.
     pub(crate) chain: &'a [u8],
+    /// Everything that vouches for the attestation key, and that key: the same in every quote of a boot.
+    pub(crate) certification: &'a [u8],
     /// What follows.
     pub(crate) padding: Padding,
     /// The quote without its padding.
@@ -82,7 +84,9 @@ impl<'a> Quote<'a> {
         let padding =
             if rest.iter().all(|byte| *byte == 0) { Padding::Zeros(rest.len()) } else { Padding::Garbage };
         let mut outer = Cursor::new(authentication);
-        let (signature, attestation_key) = (array(&mut outer)?, array(&mut outer)?);
+        let signature = array(&mut outer)?;
+        let vouching = outer.rest();
+        let attestation_key = array(&mut outer)?;
         let certified = certification(&mut outer, CERTIFICATION_QE_REPORT)?;
         let mut inner = Cursor::new(certified);
         let qe_report = take(&mut inner, QE_REPORT_BYTES)?;
@@ -104,6 +108,7 @@ impl<'a> Quote<'a> {
             qe_signature,
             authentication,
             chain,
+            certification: vouching,
             padding,
             unpadded,
         })

@@ -118,7 +118,7 @@ fn the_second_verifier_must_find_the_same() {
         ("another body", |claims| claims.report.rtmr[3] = Measurement::new([8; 48])),
         ("another body", |claims| claims.report.attributes = TdAttributes(0)),
         ("another body", |claims| claims.report.xfam = Xfam(0)),
-        ("another body", |claims| claims.report.report_data = ReportData::new([8; 64])),
+        ("another body", |claims| claims.report.report_data = crate::ReportData::new([8; 64])),
         ("another body", |claims| claims.report.mr_service_td = Some(Measurement::new([0; 48]))),
     ];
     for (what, change) in changes {

@@ -60,7 +60,12 @@ fn all() -> Vec<Error> {
         Error::UpstreamCredential,
         Error::UpstreamFailed,
         Error::UpstreamMalformed,
-        Error::UpstreamStatus { status: 503, retry_after_ms: Some(1500), body: None },
+        Error::UpstreamStatus {
+            status: 503,
+            reason: Reason::Overloaded,
+            retry_after_ms: Some(1500),
+            body: None,
+        },
         Error::UpstreamTimeout,
         Error::UpstreamTruncated,
     ];
@@ -92,7 +97,12 @@ fn clients_come_back_only_when_it_helps() {
         let header = ("x-should-retry", retry.to_string());
         assert!(error.headers().contains(&header));
     }
-    let busy = Error::UpstreamStatus { status: 503, retry_after_ms: Some(1500), body: None };
+    let busy = Error::UpstreamStatus {
+        status: 503,
+        reason: Reason::Overloaded,
+        retry_after_ms: Some(1500),
+        body: None,
+    };
     assert!(busy.headers().contains(&("retry-after", "2".to_owned())), "seconds are rounded up");
     assert!(busy.headers().contains(&("retry-after-ms", "1500".to_owned())));
 }
@@ -103,9 +113,9 @@ fn a_clients_mistake_is_never_tried_elsewhere() {
         let own = matches!(error.fault(), Fault::Client | Fault::Policy);
         assert!(!own || error.retry() == Retry::Never, "{error}");
     }
-    for status in [400, 409, 413, 422] {
-        let error = Error::UpstreamStatus { status, retry_after_ms: None, body: None };
-        assert_eq!(error.retry(), Retry::Never);
+    for reason in [Reason::ContentPolicy, Reason::ContextWindow, Reason::Request] {
+        let error = Error::UpstreamStatus { status: 400, reason, retry_after_ms: None, body: None };
+        assert_eq!((error.retry(), error.fault()), (Retry::Never, Fault::Client));
     }
 }
 

@@ -1,6 +1,7 @@
 //! A marker goes into every path that refuses; it must not come out in any error text, `Debug`, audit record or metric.
 
 use gateway::config::{GatewayConfig, build, parse};
+use gateway::error::Reason;
 use gateway::{Error, Plaintext};
 
 use crate::fake::{
@@ -154,6 +155,11 @@ fn a_secret_in_place_of_a_reference_is_not_printed() {
 fn content_does_not_format() {
     // That `Plaintext` has no Debug is proved in compile_fail; here, that an error holding some prints none.
     let forwarded = gateway::error::Forwarded::new(Plaintext::new(CANARY.into()));
-    let error = Error::UpstreamStatus { status: 400, retry_after_ms: None, body: Some(forwarded) };
+    let error = Error::UpstreamStatus {
+        status: 400,
+        reason: Reason::Request,
+        retry_after_ms: None,
+        body: Some(forwarded),
+    };
     assert_silent("Debug of a forwarded body", &format!("{error:?} {error}"));
 }

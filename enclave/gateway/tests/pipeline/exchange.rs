@@ -137,7 +137,8 @@ fn caps_the_advice_to_wait() {
     assert_eq!(waits("retry-after-ms", "250"), Some(250));
     assert_eq!(waits("retry-after", "999999999999999999"), Some(120_000));
     assert_eq!(waits("retry-after", "-1"), None);
-    assert_eq!(waits("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), None);
+    assert_eq!(waits("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(0), "long past");
+    assert_eq!(waits("retry-after", "Fri, 01 Jan 2100 00:00:00 GMT"), Some(120_000));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use attestation::binding::{
     verify_session,
 };
 use attestation::{EvidenceDocument, Keyset, Nonce, Role, Sha256, Sha384};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustls::ClientConnection;
 
 use super::{Setup, text, write};
@@ -74,6 +75,8 @@ egress = "{egress}"
 [limits]
 idle_seconds = 60
 evidence_per_second = 1000
+[process]
+lock_memory = {locked}
 [gateway]
 version = 1
 [[gateway.admission.keys]]
@@ -89,11 +92,17 @@ deployments = ["mock"]
 "#,
         enclave = places.enclave,
         egress = places.egress,
+        locked = may_lock_memory(),
         processor = text(&setup.processor)?,
         digest = Sha256::of(BEARER.as_bytes()).to_hex(),
         upstream = setup.upstream,
     );
     Ok(Some(with_config(&program, &write(setup, &format!("{name}-enclave.toml"), &config)?)))
+}
+
+/// Whether the enclave may lock all of its memory, as in earnest; it inherits this process's limit.
+fn may_lock_memory() -> bool {
+    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).is_ok()
 }
 
 /// The command that runs the host in front of and behind the enclave; nothing if it is not built.
@@ -147,7 +156,7 @@ pub(super) fn bind_message(address: SocketAddr, group: Group) -> Result<Vec<u8>>
     let spki = &keyset.tls.first().context("the keyset has no TLS key")?.spki_sha256;
     let transcript = session_transcript(Role::Gateway, &nonce, &exported, &claims, spki);
     ensure!(verify_session(&keyset.sbk, &transcript, &signature).is_ok(), "the binding does not verify");
-    Ok(prompt::post("/.well-known/postern/bind", "application/cbor", &bind, None, false))
+    Ok(prompt::post("/.well-known/postern/bind", "application/cbor", &bind, "", false))
 }
 
 fn with_config(program: &Path, config: &Path) -> Command {
@@ -176,7 +185,7 @@ impl Session {
 
     fn post(&mut self, path: &str, body: &[u8]) -> Result<Vec<u8>> {
         let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
-        stream.write_all(&prompt::post(path, "application/cbor", body, None, false))?;
+        stream.write_all(&prompt::post(path, "application/cbor", body, "", false))?;
         let mut reader = MessageReader::new(Side::Response);
         let (mut answer, mut buffer) = (Vec::new(), [0; 16 * 1024]);
         loop {
