@@ -15,15 +15,22 @@ use crate::clock::{Clock, Now};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
-use crate::provider::{self, Refusal};
+use crate::provider::{self, Reading, Refusal};
 use crate::route::Routed;
 use crate::settle::Exchange;
 use crate::upstream::{Progress, UpstreamBody, UpstreamResponse};
-use crate::wire::Scratch;
+use crate::wire::dialect::Shown;
+use crate::wire::{Request, Scratch};
 
 mod relay;
 
+mod forward;
+
+mod translate;
+
+use forward::Forward;
 use relay::{End, Relay};
+use translate::Translation;
 
 /// Most bytes of an upstream's error body that are read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -74,8 +81,31 @@ pub enum Step {
 /// An upstream's answer up to where it is certain to be the one the client gets.
 #[expect(clippy::large_enum_variant, reason = "moved once per request")]
 pub(crate) enum Received<B> {
-    Stream { relay: Relay<B>, held: Plaintext<Vec<u8>> },
-    Whole { body: Plaintext<Bytes>, usage: Option<Usage>, finish: Option<FinishReason> },
+    Stream {
+        relay: Relay<B>,
+        held: Plaintext<Vec<u8>>,
+        dropped: Vec<&'static str>,
+    },
+    Whole {
+        body: Plaintext<Bytes>,
+        usage: Option<Usage>,
+        finish: Option<FinishReason>,
+        dropped: Vec<&'static str>,
+    },
+}
+
+/// One attempt whose answer is awaited.
+pub(crate) struct Awaited<'a> {
+    /// The request.
+    pub(crate) routed: &'a Routed,
+    /// Who answers.
+    pub(crate) at: &'a Arc<Deployment>,
+    /// In which dialect.
+    pub(crate) reading: Reading,
+    /// The exchange.
+    pub(crate) id: &'a RequestId,
+    /// When it was sent.
+    pub(crate) sent: Now,
 }
 
 impl<B: UpstreamBody> AnswerStream<B> {
@@ -143,28 +173,70 @@ impl<B: UpstreamBody> AnswerStream<B> {
 /// Reads an upstream's answer to its commit point: the first content of a stream, the end of a whole body.
 pub(crate) async fn receive<B: UpstreamBody>(
     response: UpstreamResponse<B>,
-    routed: &Routed,
-    at: &Arc<Deployment>,
+    awaited: Awaited<'_>,
     max_bytes: usize,
-    sent: Now,
     clock: &impl Clock,
 ) -> Result<Received<B>, Error> {
+    let Awaited { routed, at, reading, id, sent } = awaited;
+    let translated = matches!(reading, Reading::Translated(_));
     if !(200..=299).contains(&response.status) {
-        return Err(refusal(response, at, clock.now()).await);
+        let error = refusal(response, at, clock.now()).await;
+        return Err(if translated { error.for_another_dialect() } else { error });
     }
     let request = routed.missed().screened().admitted().request();
-    if request.stream && is_event_stream(&response.headers) {
-        let mut relay = Relay::new(response.body, request, Arc::clone(at));
-        let held = hold_back(&mut relay, at, sent, clock).await?;
-        return Ok(Received::Stream { relay, held });
-    }
-    let body = read_whole(response.body, max_bytes).await?;
-    let whole = request.wire.inspect_whole(body.expose(), &mut Scratch::default());
-    let whole = whole.map_err(|_| Error::UpstreamMalformed)?;
-    if whole.is_error || request.stream {
+    let streamed = request.stream && has_content_type(&response.headers, reading.stream_type());
+    if request.stream && !streamed {
         return Err(Error::UpstreamFailed);
     }
-    Ok(Received::Whole { body, usage: whole.usage, finish: whole.finish })
+    let created = clock.now().unix_seconds();
+    let shown = |reasoning| Shown {
+        id: id.as_str().to_owned(),
+        model: request.model.clone(),
+        created,
+        include_usage: request.include_usage,
+        reasoning,
+    };
+    if !streamed {
+        let body = read_whole(response.body, max_bytes).await?;
+        return match reading {
+            Reading::Same => inspect(body, request),
+            Reading::Translated(way) => {
+                let shown = shown(way.reasoning);
+                translate_whole(&body, way, &shown)
+            }
+        };
+    }
+    let (mut relay, dropped) = match reading {
+        Reading::Same => (Relay::Same(Forward::new(response.body, request, Arc::clone(at))), Vec::new()),
+        Reading::Translated(way) => {
+            let (reader, writer) =
+                (way.from.stream_reader(way.names), way.to.stream_writer(shown(way.reasoning)));
+            (Relay::Translated(Translation::new(response.body, reader, writer)), way.dropped)
+        }
+    };
+    let held = hold_back(&mut relay, at, sent, clock).await?;
+    Ok(Received::Stream { relay, held, dropped })
+}
+
+/// A whole answer in the client's own dialect.
+fn inspect<B>(body: Plaintext<Bytes>, request: &Request) -> Result<Received<B>, Error> {
+    let whole = request.wire.inspect_whole(body.expose(), &mut Scratch::default());
+    let whole = whole.map_err(|_| Error::UpstreamMalformed)?;
+    if whole.is_error {
+        return Err(Error::UpstreamFailed);
+    }
+    Ok(Received::Whole { body, usage: whole.usage, finish: whole.finish, dropped: Vec::new() })
+}
+
+fn translate_whole<B>(
+    body: &Plaintext<Bytes>,
+    way: provider::Translated,
+    shown: &Shown,
+) -> Result<Received<B>, Error> {
+    let answer = way.from.read_answer(body.expose(), &way.names).map_err(|_| Error::UpstreamMalformed)?;
+    let finish = answer.expose().choices.first().and_then(|choice| choice.finish);
+    let usage = answer.expose().usage;
+    Ok(Received::Whole { body: way.to.write_answer(&answer, shown), usage, finish, dropped: way.dropped })
 }
 
 /// Turns what was received into the client's answer.
@@ -184,14 +256,18 @@ pub(crate) fn deliver<B>(
     headers.push(("postern-exposure-class", at.exposure.as_str().to_owned()));
     headers.push(("postern-attempts", exchange.attempts().to_string()));
     exchange.first_content(now);
+    let (Received::Stream { dropped, .. } | Received::Whole { dropped, .. }) = &received;
+    if !dropped.is_empty() {
+        headers.push(("postern-dropped-parameters", dropped.join(", ")));
+    }
     match received {
-        Received::Stream { relay, held } => {
+        Received::Stream { relay, held, .. } => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache".to_owned()));
             let stream = AnswerStream { relay, held, exchange, over: None };
             Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) }
         }
-        Received::Whole { body, usage, finish } => {
+        Received::Whole { body, usage, finish, .. } => {
             headers.push(("content-type", JSON.to_owned()));
             if let Some((cache, fingerprint)) = store {
                 cache.store(fingerprint, &body, usage, now);
@@ -281,12 +357,11 @@ async fn read_whole<B: UpstreamBody>(mut body: B, max_bytes: usize) -> Result<Pl
     }
 }
 
-fn is_event_stream(headers: &[(String, Vec<u8>)]) -> bool {
+fn has_content_type(headers: &[(String, Vec<u8>)], expected: &str) -> bool {
     let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let expected = b"text/event-stream";
     content_type
         .and_then(|(_, value)| value.get(..expected.len()))
-        .is_some_and(|own| own.eq_ignore_ascii_case(expected))
+        .is_some_and(|own| own.eq_ignore_ascii_case(expected.as_bytes()))
 }
 
 /// Header of buffered answers, and the comment that ends a stream: what it cost, in dollars.

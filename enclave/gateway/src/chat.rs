@@ -63,4 +63,15 @@ impl FinishReason {
             _ => Self::Other,
         }
     }
+
+    /// `OpenAI`'s word; it has none for other reasons, and clients stop at `stop`.
+    pub const fn to_openai(self) -> &'static str {
+        match self {
+            Self::ContentFilter => "content_filter",
+            Self::FunctionCall => "function_call",
+            Self::Length => "length",
+            Self::Other | Self::Stop => "stop",
+            Self::ToolCalls => "tool_calls",
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::plaintext::Plaintext;
-use crate::scan::Problem;
+use crate::scan::{Fields, Kind, Problem};
 
 mod body;
 
@@ -168,7 +168,16 @@ pub enum Retry {
 }
 
 /// An upstream's error body on its way to the client. Opaque: it may quote the prompt.
-pub struct Forwarded(Plaintext<Bytes>);
+pub struct Forwarded(Plaintext<Bytes>, Form);
+
+/// What a [`Forwarded`] body is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The message alone, as JSON writes it, without quotes.
+    Message,
+    /// The whole body in the client's own dialect.
+    Whole,
+}
 
 /// Longest advice to wait that is passed on: SDKs ignore longer ones.
 pub const MAX_RETRY_AFTER_MS: u64 = 120_000;
@@ -355,6 +364,13 @@ impl Error {
         matches!(self, Self::TooManyInFlight).then_some(1000)
     }
 
+    /// The same for a client of another dialect than the upstream's: of its body only the message stays.
+    #[must_use]
+    pub fn for_another_dialect(self) -> Self {
+        let Self::UpstreamStatus { status, reason, retry_after_ms, body } = self else { return self };
+        Self::UpstreamStatus { status, reason, retry_after_ms, body: body.and_then(Forwarded::into_message) }
+    }
+
     /// Headers of the answer, names in lower case.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
@@ -373,8 +389,8 @@ impl Error {
 
     /// Body of the answer in `OpenAI`'s shape; an upstream's own error of the same dialect is passed on unchanged.
     pub fn body_json(&self) -> Vec<u8> {
-        if let Self::UpstreamStatus { body: Some(forwarded), .. } = self {
-            return forwarded.0.expose().to_vec();
+        if let Self::UpstreamStatus { body: Some(Forwarded(body, Form::Whole)), .. } = self {
+            return body.expose().to_vec();
         }
         body::render(self)
     }
@@ -427,7 +443,35 @@ impl Reason {
 impl Forwarded {
     /// Marks an upstream's error body as fit for the client.
     pub const fn new(body: Plaintext<Bytes>) -> Self {
-        Self(body)
+        Self(body, Form::Whole)
+    }
+
+    /// The upstream's message, as JSON writes it, if only that is passed on.
+    pub(crate) fn message(&self) -> Option<&str> {
+        let bytes = (self.1 == Form::Message).then(|| self.0.expose())?;
+        std::str::from_utf8(bytes).ok()
+    }
+
+    /// Keeps the message alone: `error.message`, or `message` at the top, as all vendors write it.
+    fn into_message(self) -> Option<Self> {
+        let Self(body, _) = self;
+        let whole = body.expose();
+        let mut fields = Fields::new();
+        fields.scan(whole).ok()?;
+        let start = match fields.find(whole, "error").filter(|field| field.kind == Kind::Object) {
+            Some(field) => {
+                let start = field.value.start;
+                let inner = field.value(whole);
+                fields.scan_utf8(inner).ok()?;
+                start
+            }
+            None => 0,
+        };
+        let object = whole.get(start..)?;
+        let field = fields.find(object, "message").filter(|field| field.kind == Kind::String)?;
+        let (from, to) = (field.value.start.saturating_add(1), field.value.end.saturating_sub(1));
+        let message = start.saturating_add(from)..start.saturating_add(to);
+        Some(Self(body.map(|bytes| bytes.slice(message)), Form::Message))
     }
 }
 

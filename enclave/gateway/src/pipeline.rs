@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::admission::{self, Authenticated};
-use crate::answer::{self, Answer, Received};
+use crate::answer::{self, Answer, Awaited, Received};
 use crate::audit::RequestId;
 use crate::cache::{self, Hit, Lookup};
 use crate::clock::{Clock, Now};
@@ -14,13 +14,13 @@ use crate::deployment::Deployment;
 use crate::error::{Error, Retry};
 use crate::guardrail;
 use crate::plaintext::Plaintext;
-use crate::provider;
+use crate::provider::{self, Encoded};
 use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed};
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
 use crate::wire::openai_models::{self, Listed};
-use crate::wire::{self, Operation, RequestHead, Wire};
+use crate::wire::{self, Asked, Operation, RequestHead, Wire};
 
 /// A request whose head was accepted: the path exists and, where it matters, the key is known.
 pub struct Opened {
@@ -52,7 +52,7 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, _: Now) -> Result<Opened,
         return Ok(Opened { operation, wishes, authenticated: None, request_id, max_body: 0 });
     }
     let authenticated = Some(admission::authenticate(head, gateway.keys())?);
-    let has_body = matches!(operation, Operation::Inference(_));
+    let has_body = matches!(operation, Operation::Inference(..));
     let max_body = if has_body { body_limit(head, gateway)? } else { 0 };
     let wishes = Wishes::read(head, gateway.models().headers())?;
     Ok(Opened { operation, wishes, authenticated, request_id, max_body })
@@ -74,8 +74,8 @@ pub async fn handle<U: Upstream>(
         return Err(Error::BodyTooLarge { limit: max_body });
     }
     let Some(who) = authenticated else { return Ok(answer::local(&request_id, Vec::new())) };
-    let wire = match operation {
-        Operation::Inference(wire) => wire,
+    let (wire, asked) = match operation {
+        Operation::Inference(wire, asked) => (wire, asked),
         Operation::ListModels => return Ok(answer::local(&request_id, list_models(&who, gateway))),
         Operation::Probe => return Ok(answer::local(&request_id, Vec::new())),
         Operation::ShowModel(name) => {
@@ -85,7 +85,7 @@ pub async fn handle<U: Upstream>(
     let size = body.expose().len();
     let mut exchange = Exchange::begin(request_id, &who, wire, size, gateway.books(), clock.now());
     let means = Means { gateway, upstream, clock };
-    match infer(wire, body, who, wishes, &mut exchange, &means).await {
+    match infer((wire, asked), body, who, wishes, &mut exchange, &means).await {
         Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),
         Err(error) => {
             exchange.refuse(&error, clock.now());
@@ -103,7 +103,7 @@ struct Means<'m, U, C> {
 
 /// The stages, in order. Each takes the proof of the one before.
 async fn infer<U: Upstream, C: Clock>(
-    wire: &'static dyn Wire,
+    (wire, asked): (&'static dyn Wire, Asked),
     body: Plaintext<Bytes>,
     who: Authenticated,
     wishes: Wishes,
@@ -111,7 +111,7 @@ async fn infer<U: Upstream, C: Clock>(
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
     let Means { gateway, clock, .. } = means;
-    let request = wire.parse(body)?;
+    let request = wire.parse(asked, body)?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
     let admitted = admission::admit(request, who)?;
     let screened = guardrail::screen(admitted, gateway.guardrails())?;
@@ -139,12 +139,10 @@ async fn attempt<U: Upstream, C: Clock>(
         turn = turn.saturating_add(1);
         let at = &Arc::clone(&leaf.deployment);
         exchange.attempt(at);
-        let call = provider::encode(&routed, at)?;
-        let sent = clock.now();
+        let Encoded { call, reading } = provider::encode(&routed, at)?;
+        let awaited = Awaited { routed: &routed, at, reading, id: exchange.id(), sent: clock.now() };
         let outcome = match upstream.send(call).await {
-            Ok(response) => {
-                answer::receive(response, &routed, at, gateway.max_answer_bytes(), sent, clock).await
-            }
+            Ok(response) => answer::receive(response, awaited, gateway.max_answer_bytes(), clock).await,
             Err(error) => Err(error.into()),
         };
         match outcome {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chat::tool_names::ToolNames;
 use crate::clock::Now;
 use crate::deployment::{Deployment, Endpoint};
 use crate::error::{Error, Forwarded, Reason};
@@ -15,6 +16,8 @@ use crate::refusal;
 use crate::route::Routed;
 use crate::scan::{Fields, Kind};
 use crate::upstream::UpstreamCall;
+use crate::wire::Request;
+use crate::wire::dialect::{Dialect, Expressible, FrontDialect, Target};
 
 pub mod openai_compatible;
 
@@ -29,8 +32,10 @@ pub trait Provider: Sync {
     fn name(&self) -> &'static str;
     /// Where its API is and how it authenticates.
     fn access(&self) -> Access;
+    /// The chat API in which it wants a request that came as `asked`: that one if it has it, or else the best it has.
+    fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect;
     /// Encodes a planned request for one deployment.
-    fn encode(&self, routed: &Routed, at: &Arc<Deployment>) -> Result<UpstreamCall, Error>;
+    fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error>;
     /// Understands an answer with an error status.
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error;
 }
@@ -79,9 +84,77 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     own.chain(openai_compatible::VENDORS.iter().map(|vendor| vendor.name))
 }
 
-/// Encodes for the provider of `at`.
-pub fn encode(routed: &Routed, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-    find(at.provider).ok_or(Error::NoCompliantDeployment)?.encode(routed, at)
+/// A planned request in the API that its provider wants. Made by [`encode`] only.
+#[non_exhaustive]
+pub struct Outgoing<'a> {
+    /// What the client sent.
+    pub request: &'a Request,
+    /// The chat API to send; nothing for other operations, which go in the client's own format.
+    pub dialect: Option<&'static dyn Dialect>,
+    /// The body in that API if it had to be translated; otherwise the client's own bytes are to be sent.
+    pub translated: Option<Plaintext<Bytes>>,
+}
+
+/// A call to send, and how to read its answer.
+pub struct Encoded {
+    /// The call.
+    pub call: UpstreamCall,
+    /// The way back.
+    pub reading: Reading,
+}
+
+/// How an upstream's answer becomes the client's.
+pub enum Reading {
+    /// It speaks the client's dialect.
+    Same,
+    /// It does not.
+    Translated(Translated),
+}
+
+/// The way back of a translated request.
+pub struct Translated {
+    /// What the upstream speaks.
+    pub from: &'static dyn Dialect,
+    /// What the client speaks.
+    pub to: &'static dyn FrontDialect,
+    /// Tools that the upstream knows under another name.
+    pub names: ToolNames,
+    /// The client asked to see the model's thoughts.
+    pub reasoning: bool,
+    /// What was left out and is to be told.
+    pub dropped: Vec<&'static str>,
+}
+
+impl Reading {
+    /// The content type of a stream.
+    pub fn stream_type(&self) -> &'static str {
+        match self {
+            Self::Same => "text/event-stream",
+            Self::Translated(way) => way.from.stream_type(),
+        }
+    }
+}
+
+/// Encodes for the provider of `at`: the original bytes if it speaks the client's dialect, or else a translation.
+pub fn encode(routed: &Routed, at: &Arc<Deployment>) -> Result<Encoded, Error> {
+    let provider = find(at.provider).ok_or(Error::NoCompliantDeployment)?;
+    let request = routed.missed().screened().admitted().request();
+    let asked = request.wire.dialect();
+    let dialect = asked.map(|asked| provider.speaks(asked, at));
+    let mut outgoing = Outgoing { request, dialect, translated: None };
+    let mut reading = Reading::Same;
+    if let Some((to, from)) = asked.zip(dialect).filter(|(to, from)| to.name() != from.name()) {
+        let mut expressible = Expressible::new(at.on_unsupported);
+        let conversation = to.read_request(request, &mut expressible)?;
+        let target = Target { model: &at.model, max_output_tokens: at.max_output_tokens };
+        let written = from.write_request(&conversation, &target, &mut expressible)?;
+        outgoing.translated = Some(written.body);
+        let reasoning = conversation.expose().reasoning.as_ref().is_some_and(|own| own.visible);
+        let dropped = expressible.told().to_vec();
+        reading = Reading::Translated(Translated { from, to, names: written.names, reasoning, dropped });
+    }
+    let call = provider.encode(outgoing, at)?;
+    Ok(Encoded { call, reading })
 }
 
 /// Understands an error status of the provider of `at`.

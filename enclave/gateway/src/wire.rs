@@ -11,6 +11,8 @@ use crate::scan::{Fields, ScanError};
 
 pub mod dialect;
 
+mod json;
+
 mod openai_shape;
 
 pub mod openai_chat;
@@ -21,6 +23,7 @@ pub mod openai_models;
 
 pub mod sse;
 
+use dialect::FrontDialect;
 pub(crate) use openai_shape::is_model_name;
 
 /// Every API format that goes upstream.
@@ -39,11 +42,22 @@ pub struct RequestHead<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
-/// What a request wants, from its method and path alone.
-#[derive(Clone)]
+/// What a format needs of a request's head beyond what its body says: kept while the body is read.
+#[derive(Default)]
+pub struct Asked {
+    /// The model, decoded, for paths that name it; such a path wins over a model in the body.
+    pub model: Option<String>,
+    /// The path itself asks for a stream.
+    pub stream: bool,
+    /// Head fields that a provider of the same dialect gets as they came (`anthropic-beta` and the like), names in lower
+    /// case.
+    pub passed_on: Vec<(String, Plaintext<Vec<u8>>)>,
+}
+
+/// What a request wants, from its head alone.
 pub enum Operation {
     /// Something an upstream answers.
-    Inference(&'static dyn Wire),
+    Inference(&'static dyn Wire, Asked),
     /// `GET /v1/models`
     ListModels,
     /// `GET` or `HEAD /`: is anybody there.
@@ -78,10 +92,19 @@ pub trait Wire: Sync {
     fn name(&self) -> &'static str;
     /// `gen_ai.operation.name`.
     fn operation(&self) -> OperationName;
-    /// The path clients post to.
+    /// The path clients post to, as far as it is fixed.
     fn path(&self) -> &'static str;
+    /// Whether a path is one of this format's, and what of the head has to be kept. Compares exactly, or takes the path
+    /// apart where it names a model.
+    fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
+        (head.path == self.path()).then(|| Ok(Asked::default()))
+    }
+    /// The chat API that this is, for translation; nothing if it is no chat API.
+    fn dialect(&self) -> Option<&'static dyn FrontDialect> {
+        None
+    }
     /// Checks a body and finds what the gateway needs.
-    fn parse(&self, body: Plaintext<Bytes>) -> Result<Request, Error>;
+    fn parse(&self, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error>;
     /// Checks a whole answer and reads its usage.
     fn inspect_whole(&self, body: &[u8], scratch: &mut Scratch) -> Result<Whole, Malformed>;
     /// Reads one stream event's data.
@@ -98,6 +121,8 @@ pub struct Request {
     pub stream: bool,
     /// Whether the client asked for usage in the stream.
     pub include_usage: bool,
+    /// What the head said.
+    pub asked: Asked,
     /// The original bytes.
     pub body: Plaintext<Bytes>,
     /// Top-level fields of `body`.
@@ -170,11 +195,18 @@ impl From<ScanError> for Malformed {
     }
 }
 
-/// Finds out what a request wants, from its method and path. Paths are compared exactly: nothing is normalised, so
-/// nothing that looks different can mean the same.
+/// The format of that name.
+pub fn named(name: &str) -> Option<&'static dyn Wire> {
+    WIRES.iter().copied().find(|wire| wire.name() == name)
+}
+
+/// Finds out what a request wants, from its head. Paths are compared exactly: nothing is normalised, so nothing that
+/// looks different can mean the same.
 pub fn operation(head: &RequestHead<'_>) -> Result<Operation, Error> {
-    if let Some(wire) = WIRES.iter().find(|wire| wire.path() == head.path) {
-        return allow(head, "POST", &["POST"], Operation::Inference(*wire));
+    for wire in WIRES {
+        if let Some(asked) = wire.asked(head) {
+            return allow(head, "POST", &["POST"], Operation::Inference(*wire, asked?));
+        }
     }
     let read = &["GET", "HEAD"];
     if head.path == "/" {

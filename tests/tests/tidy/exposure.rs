@@ -6,7 +6,8 @@ use postern_tests::workspace::{self, SourceFile};
 const ALLOWED: &[(&str, &str)] = &[
     ("enclave/gateway/src/admission/key_file.rs", "compares digests of credentials"),
     ("enclave/gateway/src/answer.rs", "turns vendor bytes into the client's"),
-    ("enclave/gateway/src/answer/relay.rs", "turns vendor events into the client's"),
+    ("enclave/gateway/src/answer/forward.rs", "passes vendor events on to the client"),
+    ("enclave/gateway/src/answer/translate.rs", "turns vendor events into another dialect's"),
     ("enclave/gateway/src/cache/exact.rs", "keys and stores answers for one tenant, in memory"),
     ("enclave/gateway/src/config/build.rs", "hands secrets from their source to what uses them"),
     ("enclave/gateway/src/config/build/deployments.rs", "hands provider credentials to deployments"),
@@ -22,6 +23,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("enclave/gateway/src/route/strategy/complexity.rs", "guesses how hard a question is"),
     ("enclave/gateway/src/route/strategy/sticky.rs", "recognises a conversation"),
     ("enclave/gateway/src/upstream.rs", "measures the parts of a body"),
+    ("enclave/gateway/src/wire/json.rs", "reads requests that are translated"),
     ("enclave/gateway/src/wire/openai_chat.rs", "parses"),
     ("enclave/gateway/src/wire/openai_embeddings.rs", "parses"),
     ("enclave/gateway/src/wire/openai_shape.rs", "parses"),

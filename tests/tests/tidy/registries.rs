@@ -27,6 +27,7 @@ const FOLDERS: &[Folder] = &[
         others: &[
             ("openai_models", "answered from the configuration, never sent upstream"),
             ("dialect", "the trait of formats that are read and written"),
+            ("json", "reading and writing bodies that are translated"),
             ("openai_shape", "what the OpenAI formats share"),
             ("sse", "framing, used by every format that streams"),
         ],

@@ -239,3 +239,42 @@ pub enum Effort {
     /// As much as possible.
     Max,
 }
+
+impl Effort {
+    /// From the word that vendors use.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "none" => Self::None,
+            "minimal" => Self::Minimal,
+            "low" => Self::Low,
+            "medium" => Self::Medium,
+            "high" => Self::High,
+            "xhigh" => Self::ExtraHigh,
+            "max" => Self::Max,
+            _ => return None,
+        })
+    }
+
+    /// The level that a budget of thinking tokens amounts to.
+    pub const fn of_budget(tokens: u64) -> Self {
+        match tokens {
+            0 => Self::None,
+            1..=1024 => Self::Low,
+            1025..=4096 => Self::Medium,
+            4097..=16_383 => Self::High,
+            _ => Self::ExtraHigh,
+        }
+    }
+
+    /// A budget of thinking tokens that the level amounts to, for models that only know budgets; 0 for none.
+    pub const fn budget(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Minimal | Self::Low => 1024,
+            Self::Medium => 2048,
+            Self::High => 4096,
+            Self::ExtraHigh => 8192,
+            Self::Max => 16_384,
+        }
+    }
+}

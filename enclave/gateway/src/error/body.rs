@@ -1,4 +1,5 @@
-//! The words of an error, in `OpenAI`'s shape: fixed texts and numbers only.
+//! The words of an error, in `OpenAI`'s shape: fixed texts and numbers, and what an upstream says of the client's
+//! own mistake.
 
 use super::{Error, Fault};
 
@@ -70,6 +71,9 @@ fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::UpstreamCredential => "the upstream refused the gateway's credential",
         Error::UpstreamFailed => "the upstream reported a failure",
         Error::UpstreamMalformed => "the upstream answered something that is not its API",
+        Error::UpstreamStatus { body: Some(own), .. } if own.message().is_some() => {
+            return (own.message().unwrap_or_default().to_owned(), None);
+        }
         Error::UpstreamStatus { status, .. } => {
             return (format!("the upstream answered with status {status}"), None);
         }

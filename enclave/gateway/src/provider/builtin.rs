@@ -10,13 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::openai_compatible::encode_openai;
-use super::{Access, Authentication, Provider, Refusal, explain_openai};
+use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
 use crate::clock::Now;
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
-use crate::route::Routed;
 use crate::upstream::UpstreamCall;
+use crate::wire::dialect::Dialect;
+use crate::wire::openai_chat::OpenAiChat;
 
 mod generator;
 
@@ -39,8 +40,12 @@ impl Provider for Builtin {
         Access { base_url: None, authentication: Authentication::Internal }
     }
 
-    fn encode(&self, routed: &Routed, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-        encode_openai(routed, at)
+    fn speaks(&self, _: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
+        &OpenAiChat
+    }
+
+    fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
+        encode_openai(outgoing, at)
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {

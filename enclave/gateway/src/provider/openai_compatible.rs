@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Access, Authentication, Provider, Refusal, explain_openai};
+use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
-use crate::route::Routed;
 use crate::scan::{Fields, Kind};
 use crate::upstream::{BodyParts, HeaderValue, UpstreamCall};
-use crate::wire::Request;
+use crate::wire::dialect::Dialect;
+use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::{self, Request};
 
 /// One vendor.
 pub struct Vendor {
@@ -55,8 +56,12 @@ impl Provider for Vendor {
         Access { base_url: self.base_url, authentication: self.authentication }
     }
 
-    fn encode(&self, routed: &Routed, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-        encode_openai(routed, at)
+    fn speaks(&self, _: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
+        &OpenAiChat
+    }
+
+    fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
+        encode_openai(outgoing, at)
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
@@ -64,10 +69,15 @@ impl Provider for Vendor {
     }
 }
 
-/// Encodes a request whose format is the upstream's own.
-pub(super) fn encode_openai(routed: &Routed, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-    let request = routed.missed().screened().admitted().request();
-    let operation = request.wire.path().strip_prefix("/v1").ok_or(Error::EndpointUnknown)?;
+/// Encodes a request in one of `OpenAI`'s formats.
+pub(super) fn encode_openai(outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
+    let Outgoing { request, dialect, translated, .. } = outgoing;
+    let wire = dialect.and_then(|dialect| wire::named(dialect.name())).unwrap_or(request.wire);
+    let operation = wire.path().strip_prefix("/v1").ok_or(Error::EndpointUnknown)?;
+    let body = match translated {
+        Some(body) => body.map(BodyParts::whole),
+        None => Plaintext::new(splice(request, at)?),
+    };
     let mut headers = Vec::with_capacity(5);
     headers.push(("content-type", HeaderValue::Static("application/json")));
     headers.push((
@@ -84,7 +94,7 @@ pub(super) fn encode_openai(routed: &Routed, at: &Arc<Deployment>) -> Result<Ups
         method: "POST",
         path: format!("{}{operation}", at.base_path),
         headers,
-        body: Plaintext::new(splice(request, at)?),
+        body,
         timeouts: at.timeouts,
     })
 }
@@ -113,8 +123,15 @@ fn splice(request: &Request, at: &Deployment) -> Result<BodyParts, Error> {
 }
 
 fn rename(request: &Request, at: &Deployment) -> Option<Edit> {
-    let field = request.fields.find(request.body.expose(), "model")?;
-    let differs = *request.model != *at.model;
+    let document = request.body.expose();
+    let Some(field) = request.fields.find(document, "model") else {
+        // The path named it.
+        let open = memchr::memchr(b'{', document)?.saturating_add(1);
+        let comma = if request.fields.iter().next().is_some() { "," } else { "" };
+        let with = [br#""model":"#.as_slice(), &at.model_json, comma.as_bytes()].concat();
+        return Some(Edit { at: open..open, with: with.into() });
+    };
+    let differs = field.raw_string(document) != Some(at.model.as_bytes());
     differs.then(|| Edit { at: field.value.clone(), with: at.model_json.clone() })
 }
 

@@ -162,7 +162,7 @@ mod tests {
     fn features(more: &str, content: &str) -> Features {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]{more}}}"#);
         let chat = WIRES.iter().find(|wire| wire.name() == "openai_chat").unwrap();
-        Features::of(&chat.parse(Plaintext::new(Bytes::from(body))).unwrap())
+        Features::of(&chat.parse(crate::wire::Asked::default(), Plaintext::new(Bytes::from(body))).unwrap())
     }
 
     #[test]

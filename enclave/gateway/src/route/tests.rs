@@ -80,7 +80,7 @@ impl Ask {
 
     fn request(&self) -> Request {
         let chat = WIRES.iter().find(|wire| wire.name() == "openai_chat").unwrap();
-        chat.parse(Plaintext::new(Bytes::from(self.body.clone()))).unwrap()
+        chat.parse(crate::wire::Asked::default(), Plaintext::new(Bytes::from(self.body.clone()))).unwrap()
     }
 }
 

@@ -15,14 +15,14 @@ use crate::plaintext::Plaintext;
 pub trait Dialect: Sync {
     /// The format's name, as in `tests/golden/<name>/`. Two dialects of the same name are the same API.
     fn name(&self) -> &'static str;
-    /// A request for an upstream that calls the model `model`.
+    /// A request for an upstream.
     ///
     /// # Errors
     /// What this API cannot say goes to `expressible`, which may refuse.
     fn write_request(
         &self,
         conversation: &Plaintext<Conversation>,
-        model: &str,
+        target: &Target<'_>,
         expressible: &mut Expressible,
     ) -> Result<Written, Error>;
     /// An upstream's whole answer, to a request that was written with `names`.
@@ -32,6 +32,18 @@ pub trait Dialect: Sync {
     fn read_answer(&self, body: &[u8], names: &ToolNames) -> Result<Plaintext<Completion>, Malformed>;
     /// Reads one upstream's stream, to a request that was written with `names`.
     fn stream_reader(&self, names: ToolNames) -> Box<dyn ReadStream>;
+    /// The content type of its streams.
+    fn stream_type(&self) -> &'static str {
+        "text/event-stream"
+    }
+}
+
+/// The model that a request is written for.
+pub struct Target<'a> {
+    /// What the upstream calls it.
+    pub model: &'a str,
+    /// Most tokens it can answer with, where known; for APIs that want a limit in every request.
+    pub max_output_tokens: Option<u64>,
 }
 
 /// A chat API as clients speak it.
@@ -69,6 +81,8 @@ pub struct Shown {
     pub created: u64,
     /// The client asked for usage in its stream (dialects that always send it ignore this).
     pub include_usage: bool,
+    /// The client asked to see the model's thoughts (dialects that always show them ignore this).
+    pub reasoning: bool,
 }
 
 /// Reads an upstream's stream, whatever the pieces it arrives in.

@@ -2,13 +2,28 @@
 //! read them).
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
+use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
 use super::openai_shape::{boolean, is_error, model, scan_request, usage};
-use super::{Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
-use crate::chat::{FinishReason, Usage};
+use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use crate::chat::tool_names::ToolNames;
+use crate::chat::{Completion, Conversation, FinishReason, Usage};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Field, Fields, Kind, elements};
+
+mod reasoning_details;
+
+mod read_request;
+
+mod write_request;
+
+mod answer;
+
+mod read_stream;
+
+mod write_stream;
 
 /// The chat completions format.
 pub struct OpenAiChat;
@@ -26,14 +41,18 @@ impl Wire for OpenAiChat {
         "/v1/chat/completions"
     }
 
-    fn parse(&self, body: Plaintext<Bytes>) -> Result<Request, Error> {
+    fn dialect(&self) -> Option<&'static dyn FrontDialect> {
+        Some(&Self)
+    }
+
+    fn parse(&self, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
         let fields = scan_request(&body)?;
         let document = body.expose();
-        let model = model(&body, &fields)?;
+        let model = model(&asked, &body, &fields)?;
         check_messages(document, &fields)?;
         let stream = boolean(document, &fields, "stream")?.unwrap_or(false);
         let include_usage = include_usage(document, &fields, stream)?;
-        Ok(Request { wire: &Self, model, stream, include_usage, body, fields })
+        Ok(Request { wire: &Self, model, stream, include_usage, asked, body, fields })
     }
 
     fn inspect_whole(&self, body: &[u8], scratch: &mut Scratch) -> Result<Whole, Malformed> {
@@ -88,6 +107,100 @@ fn usage_of_groq(data: &[u8], scratch: &mut Scratch) -> Result<Option<Usage>, Ma
     match scratch.inner.find(object, "usage") {
         Some(field) => usage(object, field, &mut scratch.innermost),
         None => Ok(None),
+    }
+}
+
+impl Dialect for OpenAiChat {
+    fn name(&self) -> &'static str {
+        Wire::name(self)
+    }
+
+    fn write_request(
+        &self,
+        conversation: &Plaintext<Conversation>,
+        target: &Target<'_>,
+        expressible: &mut Expressible,
+    ) -> Result<Written, Error> {
+        let body = write_request::write(conversation.expose(), target, expressible)?;
+        Ok(Written { body, names: ToolNames::default() })
+    }
+
+    fn read_answer(&self, body: &[u8], names: &ToolNames) -> Result<Plaintext<Completion>, Malformed> {
+        answer::read(body, names)
+    }
+
+    fn stream_reader(&self, names: ToolNames) -> Box<dyn ReadStream> {
+        Box::new(read_stream::Reader::new(names))
+    }
+}
+
+impl FrontDialect for OpenAiChat {
+    fn read_request(
+        &self,
+        request: &Request,
+        expressible: &mut Expressible,
+    ) -> Result<Plaintext<Conversation>, Error> {
+        read_request::read(request, expressible)
+    }
+
+    fn write_answer(&self, completion: &Plaintext<Completion>, shown: &Shown) -> Plaintext<Bytes> {
+        answer::write(completion.expose(), shown)
+    }
+
+    fn stream_writer(&self, shown: Shown) -> Box<dyn WriteStream> {
+        Box::new(write_stream::Writer::new(shown))
+    }
+}
+
+/// The reason for an upstream's word. Some vendors say `stop` although tools are called.
+fn finish(word: &str, calling: bool) -> FinishReason {
+    let reason = FinishReason::from_openai(word.as_bytes());
+    if calling && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason }
+}
+
+/// The id shown for an answer: the upstream's own if it looks like this API's.
+fn answer_id(upstream: &str, own: &str) -> String {
+    if upstream.starts_with("chatcmpl-") { upstream.to_owned() } else { format!("chatcmpl-{own}") }
+}
+
+/// An id for a tool call that the upstream gave none.
+fn made_up_call_id(answer: &str, place: usize) -> String {
+    format!("call_{answer}_{place}")
+}
+
+/// `extra_content`, where Google's compatible endpoint puts the seal over the thought behind a tool call.
+#[derive(Serialize)]
+struct ExtraContent<'a> {
+    google: Seal<'a>,
+}
+
+#[derive(Serialize)]
+struct Seal<'a> {
+    thought_signature: &'a str,
+}
+
+impl<'a> ExtraContent<'a> {
+    fn new(signature: Option<&'a str>) -> Option<Self> {
+        signature.map(|thought_signature| Self { google: Seal { thought_signature } })
+    }
+}
+
+/// The same as it is read.
+#[derive(Deserialize)]
+struct ExtraRead {
+    #[serde(default)]
+    google: Option<SealRead>,
+}
+
+#[derive(Deserialize)]
+struct SealRead {
+    #[serde(default)]
+    thought_signature: Option<String>,
+}
+
+impl ExtraRead {
+    fn signature(self) -> Option<String> {
+        self.google?.thought_signature
     }
 }
 

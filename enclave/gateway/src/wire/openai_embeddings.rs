@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::openai_shape::{is_error, model, scan_request, usage};
-use super::{Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use super::{Asked, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::Kind;
@@ -24,15 +24,15 @@ impl Wire for OpenAiEmbeddings {
         "/v1/embeddings"
     }
 
-    fn parse(&self, body: Plaintext<Bytes>) -> Result<Request, Error> {
+    fn parse(&self, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
         let fields = scan_request(&body)?;
         let document = body.expose();
-        let model = model(&body, &fields)?;
+        let model = model(&asked, &body, &fields)?;
         let input = fields.find(document, "input").ok_or(Error::FieldMissing { param: "input" })?;
         if !matches!(input.kind, Kind::String | Kind::Array) {
             return Err(Error::FieldInvalid { param: "input", expected: "a string or an array" });
         }
-        Ok(Request { wire: &Self, model, stream: false, include_usage: false, body, fields })
+        Ok(Request { wire: &Self, model, stream: false, include_usage: false, asked, body, fields })
     }
 
     fn inspect_whole(&self, body: &[u8], scratch: &mut Scratch) -> Result<Whole, Malformed> {

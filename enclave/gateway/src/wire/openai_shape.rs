@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Malformed, Scratch};
+use super::{Asked, Malformed, Scratch};
 use crate::chat::Usage;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
@@ -24,8 +24,11 @@ pub(super) fn scan_request(body: &Plaintext<Bytes>) -> Result<Fields, Error> {
     }
 }
 
-/// The `model` field: a name that cannot be mistaken for a path.
-pub(super) fn model(body: &Plaintext<Bytes>, fields: &Fields) -> Result<String, Error> {
+/// The model that the path names, or else the `model` field: a name that cannot be mistaken for a path.
+pub(super) fn model(asked: &Asked, body: &Plaintext<Bytes>, fields: &Fields) -> Result<String, Error> {
+    if let Some(name) = &asked.model {
+        return Ok(name.clone());
+    }
     let document = body.expose();
     let field = fields.find(document, "model").ok_or(Error::FieldMissing { param: "model" })?;
     let expected = "the name of a model, at most 256 characters of A-Z a-z 0-9 . _ : / @ + -";
@@ -55,10 +58,14 @@ pub(super) fn usage(
     field: &Field,
     scratch: &mut Fields,
 ) -> Result<Option<Usage>, Malformed> {
-    if field.kind != Kind::Object {
+    if field.kind == Kind::Object { usage_object(field.value(document), scratch) } else { Ok(None) }
+}
+
+/// The same for the object's own bytes, which are known to be UTF-8.
+pub(super) fn usage_object(object: &[u8], scratch: &mut Fields) -> Result<Option<Usage>, Malformed> {
+    if !object.starts_with(b"{") {
         return Ok(None);
     }
-    let object = field.value(document);
     scratch.scan_utf8(object)?;
     let number = |fields: &Fields, name: &str| fields.find(object, name).and_then(|own| own.unsigned(object));
     if ["prompt_tokens", "completion_tokens", "total_tokens"]

@@ -14,7 +14,7 @@ fn holds(text: &str) -> bool {
     let expression = Expression::compile(text).unwrap_or_else(|mistake| panic!("{text}: {mistake}"));
     let body = r#"{"model":"smart","stream":true,"max_tokens":50,"messages":[{"role":"user","content":"x"}],"tools":[{}]}"#;
     let chat = WIRES.iter().find(|wire| wire.name() == "openai_chat").unwrap();
-    let request = chat.parse(Plaintext::new(Bytes::from(body))).unwrap();
+    let request = chat.parse(crate::wire::Asked::default(), Plaintext::new(Bytes::from(body))).unwrap();
     assert!(Features::of(&request).tools);
     let key = Key::new("tester".into(), AllowedModels::Every, None)
         .with_rules(KeyRules { priority: 3, ..KeyRules::default() });

@@ -1,0 +1,110 @@
+//! Streams that change their dialect on the way: the upstream's bytes become deltas, deltas become the client's events.
+
+use super::relay::{End, Seen};
+use crate::chat::Delta;
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+use crate::refusal;
+use crate::upstream::{Progress, UpstreamBody};
+use crate::wire::dialect::{ReadStream, StreamFailure, WriteStream};
+
+/// A stream from upstream, on its way to a client of another dialect.
+pub(crate) struct Translation<B> {
+    body: B,
+    reader: Box<dyn ReadStream>,
+    writer: Box<dyn WriteStream>,
+    /// Bytes and deltas on their way; both keep their memory.
+    received: Plaintext<Vec<u8>>,
+    deltas: Plaintext<Vec<Delta>>,
+    seen: Seen,
+}
+
+impl<B: UpstreamBody> Translation<B> {
+    pub(crate) fn new(body: B, reader: Box<dyn ReadStream>, writer: Box<dyn WriteStream>) -> Self {
+        Self {
+            body,
+            reader,
+            writer,
+            received: Plaintext::default(),
+            deltas: Plaintext::default(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Reads once and passes on what that completes.
+    pub(crate) async fn advance(&mut self, out: &mut Vec<u8>) {
+        match self.body.read(self.received.expose_mut()).await {
+            Ok(Progress::Data) => {
+                let fed = self.reader.feed(self.received.expose(), self.deltas.expose_mut());
+                self.received.expose_mut().clear();
+                self.pass_on(out);
+                self.close(fed, false, out);
+            }
+            Ok(Progress::End) => {
+                let finished = self.reader.finish(self.deltas.expose_mut());
+                self.pass_on(out);
+                self.close(finished, true, out);
+            }
+            Err(error) => self.fail(error.into(), out),
+        }
+    }
+
+    fn pass_on(&mut self, out: &mut Vec<u8>) {
+        for delta in self.deltas.expose_mut().drain(..) {
+            self.seen.note(&delta);
+            self.writer.write(&delta, out);
+        }
+    }
+
+    fn close(&mut self, read: Result<(), StreamFailure>, at_end: bool, out: &mut Vec<u8>) {
+        match read {
+            Ok(()) if at_end || self.reader.is_over() => {
+                self.writer.end(out);
+                self.seen.end_mark = last_event(out);
+                self.seen.end = Some(End::Complete);
+            }
+            Ok(()) => {}
+            Err(failure) => self.fail(failure.into(), out),
+        }
+    }
+
+    /// Before the commit point what this appends is thrown away with the attempt.
+    fn fail(&mut self, error: Error, out: &mut Vec<u8>) {
+        self.writer.fail(&error, out);
+        self.seen.end = Some(End::Failed { error, told: true });
+    }
+}
+
+impl<B> Translation<B> {
+    pub(crate) const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    pub(crate) const fn seen_mut(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
+    pub(crate) fn into_body(self) -> B {
+        self.body
+    }
+}
+
+/// Bytes of the last event: every event ends with an empty line and has none inside.
+fn last_event(events: &[u8]) -> usize {
+    let inside = events.strip_suffix(b"\n\n").unwrap_or(events);
+    let start = memchr::memmem::rfind(inside, b"\n\n").map_or(0, |at| at.saturating_add(2));
+    events.len().saturating_sub(start)
+}
+
+impl From<StreamFailure> for Error {
+    fn from(failure: StreamFailure) -> Self {
+        match failure {
+            StreamFailure::Malformed => Self::UpstreamMalformed,
+            StreamFailure::Reported { status } => {
+                let reason = refusal::reason(status, &[], &[]);
+                Self::UpstreamStatus { status, reason, retry_after_ms: None, body: None }
+            }
+            StreamFailure::Truncated => Self::UpstreamTruncated,
+        }
+    }
+}
