@@ -1,4 +1,4 @@
-//! Private keys: RSA-4096 for the authorities, ECDSA for the endorsement keys that sign reports.
+//! Private keys: RSA-4096 for the authorities, ECDSA for the endorsement keys that sign reports, RSA-2048 in TPMs.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
-    RSA_PSS_SHA384,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PSS_SHA384, RsaEncoding,
 };
 
 use crate::SimteeError;
 
-/// An RSA-4096 key of an authority (ARK, ASK, ASVK).
+/// An RSA key: 4096 bits for an authority (ARK, ASK, ASVK, Azure's root), 2048 bits below Azure's root.
 pub struct RsaKey {
     pair: RsaPair,
     public_info: Vec<u8>,
@@ -23,6 +23,13 @@ impl RsaKey {
     pub fn generate() -> Result<Self, SimteeError> {
         let pair =
             RsaPair::generate(KeySize::Rsa4096).map_err(|_| SimteeError::Crypto("make an RSA-4096 key"))?;
+        Self::of(pair)
+    }
+
+    /// Makes a key of 2048 bits.
+    pub fn generate_2048() -> Result<Self, SimteeError> {
+        let pair =
+            RsaPair::generate(KeySize::Rsa2048).map_err(|_| SimteeError::Crypto("make an RSA-2048 key"))?;
         Self::of(pair)
     }
 
@@ -52,9 +59,30 @@ impl RsaKey {
 
     /// RSASSA-PSS with SHA-384, MGF1 with SHA-384, 48 bytes of salt.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SimteeError> {
+        self.sign_with(&RSA_PSS_SHA384, message)
+    }
+
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    pub fn sign_pkcs1_sha256(&self, message: &[u8]) -> Result<Vec<u8>, SimteeError> {
+        self.sign_with(&RSA_PKCS1_SHA256, message)
+    }
+
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    pub fn sign_pkcs1_sha384(&self, message: &[u8]) -> Result<Vec<u8>, SimteeError> {
+        self.sign_with(&RSA_PKCS1_SHA384, message)
+    }
+
+    /// The modulus of a key of 2048 bits, big-endian.
+    pub fn modulus_2048(&self) -> &[u8] {
+        // SubjectPublicKeyInfo ends in the modulus and `02 03 01 00 01`, the exponent
+        let end = self.public_info.len() - 5;
+        &self.public_info[end - 256..end]
+    }
+
+    fn sign_with(&self, encoding: &'static dyn RsaEncoding, message: &[u8]) -> Result<Vec<u8>, SimteeError> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(&RSA_PSS_SHA384, &SystemRandom::new(), message, &mut signature)
+            .sign(encoding, &SystemRandom::new(), message, &mut signature)
             .map_err(|_| SimteeError::Crypto("sign with an RSA key"))?;
         Ok(signature)
     }

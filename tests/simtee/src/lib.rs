@@ -1,4 +1,5 @@
-//! Simulated hardware under throw-away roots: an AMD security processor, and in [`tdx`] an Intel platform.
+//! Simulated hardware under throw-away roots: an AMD security processor, in [`tdx`] an Intel platform, and in
+//! [`azure`] a paravisor with a virtual TPM on either.
 //!
 //! The former makes byte-exact SEV-SNP attestation reports, the certificate chain and revocation list that
 //! belong to them, and the certificate table a guest would get from its host. Nothing in it is
@@ -46,6 +47,7 @@ pub mod measurement;
 pub mod processor;
 pub mod floors;
 pub mod tdx;
+pub mod azure;
 pub mod server;
 
 pub use authority::Authority;
