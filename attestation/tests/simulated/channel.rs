@@ -186,7 +186,7 @@ fn a_report_in_the_place_of_azures_evidence_is_refused() {
     let mut world = World::new(Product::Genoa);
     world.policy.tee_types = TeeType::ALL.to_vec();
     world.policy.tdx = some_tdx();
-    let values = [4, 7, 9, 11].map(|register| (register, attestation::Sha256::new([0; 32])));
+    let values = [4, 7, 9, 11].map(|register| (register, Sha256::new([0; 32])));
     let release = attestation::policy::PcrRelease { name: "any".to_owned(), values: values.into() };
     world.policy.azure.pcrs = attestation::policy::PcrRule::Pinned(vec![release]);
     for tee in [TeeType::AzureSnp, TeeType::AzureTdx] {
