@@ -3,7 +3,7 @@
 //! Each step takes the one before by value, so that secrets are read only by a confined process, keys exist
 //! only after the entropy gate, evidence only after keys, and a listener only after evidence.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -11,6 +11,7 @@ use attestation::attester::configfs_tsm::{self, ConfigfsTsm};
 use attestation::attester::socket::SocketAttester;
 use attestation::attester::{Attester, AttesterError};
 use attestation::digest::{Nonce, Sha384};
+use attestation::endorsements::MAX_EVENT_LOG_BYTES;
 use attestation::evidence::TeeType;
 use tokio::sync::watch;
 
@@ -41,6 +42,8 @@ pub enum BootError {
     NoEvidence(AgentError),
     /// The configured source of evidence is not there.
     NoTee(AttesterError),
+    /// The file that `tee.event_log` names cannot be read, or is longer than an event log may be.
+    EventLog(std::io::ErrorKind),
     /// `tee.attester` or `tee.deployment_id` is not one of the forms.
     Tee(&'static str),
 }
@@ -65,6 +68,7 @@ impl std::fmt::Display for BootError {
                 let code = crate::agent::attester_code(*error);
                 write!(out, "{code}: tee.attester: {error}; without a TEE this program does not serve")
             }
+            Self::EventLog(kind) => write!(out, "CONFIG_VALUE: tee.event_log: {kind}"),
             Self::Tee(problem) => write!(out, "CONFIG_VALUE: {problem}"),
         }
     }
@@ -76,6 +80,7 @@ impl std::error::Error for BootError {}
 pub struct Measured {
     config: Config,
     source: Source,
+    event_log: Vec<u8>,
     deployment_id: [u8; 32],
 }
 
@@ -83,6 +88,7 @@ pub struct Measured {
 pub struct Keyed {
     config: Config,
     attester: Arc<dyn Attester>,
+    event_log: Vec<u8>,
     deployment_id: [u8; 32],
     identity: Identity,
 }
@@ -110,7 +116,8 @@ impl Measured {
                 .map_err(|_| BootError::Tee("tee.deployment_id: must be 64 hex digits"))?
                 .as_bytes(),
         };
-        Ok(Self { config, source, deployment_id })
+        let event_log = config.tee.event_log.as_deref().map(event_log).transpose()?.unwrap_or_default();
+        Ok(Self { config, source, event_log, deployment_id })
     }
 
     /// Checks what can be checked without keys, evidence or a listener.
@@ -136,7 +143,13 @@ impl Measured {
         let identity = gate
             .and_then(|seeds| Identity::generate(seeds, self.config.listen.names.clone(), now))
             .map_err(BootError::Identity)?;
-        Ok(Keyed { config: self.config, attester, deployment_id: self.deployment_id, identity })
+        Ok(Keyed {
+            config: self.config,
+            attester,
+            event_log: self.event_log,
+            deployment_id: self.deployment_id,
+            identity,
+        })
     }
 }
 
@@ -146,7 +159,7 @@ impl Keyed {
     /// # Errors
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
-        let Self { config, attester, deployment_id, identity } = self;
+        let Self { config, attester, event_log, deployment_id, identity } = self;
         let gateway = gateway::config::build(&config.gateway, &References)
             .map_err(BootError::Gateway)?
             .seeded(request_id_seed(identity.instance()));
@@ -157,7 +170,7 @@ impl Keyed {
         let host = config.host.egress.clone().map(HostLink::new);
         let agent = Agent::new(
             attester,
-            EndorsementSource::new(host),
+            EndorsementSource::new(host, event_log),
             identity,
             Sha384::of(&public_config),
             deployment_id,
@@ -177,6 +190,20 @@ impl Keyed {
         };
         Ok(Attested { shared: Arc::new(shared), listening, config })
     }
+}
+
+/// Firmware's log, less the unused rest of its buffer.
+fn event_log(path: &Path) -> Result<Vec<u8>, BootError> {
+    #[expect(clippy::disallowed_methods, reason = "part of the configuration, read at start-up")]
+    let read = std::fs::read(path);
+    let mut log = read.map_err(|error| BootError::EventLog(error.kind()))?;
+    let used =
+        log.iter().rposition(|byte| !matches!(byte, 0 | 0xff)).map_or(0, |last| last.saturating_add(1));
+    log.truncate(used);
+    if log.len() > MAX_EVENT_LOG_BYTES {
+        return Err(BootError::EventLog(std::io::ErrorKind::FileTooLarge));
+    }
+    Ok(log)
 }
 
 /// Request ids of two boots do not meet.
@@ -234,7 +261,7 @@ mod tests {
 
     #[test]
     fn without_a_tee_no_keys_are_made() {
-        if std::path::Path::new(configfs_tsm::DEFAULT_ROOT).exists() {
+        if Path::new(configfs_tsm::DEFAULT_ROOT).exists() {
             return;
         }
         let error = Measured::new(readme(), Hardened::not()).unwrap().make_keys().err().unwrap();

@@ -72,6 +72,10 @@ pub struct Tee {
     /// Deployment authority this instance belongs to: SHA-256 of its public key, as hex. Absent: none.
     #[serde(default)]
     pub deployment_id: Option<String>,
+    /// File with firmware's event log, for policies that want the TDX registers explained: usually
+    /// `/sys/firmware/acpi/tables/data/CCEL`. A log that does not lead to the registers makes clients refuse.
+    #[serde(default)]
+    pub event_log: Option<PathBuf>,
 }
 
 /// `[host]`

@@ -25,8 +25,10 @@ pub mod pki;
 pub mod quote;
 pub mod spec;
 pub mod platform;
+pub mod provisioning;
 
 pub use collateral::{LevelSpec, ModuleSpec, QeIdentitySpec, TcbInfoSpec};
 pub use fault::TdxFault;
 pub use platform::{TdxAuthority, TdxEvidence};
+pub use provisioning::ProvisioningService;
 pub use spec::TdxSpec;
