@@ -106,16 +106,15 @@ impl EndorsementSource {
         let kept = kept
             .filter(|kept| kept.machine == machine)
             .filter(|kept| now.seconds().saturating_sub(kept.at.seconds()) < KEPT_SECONDS);
-        let endorsements = match kept {
-            Some(kept) => kept.endorsements,
-            None => {
-                let endorsements = machine.fetch(host).await;
-                if machine.is_served_by(&endorsements) {
-                    let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-                    *fetched = Some(Kept { at: now, machine, endorsements: endorsements.clone() });
-                }
-                endorsements
+        let endorsements = if let Some(kept) = kept {
+            kept.endorsements
+        } else {
+            let endorsements = machine.fetch(host).await;
+            if machine.is_served_by(&endorsements) {
+                let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+                *fetched = Some(Kept { at: now, machine, endorsements: endorsements.clone() });
             }
+            endorsements
         };
         Endorsements { event_log, ..endorsements }
     }

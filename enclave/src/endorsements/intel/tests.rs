@@ -68,7 +68,11 @@ fn honest(service: &ProvisioningService, query: &EndorsementQuery) -> Option<(St
         EndorsementQuery::IntelQeIdentity => &service.qe_identity,
         EndorsementQuery::IntelPckCrl { ca: IntelCa::Platform } => &service.pck_crl,
         EndorsementQuery::IntelRootCrl => &service.root_crl,
-        _ => return None,
+        EndorsementQuery::AmdVcek { .. }
+        | EndorsementQuery::AmdChain { .. }
+        | EndorsementQuery::AmdCrl { .. }
+        | EndorsementQuery::IntelTcbInfo { .. }
+        | EndorsementQuery::IntelPckCrl { .. } => return None,
     };
     Some((document.issuer_chain.clone(), document.body.clone()))
 }
