@@ -77,7 +77,6 @@ pub struct Agent {
     attester: Arc<dyn Attester>,
     endorsements: EndorsementSource,
     identity: Identity,
-    config_digest: Sha384,
     deployment_id: [u8; 32],
     issued: Mutex<Issued>,
     waiting: Semaphore,
@@ -96,7 +95,6 @@ impl Agent {
         attester: Arc<dyn Attester>,
         endorsements: EndorsementSource,
         identity: Identity,
-        config_digest: Sha384,
         deployment_id: [u8; 32],
         evidence_per_second: u32,
     ) -> Self {
@@ -104,7 +102,6 @@ impl Agent {
             attester,
             endorsements,
             identity,
-            config_digest,
             deployment_id,
             issued: Mutex::new(Issued::new(evidence_per_second)),
             waiting: Semaphore::new(QUOTES_WAITING),
@@ -120,16 +117,17 @@ impl Agent {
         Ok(self.identity.epoch(ProcessClock::shared().unix())?)
     }
 
-    /// Evidence of kind 1: fresh for the caller's nonce.
+    /// Evidence of kind 1: fresh for the caller's nonce, under the configuration with that digest.
     ///
     /// # Errors
     /// [`AgentError`].
-    pub async fn challenge(&self, nonce: Nonce) -> Result<Vec<u8>, AgentError> {
+    pub async fn challenge(&self, nonce: Nonce, config: Sha384) -> Result<Vec<u8>, AgentError> {
         let epoch = self.epoch()?;
-        self.evidence(&epoch, Kind::Challenge { nonce }).await
+        self.evidence(&epoch, Kind::Challenge { nonce }, config).await
     }
 
-    /// Answers a bind request (protocol.md A6) for the connection it came on.
+    /// Answers a bind request (protocol.md A6) for the connection it came on, which is served under the configuration with
+    /// that digest: claims that name another one do not hold for it.
     ///
     /// # Errors
     /// [`AgentError::EvidenceUnknown`] asks the client for fresh evidence first.
@@ -137,28 +135,31 @@ impl Agent {
         &self,
         request: &BindRequest,
         connection: &impl Connection,
+        config: Sha384,
     ) -> Result<BindResponse, AgentError> {
         let role = Role::Gateway;
-        let epoch = self.issued_under(&request.claims).ok_or(AgentError::EvidenceUnknown)?;
+        let epoch = self.issued_under(&request.claims, config).ok_or(AgentError::EvidenceUnknown)?;
         let context =
             binding::exporter_context(role, connection.alpn(), &request.nonce, &epoch.keyset_digest);
         let ekm = connection.export(binding::EXPORTER_LABEL, &context).ok_or(AgentError::Exporter)?;
         if request.evidence {
             let kind = Kind::Session { nonce: request.nonce, session: ekm };
-            return self.evidence(&epoch, kind).await.map(BindResponse::Evidence);
+            return self.evidence(&epoch, kind, config).await.map(BindResponse::Evidence);
         }
         let spki = connection.spki();
         let transcript = binding::session_transcript(role, &request.nonce, &ekm, &request.claims, &spki);
         Ok(BindResponse::Signature(epoch.sign(&transcript)))
     }
 
-    fn issued_under(&self, claims: &Sha384) -> Option<Arc<Epoch>> {
+    fn issued_under(&self, claims: &Sha384, config: Sha384) -> Option<Arc<Epoch>> {
         let now = ProcessClock::shared().unix();
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.epochs.get(claims).filter(|epoch| epoch.honoured(now)).cloned()
+        let (epoch, _) =
+            issued.claims.get(claims).filter(|(epoch, named)| *named == config && epoch.honoured(now))?;
+        Some(Arc::clone(epoch))
     }
 
-    async fn evidence(&self, epoch: &Arc<Epoch>, kind: Kind) -> Result<Vec<u8>, AgentError> {
+    async fn evidence(&self, epoch: &Arc<Epoch>, kind: Kind, config: Sha384) -> Result<Vec<u8>, AgentError> {
         let now = ProcessClock::shared().unix();
         self.rate.take(now).map_err(|retry_after| AgentError::Busy { retry_after })?;
         let _waiting = self.waiting.try_acquire().map_err(|_| AgentError::Busy { retry_after: 1 })?;
@@ -166,7 +167,7 @@ impl Agent {
             role: Role::Gateway,
             kind,
             keyset_digest: epoch.keyset_digest,
-            config_digest: self.config_digest,
+            config_digest: config,
             deployment_id: self.deployment_id,
             instance_id: self.identity.instance(),
             channels: vec![Channel::T],
@@ -196,33 +197,33 @@ impl Agent {
         }
         .encode();
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.remember(Sha384::of(&claims), Arc::clone(epoch));
+        issued.remember(Sha384::of(&claims), Arc::clone(epoch), config);
         drop(issued);
         Ok(document)
     }
 }
 
-/// Claims that this process made lately, and the keys that they vouch for.
+/// Claims that this process made lately, with the keys and the configuration that they vouch for.
 struct Issued {
     kept: usize,
     order: VecDeque<Sha384>,
-    epochs: HashMap<Sha384, Arc<Epoch>>,
+    claims: HashMap<Sha384, (Arc<Epoch>, Sha384)>,
 }
 
 impl Issued {
     fn new(per_second: u32) -> Self {
         let kept = usize::try_from(per_second).unwrap_or(usize::MAX).saturating_mul(ISSUED_SECONDS);
-        Self { kept, order: VecDeque::new(), epochs: HashMap::new() }
+        Self { kept, order: VecDeque::new(), claims: HashMap::new() }
     }
 
-    fn remember(&mut self, claims: Sha384, epoch: Arc<Epoch>) {
+    fn remember(&mut self, claims: Sha384, epoch: Arc<Epoch>, config: Sha384) {
         if self.order.len() >= self.kept
             && let Some(oldest) = self.order.pop_front()
         {
-            self.epochs.remove(&oldest);
+            self.claims.remove(&oldest);
         }
         self.order.push_back(claims);
-        self.epochs.insert(claims, epoch);
+        self.claims.insert(claims, (epoch, config));
     }
 }
 

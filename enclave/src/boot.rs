@@ -10,11 +10,12 @@ use std::sync::atomic::AtomicUsize;
 use attestation::attester::configfs_tsm::{self, ConfigfsTsm};
 use attestation::attester::socket::SocketAttester;
 use attestation::attester::{Attester, AttesterError};
-use attestation::digest::{Nonce, Sha384};
+use attestation::digest::Nonce;
 use attestation::endorsements::MAX_EVENT_LOG_BYTES;
 use attestation::evidence::TeeType;
 use tokio::sync::watch;
 
+use crate::active::{Active, InForce, Unusable};
 use crate::agent::{Agent, AgentError};
 use crate::clock::ProcessClock;
 use crate::config::Config;
@@ -32,10 +33,6 @@ use crate::worker::{Phase, Shared};
 pub enum BootError {
     /// The listening address cannot be bound.
     Bind(Address, std::io::ErrorKind),
-    /// `[gateway]` refers to something that is not there.
-    Gateway(gateway::config::ConfigError),
-    /// A deployment is reached over the network and there is no host to carry it.
-    NoEgress,
     /// Keys could not be made.
     Identity(IdentityError),
     /// The hardware gave no evidence.
@@ -46,16 +43,14 @@ pub enum BootError {
     EventLog(std::io::ErrorKind),
     /// `tee.attester` or `tee.deployment_id` is not one of the forms.
     Tee(&'static str),
+    /// The configuration reads well and cannot be used.
+    Unusable(Unusable),
 }
 
 impl std::fmt::Display for BootError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bind(address, kind) => write!(out, "BIND: {address}: {kind}; is another process there?"),
-            Self::Gateway(error) => write!(out, "{error}"),
-            Self::NoEgress => out.write_str(
-                "CONFIG_VALUE: host.egress: must be set, since a deployment is reached over the network; point it at postern-host",
-            ),
             Self::Identity(error) => {
                 write!(out, "{}: no keys were made; this machine's randomness cannot be used", error.code())
             }
@@ -70,6 +65,7 @@ impl std::fmt::Display for BootError {
             }
             Self::EventLog(kind) => write!(out, "CONFIG_VALUE: tee.event_log: {kind}"),
             Self::Tee(problem) => write!(out, "CONFIG_VALUE: {problem}"),
+            Self::Unusable(error) => error.fmt(out),
         }
     }
 }
@@ -99,8 +95,6 @@ pub struct Attested {
     pub shared: Arc<Shared>,
     /// The bound listener.
     pub listening: Listening,
-    /// The configuration, for the parts that workers read once.
-    pub config: Config,
 }
 
 impl Measured {
@@ -110,26 +104,9 @@ impl Measured {
     /// [`BootError::Tee`].
     pub fn new(config: Config, _: Hardened) -> Result<Self, BootError> {
         let source = Source::named(&config.tee.attester)?;
-        let deployment_id = match &config.tee.deployment_id {
-            None => [0; 32],
-            Some(hex) => *attestation::digest::Sha256::from_hex(hex)
-                .map_err(|_| BootError::Tee("tee.deployment_id: must be 64 hex digits"))?
-                .as_bytes(),
-        };
+        let deployment_id = deployment_id(&config)?;
         let event_log = config.tee.event_log.as_deref().map(event_log).transpose()?.unwrap_or_default();
         Ok(Self { config, source, event_log, deployment_id })
-    }
-
-    /// Checks what can be checked without keys, evidence or a listener.
-    ///
-    /// # Errors
-    /// As [`Keyed::attest`], for the configuration's part.
-    pub fn check(&self) -> Result<(), BootError> {
-        gateway::config::build(&self.config.gateway, &References).map_err(BootError::Gateway)?;
-        if self.config.host.egress.is_none() && needs_egress(&self.config) {
-            return Err(BootError::NoEgress);
-        }
-        Ok(())
     }
 
     /// Finds the source of evidence, opens the entropy gate and makes the first keys.
@@ -160,35 +137,30 @@ impl Keyed {
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
         let Self { config, attester, event_log, deployment_id, identity } = self;
-        let gateway = gateway::config::build(&config.gateway, &References)
-            .map_err(BootError::Gateway)?
+        let active = Active::build(config, &References)
+            .map_err(BootError::Unusable)?
             .seeded(request_id_seed(identity.instance()));
-        if config.host.egress.is_none() && needs_egress(&config) {
-            return Err(BootError::NoEgress);
-        }
-        let public_config = config.public(gateway.public_config()).to_string().into_bytes();
+        let config = &active.config;
         let host = config.host.egress.clone().map(HostLink::new);
         let agent = Agent::new(
             attester,
             EndorsementSource::new(host, event_log),
             identity,
-            Sha384::of(&public_config),
             deployment_id,
             config.limits.evidence_per_second,
         );
         // A process that cannot prove itself has nothing to offer.
-        agent.challenge(Nonce::new([0; 32])).await.map_err(BootError::NoEvidence)?;
+        agent.challenge(Nonce::new([0; 32]), active.digest).await.map_err(BootError::NoEvidence)?;
         let listening = Listening::bind(&config.listen.address)
             .map_err(|error| BootError::Bind(config.listen.address.clone(), error.kind()))?;
         let shared = Shared {
             agent,
-            gateway,
             limits: config.limits.clone(),
-            public_config,
+            in_force: InForce::new(active),
             phase: watch::Sender::new(Phase::Serving),
             connections: AtomicUsize::new(0),
         };
-        Ok(Attested { shared: Arc::new(shared), listening, config })
+        Ok(Attested { shared: Arc::new(shared), listening })
     }
 }
 
@@ -209,6 +181,22 @@ fn event_log(path: &Path) -> Result<Vec<u8>, BootError> {
 /// Request ids of two boots do not meet.
 fn request_id_seed(instance: [u8; 16]) -> u64 {
     instance.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
+}
+
+/// Whether `[tee]` names a source of evidence; whether it is there shows at a start.
+///
+/// # Errors
+/// [`BootError::Tee`].
+pub fn source_is_named(config: &Config) -> Result<(), BootError> {
+    Source::named(&config.tee.attester)?;
+    deployment_id(config).map(drop)
+}
+
+fn deployment_id(config: &Config) -> Result<[u8; 32], BootError> {
+    let Some(hex) = &config.tee.deployment_id else { return Ok([0; 32]) };
+    let id = attestation::digest::Sha256::from_hex(hex)
+        .map_err(|_| BootError::Tee("tee.deployment_id: must be 64 hex digits"))?;
+    Ok(*id.as_bytes())
 }
 
 /// Which source of evidence the configuration names; looked for only once keys are to be made, so that a file
@@ -236,10 +224,6 @@ impl Source {
             Self::Socket(path) => Ok(Arc::new(SocketAttester::new(path, TeeType::Snp))),
         }
     }
-}
-
-fn needs_egress(config: &Config) -> bool {
-    config.gateway.deployments.values().any(|deployment| deployment.provider != "builtin")
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub struct Config {
 }
 
 /// `[listen]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// `tcp:IP:PORT`, `unix:PATH` or `vsock:PORT`.
@@ -64,7 +64,7 @@ pub enum KeyExchange {
 }
 
 /// `[tee]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Tee {
     /// `configfs-tsm`, or `socket:PATH` for a security processor behind a Unix socket.
@@ -79,7 +79,7 @@ pub struct Tee {
 }
 
 /// `[host]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Where `postern-host` takes outgoing connections and fetches endorsements. Absent: no way out.
@@ -88,7 +88,7 @@ pub struct Host {
 }
 
 /// `[limits]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Connections at once; more are closed at once.
@@ -140,7 +140,7 @@ impl Limits {
 }
 
 /// `[drain]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drain {
     /// Seconds between `readyz` turning 503 and the listener closing, for load balancers to notice.
@@ -156,7 +156,7 @@ impl Default for Drain {
 }
 
 /// `[process]`
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Process {
     /// Locks all memory, so that no page of it is ever written to swap. Needs an unlimited
@@ -187,6 +187,17 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable(..) => "CONFIG_UNREADABLE",
+            Self::Invalid(error) => error.code(),
+            Self::Value { .. } => "CONFIG_VALUE",
+        }
+    }
+}
+
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -210,11 +221,20 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`]: the first thing that is wrong.
-    #[expect(clippy::disallowed_methods, reason = "start-up reads its one configuration file")]
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable(path.to_owned(), error.kind()))?;
-        Self::parse(&text)
+        Self::parse(&Self::read(path)?)
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one configuration file is read at start and on demand"
+    )]
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error.kind()))
     }
 
     /// Parses and checks the text of the file.
@@ -256,6 +276,35 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// Everything that is wrong with the text of a file, secrets aside.
+    ///
+    /// # Errors
+    /// All problems found; at least one.
+    pub fn examine(text: &str) -> Result<Self, Vec<ConfigError>> {
+        let config: Self = gateway::config::problems::parse_all(text)
+            .map_err(|all| all.into_iter().map(ConfigError::Invalid).collect::<Vec<_>>())?;
+        config.check().map_err(|error| vec![error])?;
+        Ok(config)
+    }
+
+    /// The tables in which another configuration differs and that are read at a start only: whatever sockets, keys,
+    /// threads and the system-call filter were made from.
+    pub fn differences_that_need_a_start(&self, other: &Self) -> Vec<&'static str> {
+        let Self { version, listen, tee, host, limits, drain, process, gateway: _ } = self;
+        [
+            ("version", *version == other.version),
+            ("listen", *listen == other.listen),
+            ("tee", *tee == other.tee),
+            ("host", *host == other.host),
+            ("limits", *limits == other.limits),
+            ("drain", *drain == other.drain),
+            ("process", *process == other.process),
+        ]
+        .into_iter()
+        .filter_map(|(table, same)| (!same).then_some(table))
+        .collect()
     }
 
     /// What clients may rely on, as published at `/.well-known/postern/config` and hashed into the claims.

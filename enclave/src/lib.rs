@@ -28,6 +28,8 @@ pub mod host_link;
 
 pub mod endorsements;
 
+pub mod active;
+
 pub mod identity;
 
 pub mod agent;
@@ -43,5 +45,7 @@ pub mod worker;
 pub mod ingress;
 
 pub mod boot;
+
+pub mod inspect;
 
 pub mod serve;

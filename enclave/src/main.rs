@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use postern_enclave::boot::Measured;
 use postern_enclave::config::Config;
 use postern_enclave::hardening;
+use postern_enclave::inspect::{self, Report};
 use postern_enclave::serve::Serving;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,12 +17,20 @@ static ALLOCATOR: postern_alloc::ZeroOnFree = postern_alloc::ZeroOnFree::new();
 const KEPT_MEMORY: u32 = 8 << 20;
 
 const USAGE: &str = "usage: postern-enclave --config FILE [--json-ready] [--exit-on-stdin-close]
-       postern-enclave --check FILE";
+       postern-enclave check [--without-secrets] FILE
+       postern-enclave diff OLD NEW
+SIGHUP reads FILE again";
 
 /// What was asked for on the command line.
+enum Command {
+    Check { file: PathBuf, without_secrets: bool },
+    Diff { old: PathBuf, new: PathBuf },
+    Serve(Arguments),
+}
+
+/// How to serve.
 struct Arguments {
     config: PathBuf,
-    check_only: bool,
     json_ready: bool,
     exit_on_stdin_close: bool,
 }
@@ -29,11 +38,16 @@ struct Arguments {
 fn main() -> ExitCode {
     postern_enclave::telemetry::report_panics_without_their_message();
     postern_alloc::keep_freed(KEPT_MEMORY);
-    let Some(arguments) = arguments(std::env::args_os().skip(1)) else {
+    let Some(command) = command(std::env::args_os().skip(1)) else {
         say(USAGE);
         return ExitCode::from(2);
     };
-    match run(&arguments) {
+    let done = match command {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Check { file, without_secrets } => return report(inspect::check(&file, without_secrets)),
+        Command::Diff { old, new } => return report(inspect::diff(&old, &new)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("postern-enclave: {error}"));
@@ -54,30 +68,47 @@ impl std::fmt::Display for Failure {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
+/// Prints what an inspection found: 0 for nothing that keeps the file from being used, otherwise 2.
+fn report(found: Report) -> ExitCode {
+    for line in found.lines {
+        print_line(&line);
+    }
+    if found.usable { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}
+
+fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 2 };
     let failure = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 1 };
     let unreadable = hardening::make_unreadable().map_err(|error| failure(&error))?;
     let config = Config::load(&arguments.config).map_err(|error| usage(&error))?;
     let hardened = unreadable.confine(config.process).map_err(|error| failure(&error))?;
     let measured = Measured::new(config, hardened).map_err(|error| usage(&error))?;
-    if arguments.check_only {
-        measured.check().map_err(|error| usage(&error))?;
-        say("ok");
-        return Ok(());
-    }
     let keyed = measured.make_keys().map_err(|error| failure(&error))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failure(&e.kind()))?;
+    let mut reread = {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup()).map_err(|error| failure(&error.kind()))?
+    };
     let stop = watch_for_the_end(&runtime, arguments.exit_on_stdin_close).map_err(|e| failure(&e.kind()))?;
     let attested = runtime.block_on(keyed.attest()).map_err(|error| failure(&error))?;
-    let listen = attested.listening.local_address(&attested.config.listen.address);
+    let listen = attested.listening.local_address(&attested.shared.in_force.now().config.listen.address);
     let serving = Serving::start(attested).map_err(|error| failure(&error.kind()))?;
     if arguments.json_ready {
         print_line(&serde_json::json!({ "ready": true, "listen": listen.to_string() }).to_string());
     }
     runtime.block_on(async {
-        stop.await;
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(()) = reread.recv() => {
+                    if let Err(error) = serving.reload(&arguments.config) {
+                        say(&format!("postern-enclave: {error}"));
+                    }
+                }
+            }
+        }
         serving.stop().await;
     });
     Ok(())
@@ -109,22 +140,29 @@ fn watch_for_the_end(
     })
 }
 
+fn command(given: impl Iterator<Item = std::ffi::OsString>) -> Option<Command> {
+    let given: Vec<_> = given.collect();
+    let words: Vec<&str> = given.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
+    Some(match words[..] {
+        ["check", file] | ["--check", file] => Command::Check { file: file.into(), without_secrets: false },
+        ["check", "--without-secrets", file] => Command::Check { file: file.into(), without_secrets: true },
+        ["diff", old, new] => Command::Diff { old: old.into(), new: new.into() },
+        _ => Command::Serve(arguments(given.into_iter())?),
+    })
+}
+
 fn arguments(given: impl Iterator<Item = std::ffi::OsString>) -> Option<Arguments> {
-    let (mut config, mut check_only, mut json_ready, mut exit_on_stdin_close) = (None, false, false, false);
+    let (mut config, mut json_ready, mut exit_on_stdin_close) = (None, false, false);
     let mut given = given;
     while let Some(argument) = given.next() {
         match argument.to_str()? {
             "--config" => config = Some(PathBuf::from(given.next()?)),
-            "--check" => {
-                config = Some(PathBuf::from(given.next()?));
-                check_only = true;
-            }
             "--json-ready" => json_ready = true,
             "--exit-on-stdin-close" => exit_on_stdin_close = true,
             _ => return None,
         }
     }
-    Some(Arguments { config: config?, check_only, json_ready, exit_on_stdin_close })
+    Some(Arguments { config: config?, json_ready, exit_on_stdin_close })
 }
 
 #[expect(clippy::print_stderr, reason = "the one line that says why the program ends")]

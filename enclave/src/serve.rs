@@ -1,5 +1,6 @@
 //! Worker threads, and the orderly end of the process.
 
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
+use crate::active::ReloadError;
 use crate::boot::Attested;
 use crate::clock::deadline;
 use crate::config::{Drain, KeyExchange};
@@ -35,7 +37,9 @@ impl Serving {
     /// # Errors
     /// What the kernel says when a thread or its runtime cannot be made.
     pub fn start(attested: Attested) -> std::io::Result<Self> {
-        let Attested { shared, listening, config } = attested;
+        let Attested { shared, listening } = attested;
+        let active = shared.in_force.now();
+        let config = &active.config;
         let workers = config.listen.workers.map_or_else(std::thread::available_parallelism, |workers| {
             std::num::NonZeroUsize::new(workers).ok_or_else(|| std::io::ErrorKind::InvalidInput.into())
         })?;
@@ -63,6 +67,14 @@ impl Serving {
         }
         emit(Event::Serving { workers: workers.get() });
         Ok(Self { shared, drain: config.drain, threads })
+    }
+
+    /// Reads the configuration again and puts it in force, or says why the one in force stays.
+    ///
+    /// # Errors
+    /// [`ReloadError`].
+    pub fn reload(&self, path: &Path) -> Result<(), ReloadError> {
+        self.shared.in_force.reload(path)
     }
 
     /// Drains: says not ready, stops accepting, lets requests in flight finish, then cuts what is left.

@@ -33,6 +33,16 @@ pub enum Event {
         /// Why, as a stable code.
         reason: &'static str,
     },
+    /// Another configuration is in force.
+    Reloaded {
+        /// Clients can tell the difference, so that their connections end and they verify anew.
+        visible: bool,
+    },
+    /// The file was read again and cannot be used; the configuration in force stays.
+    ReloadFailed {
+        /// Why, as a stable code.
+        reason: &'static str,
+    },
     /// A new session-binding key and keyset are in force.
     Rekeyed {
         /// Epoch number since boot.
@@ -49,6 +59,8 @@ pub fn emit(event: Event) {
         Event::Stopped { cut } => format!(r#""event":"stopped","cut":{cut}"#),
         Event::Refused { reason } => format!(r#""event":"refused","reason":"{reason}""#),
         Event::EvidenceFailed { reason } => format!(r#""event":"evidence_failed","reason":"{reason}""#),
+        Event::Reloaded { visible } => format!(r#""event":"reloaded","visible":{visible}"#),
+        Event::ReloadFailed { reason } => format!(r#""event":"reload_failed","reason":"{reason}""#),
         Event::Rekeyed { epoch } => format!(r#""event":"rekeyed","epoch":{epoch}"#),
     };
     write_line(&format!("{{\"time_ms\":{time},{fields}}}\n"));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gateway::Gateway;
 use tokio::sync::watch;
 
+use crate::active::InForce;
 use crate::agent::Agent;
 use crate::config::Limits;
 use crate::tls::Acceptors;
@@ -28,12 +28,10 @@ pub enum Phase {
 pub struct Shared {
     /// The attestation agent.
     pub agent: Agent,
-    /// The pipeline's parts.
-    pub gateway: Gateway,
+    /// The configuration in force.
+    pub in_force: InForce,
     /// What one client may use.
     pub limits: Limits,
-    /// The bytes whose SHA-384 is in every claim.
-    pub public_config: Vec<u8>,
     /// Written by the signal handler.
     pub phase: watch::Sender<Phase>,
     /// Connections open now.

@@ -104,6 +104,19 @@ impl Enclave {
         Self { process, address, processor, upstream, folder }
     }
 
+    /// Its configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder().join("enclave.toml")
+    }
+
+    /// Replaces text in its configuration file and has it read again.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config_file()).expect("it has a configuration");
+        assert!(text.contains(from), "{from} is not in the configuration");
+        std::fs::write(self.config_file(), text.replace(from, to)).expect("the folder can be written to");
+        self.process.hang_up();
+    }
+
     /// Its working folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -95,6 +95,21 @@ impl Running {
         assert!(status.expect("kill runs").success());
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        let status = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits until it has written `text` to standard error so many times.
+    pub fn waits_to_say(&self, text: &str, times: usize) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.stderr().matches(text).count() < times {
+            assert!(Instant::now() < end, "it never said {text}: {}", self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Closes its standard input, which ends it like SIGTERM.
     pub fn close_stdin(&mut self) {
         drop(self.stdin.take());

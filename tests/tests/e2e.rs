@@ -11,6 +11,7 @@
 
 mod e2e {
     mod answers;
+    mod configuration;
     mod forwarding;
     mod hardening;
     mod http;

@@ -19,11 +19,14 @@ mod gateway;
 
 mod build;
 
+pub mod problems;
+
 pub use build::build;
 pub use deployment::{
     DeploymentConfig, DeploymentLimitsConfig, LongContextConfig, PriceConfig, TimeoutsConfig,
 };
 pub use gateway::Gateway;
+use parse::parse_table;
 pub use parse::{Invalid, parse};
 pub use routing::ModelConfig;
 

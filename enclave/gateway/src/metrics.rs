@@ -2,6 +2,7 @@
 //! memory. Labels are closed sets: configured names and our own codes, never a client's string.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ pub const COST: &str = "postern_cost_nano_usd_total";
 /// Exchanges whose tokens are known and whose price is not. Anything but zero is an alarm: money is spent that nobody
 /// counts.
 pub const PRICE_UNKNOWN: &str = "postern_price_unknown_total";
+/// Times that the configuration was read again, by [`RESULT`].
+pub const RELOADS: &str = "postern_config_reloads_total";
+/// Attribute: `ok` or `failed`.
+pub const RESULT: &str = "result";
 /// Attribute: what was done.
 pub const OPERATION_NAME: &str = "gen_ai.operation.name";
 /// Attribute: who served it.
@@ -82,6 +87,14 @@ pub struct Histogram {
 #[derive(Default)]
 pub struct Metrics {
     series: Mutex<BTreeMap<Labels, Series>>,
+    reloads: Reloads,
+}
+
+/// See [`RELOADS`].
+#[derive(Default)]
+struct Reloads {
+    ok: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Metrics {
@@ -112,6 +125,17 @@ impl Metrics {
         if let Some(first) = record.first_content_us {
             series.first_content.observe(Duration::from_micros(first));
         }
+    }
+
+    /// Counts a configuration that was read again, and whether it is in force now.
+    pub fn reloaded(&self, in_force: bool) {
+        let counter = if in_force { &self.reloads.ok } else { &self.reloads.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// See [`RELOADS`]: how many are in force or were, and how many failed.
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.reloads.ok.load(Ordering::Relaxed), self.reloads.failed.load(Ordering::Relaxed))
     }
 
     /// A copy of everything counted so far.

@@ -7,6 +7,7 @@ pub mod duplex;
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,18 +17,20 @@ use tokio::time::{Instant, Sleep, sleep};
 use self::duplex::{BodyError, Duplex, Gone};
 use super::response::{Body, LAST_CHUNK, SHUTTING_DOWN, begin_chunk, end_chunk, write_head};
 use super::well_known::{self, Reply, WellKnown};
+use crate::active::Active;
 use crate::clock::{ProcessClock, deadline};
 use crate::http1::Framing;
 use crate::http1::head::{self, HeadError};
 use crate::tls::Secured;
 use crate::upstream::UpstreamBody;
-use crate::worker::{Phase, Shared, Worker};
+use crate::worker::{Phase, Worker};
 
 /// Serves the connection until either side ends it.
 pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     let stall = worker.shared.limits.body_idle_time();
-    let (draining, cutting) = (reached(&worker, Phase::Draining), reached(&worker, Phase::Cutting));
-    let mut connection = Http1 { duplex: Duplex::new(secured, stall), worker, draining, cutting };
+    let active = worker.shared.in_force.now();
+    let (leaving, cutting) = (leaving(&worker, &active), reached(&worker, Phase::Cutting));
+    let mut connection = Http1 { duplex: Duplex::new(secured, stall), worker, active, leaving, cutting };
     loop {
         match connection.exchange().await {
             Next::KeepAlive => connection.duplex.forget(),
@@ -70,7 +73,10 @@ type Reached = Pin<Box<dyn Future<Output = ()>>>;
 struct Http1 {
     duplex: Duplex,
     worker: Rc<Worker>,
-    draining: Reached,
+    /// What this connection is served under.
+    active: Arc<Active>,
+    /// The process drains, or the configuration that the client has verified is in force no more.
+    leaving: Reached,
     cutting: Reached,
 }
 
@@ -101,7 +107,8 @@ impl Http1 {
         match route {
             Route::Gateway(opened) => self.run_pipeline(opened, body, next).await,
             Route::WellKnown(which) => {
-                let reply = which.answer(body.expose(), &self.worker, &self.duplex.secured).await;
+                let connection = &self.duplex.secured;
+                let reply = which.answer(body.expose(), &self.worker, connection, &self.active).await;
                 self.send_reply(&reply, next).await
             }
             Route::Refused(error) => self.send_error(&error, None, next).await,
@@ -115,7 +122,9 @@ impl Http1 {
         let waiting = self.duplex.received().is_empty();
         let mut by = deadline(if waiting { limits.idle_time() } else { header_time });
         loop {
-            if let Some((incoming, length)) = incoming(self.duplex.received(), &self.worker)? {
+            let current = self.worker.shared.in_force.refresh(&mut self.active);
+            if let Some((mut incoming, length)) = incoming(self.duplex.received(), &self.active)? {
+                incoming.close |= !current;
                 self.duplex.consume(length);
                 return Ok(Some(incoming));
             }
@@ -126,7 +135,7 @@ impl Http1 {
             let received = tokio::select! {
                 biased;
                 received = self.duplex.receive(by) => received,
-                () = &mut self.draining, if between_requests => return Ok(None),
+                () = &mut self.leaving, if between_requests => return Ok(None),
             };
             // Closed, failed or silent. In the middle of a head there is nobody to explain it to.
             if received.is_err() {
@@ -140,10 +149,10 @@ impl Http1 {
 
     /// The life of one request; see `gateway::pipeline`.
     async fn run_pipeline(&mut self, opened: Opened, body: Plaintext<Bytes>, next: Next) -> Next {
-        let worker = Rc::clone(&self.worker);
+        let (worker, active) = (Rc::clone(&self.worker), Arc::clone(&self.active));
         let id = opened.request_id().clone();
         let handled = {
-            let Shared { gateway, .. } = &*worker.shared;
+            let gateway = &active.gateway;
             let handling = pipeline::handle(opened, body, gateway, &worker.upstreams, ProcessClock::shared());
             let (_, secured, mut early) = self.duplex.split();
             tokio::select! {
@@ -290,7 +299,7 @@ impl Http1 {
 }
 
 /// The request at the front of `received`, and the length of its head.
-fn incoming(received: &[u8], worker: &Worker) -> Result<Option<(Incoming, usize)>, HeadError> {
+fn incoming(received: &[u8], active: &Active) -> Result<Option<(Incoming, usize)>, HeadError> {
     let Some(message) = head::parse_request(received)? else { return Ok(None) };
     let head = RequestHead {
         method: message.method,
@@ -301,7 +310,7 @@ fn incoming(received: &[u8], worker: &Worker) -> Result<Option<(Incoming, usize)
     let now = gateway::Clock::now(ProcessClock::shared());
     let route = match WellKnown::route(head.method, head.path) {
         Some(which) => Route::WellKnown(which),
-        None => match pipeline::open(&head, &worker.shared.gateway, now) {
+        None => match pipeline::open(&head, &active.gateway, now) {
             Ok(opened) => Route::Gateway(opened),
             Err(error) => Route::Refused(error),
         },
@@ -317,6 +326,17 @@ fn pairs<'h>(headers: &'h [(&'static str, String)]) -> impl Iterator<Item = (&'h
 fn reached(worker: &Worker, wanted: Phase) -> Reached {
     let mut phase = worker.shared.phase.subscribe();
     Box::pin(async move { drop(phase.wait_for(|phase| *phase >= wanted).await) })
+}
+
+fn leaving(worker: &Worker, active: &Active) -> Reached {
+    let (draining, superseded) =
+        (reached(worker, Phase::Draining), worker.shared.in_force.superseded(active));
+    Box::pin(async move {
+        tokio::select! {
+            () = draining => {}
+            () = superseded => {}
+        }
+    })
 }
 
 const fn keep(close: bool) -> Next {

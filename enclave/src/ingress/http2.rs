@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::response::SHUTTING_DOWN;
 use super::well_known::{self, Reply, WellKnown};
+use crate::active::Active;
 use crate::agent::Connection;
 use crate::clock::ProcessClock;
 use crate::tls::{ALPN_H2, Secured};
@@ -32,6 +34,7 @@ use crate::worker::{Phase, Worker};
 
 /// Serves the connection until either side ends it, or it has been idle long enough.
 pub async fn serve(secured: Secured, worker: Rc<Worker>) {
+    let active = worker.shared.in_force.now();
     let limits = &worker.shared.limits;
     let idle = limits.idle_time();
     let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
@@ -39,10 +42,13 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     let shared = SharedStream { spki: secured.spki, secured: Rc::new(RefCell::new(secured)) };
     let service = {
         let (worker, shared, activity) = (Rc::clone(&worker), shared.clone(), Rc::clone(&activity));
+        let held = Rc::new(RefCell::new(Arc::clone(&active)));
         hyper::service::service_fn(move |request| {
             let (worker, shared) = (Rc::clone(&worker), shared.clone());
             let busy = Busy::new(&activity);
-            async move { Ok::<_, Infallible>(respond(request, &worker, &shared, busy).await) }
+            worker.shared.in_force.refresh(&mut held.borrow_mut());
+            let active = Arc::clone(&held.borrow());
+            async move { Ok::<_, Infallible>(respond(request, &worker, &active, &shared, busy).await) }
         })
     };
     let connection = hyper::server::conn::http2::Builder::new(OnThisThread)
@@ -56,6 +62,7 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
         .serve_connection(TokioIo::new(shared), service);
     let mut connection = pin!(connection);
     let mut phase = worker.shared.phase.subscribe();
+    let mut superseded = pin!(worker.shared.in_force.superseded(&active));
     let mut leaving = false;
     loop {
         let wake = activity.last.get().checked_add(idle).unwrap_or_else(Instant::now);
@@ -73,6 +80,10 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
                 leaving = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = superseded.as_mut(), if !leaving => {
+                leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
             () = sleep(CLOSE_TIME), if leaving && activity.streams.get() == 0 => return,
         }
     }
@@ -81,6 +92,7 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
 async fn respond(
     request: Request<Incoming>,
     worker: &Rc<Worker>,
+    active: &Active,
     connection: &SharedStream,
     busy: Busy,
 ) -> Response<Body> {
@@ -88,7 +100,7 @@ async fn respond(
     let path = parts.uri.path();
     if let Some(which) = WellKnown::route(parts.method.as_str(), path) {
         let reply = match collect(body, well_known::MAX_BODY, worker).await {
-            Ok(body) => which.answer(body.expose(), worker, connection).await,
+            Ok(body) => which.answer(body.expose(), worker, connection, active).await,
             Err(status) => Reply::problem(status, "HTTP_BODY"),
         };
         return from_reply(reply);
@@ -98,7 +110,7 @@ async fn respond(
     let head =
         RequestHead { method: parts.method.as_str(), path, query: parts.uri.query(), headers: &headers };
     let clock = ProcessClock::shared();
-    let opened = match pipeline::open(&head, &worker.shared.gateway, gateway::Clock::now(clock)) {
+    let opened = match pipeline::open(&head, &active.gateway, gateway::Clock::now(clock)) {
         Ok(opened) => opened,
         Err(error) => return from_error(&error, None),
     };
@@ -111,7 +123,7 @@ async fn respond(
         Err(status) => return from_reply(Reply::problem(status, "HTTP_BODY")),
     };
     // Dropped by the library, and with it the upstream request, when the client resets the stream.
-    match pipeline::handle(opened, body, &worker.shared.gateway, &worker.upstreams, clock).await {
+    match pipeline::handle(opened, body, &active.gateway, &worker.upstreams, clock).await {
         Ok(Answer { status, headers, body: AnswerBody::Whole(body) }) => {
             build(status, &headers, Body::whole(body.into_exposed()))
         }

@@ -4,6 +4,7 @@ use attestation::binding::{BindRequest, ChallengeRequest};
 use attestation::cbor::Writer;
 use attestation::evidence::EvidenceDocument;
 
+use crate::active::Active;
 use crate::agent::{AgentError, Connection};
 use crate::telemetry::{Event, emit};
 use crate::worker::{Phase, Worker};
@@ -59,12 +60,18 @@ impl WellKnown {
         Some(if method == allowed { target } else { Self::MethodNotAllowed })
     }
 
-    /// Answers it.
-    pub async fn answer(self, body: &[u8], worker: &Worker, connection: &impl Connection) -> Reply {
+    /// Answers it on a connection that is served under `active`.
+    pub async fn answer(
+        self,
+        body: &[u8],
+        worker: &Worker,
+        connection: &impl Connection,
+        active: &Active,
+    ) -> Reply {
         match self {
-            Self::Bind => bind(body, worker, connection).await,
-            Self::Config => Reply::ok("application/json", worker.shared.public_config.clone()),
-            Self::Evidence => evidence(body, worker).await,
+            Self::Bind => bind(body, worker, connection, active).await,
+            Self::Config => Reply::ok("application/json", active.public.clone()),
+            Self::Evidence => evidence(body, worker, active).await,
             Self::Live => Reply::ok("text/plain", b"ok\n".to_vec()),
             Self::MethodNotAllowed => Reply::problem(405, "METHOD_NOT_ALLOWED"),
             Self::Ready if worker.shared.phase() == Phase::Serving => {
@@ -80,21 +87,21 @@ impl WellKnown {
     }
 }
 
-async fn evidence(body: &[u8], worker: &Worker) -> Reply {
+async fn evidence(body: &[u8], worker: &Worker, active: &Active) -> Reply {
     let Ok(request) = ChallengeRequest::decode(body) else {
         return Reply::problem(400, "CHALLENGE_MALFORMED");
     };
-    match worker.shared.agent.challenge(request.nonce).await {
+    match worker.shared.agent.challenge(request.nonce, active.digest).await {
         Ok(document) => Reply::ok(EvidenceDocument::MEDIA_TYPE, document),
         Err(error) => refusal(error),
     }
 }
 
-async fn bind(body: &[u8], worker: &Worker, connection: &impl Connection) -> Reply {
+async fn bind(body: &[u8], worker: &Worker, connection: &impl Connection, active: &Active) -> Reply {
     let Ok(request) = BindRequest::decode(body) else {
         return Reply::problem(400, "BIND_MALFORMED");
     };
-    match worker.shared.agent.bind(&request, connection).await {
+    match worker.shared.agent.bind(&request, connection, active.digest).await {
         Ok(response) => Reply::ok("application/cbor", response.encode()),
         Err(error) => refusal(error),
     }

@@ -50,7 +50,7 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
         max_answer_bytes,
         public,
         seed: 0,
-        sequence: AtomicU64::new(0),
+        sequence: Arc::new(AtomicU64::new(0)),
     })
 }
 

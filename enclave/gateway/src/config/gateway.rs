@@ -21,7 +21,7 @@ pub struct Gateway {
     pub(super) max_answer_bytes: usize,
     pub(super) public: serde_json::Value,
     pub(super) seed: u64,
-    pub(super) sequence: AtomicU64,
+    pub(super) sequence: Arc<AtomicU64>,
 }
 
 impl Gateway {
@@ -29,6 +29,15 @@ impl Gateway {
     #[must_use]
     pub fn seeded(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Takes the place of `before` while the process runs: goes on counting where it stopped.
+    #[must_use]
+    pub fn succeeding(mut self, before: &Self) -> Self {
+        self.seed = before.seed;
+        self.sequence = Arc::clone(&before.sequence);
+        self.books = Arc::clone(&before.books);
         self
     }
 

@@ -95,10 +95,16 @@ impl std::fmt::Display for Invalid {
 /// Parses TOML into any configuration type. Errors name the key and never quote a value.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     let deserializer = toml::Deserializer::parse(text).map_err(|error| syntax(text, &error))?;
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        explain(&path, error.inner().message())
-    })
+    serde_path_to_error::deserialize(deserializer).map_err(|error| located(&error))
+}
+
+/// The same for a table that was read already.
+pub(super) fn parse_table<T: DeserializeOwned>(table: &toml::Table) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(table.clone()).map_err(|error| located(&error))
+}
+
+fn located(error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
+    explain(&error.path().to_string(), error.inner().message())
 }
 
 /// The name among `known` that `given` most resembles, if any does.
