@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::telemetry::{Event, emit};
 use crate::tls::{self, Secured};
 use crate::transport::{Listener, ReadAhead, Transport};
+use crate::wipe::wipe_stack;
 use crate::worker::{Phase, Worker};
 
 /// Accepts until the process drains. Each connection is one task on this thread.
@@ -46,6 +47,7 @@ fn spawn(transport: Transport, worker: &Rc<Worker>) {
                 _ => emit(Event::Refused { reason: "ALPN_REQUIRED" }),
             }
         }
+        wipe_stack();
         drop(place);
     });
 }

@@ -22,6 +22,7 @@ use crate::telemetry::{Event, emit};
 use crate::tls::Acceptors;
 use crate::transport::Listening;
 use crate::upstream::Upstreams;
+use crate::wipe::wipe_stack;
 use crate::worker::{Phase, Shared, Worker};
 
 /// Worker threads that accept connections.
@@ -148,12 +149,14 @@ impl Seat {
     }
 }
 
-/// Closes idle upstream connections, and gives freed memory back when the last client has gone.
+/// Closes idle upstream connections, wipes the stack, and gives freed memory back when the last client has gone.
 async fn sweep(worker: Rc<Worker>) {
     let mut was_quiet = true;
     loop {
         sleep(SWEEP).await;
         worker.upstreams.sweep();
+        // Connections that stay open have finished requests too.
+        wipe_stack();
         let is_quiet = worker.shared.connections.load(Ordering::Relaxed) == 0;
         if is_quiet && !was_quiet {
             postern_alloc::give_back();

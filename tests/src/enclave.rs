@@ -35,7 +35,7 @@ pub struct Setup {
     pub drain: String,
     /// Lines of `[process]`. Memory is locked where the test may raise the limit, unless they say otherwise.
     pub process: String,
-    /// Lines at the end of `[gateway]`, whole tables.
+    /// Lines at the end of `[gateway]`, whole tables; `UPSTREAM` stands for the provider's address.
     pub gateway: String,
     /// Variables for its environment.
     pub environment: Vec<(&'static str, String)>,
@@ -167,6 +167,10 @@ fn process_lines(setup: &Setup) -> String {
     format!("lock_memory = {can_lock}\n{}", setup.process)
 }
 
+fn sha256(key: &str) -> String {
+    hex::encode(digest(&SHA256, key.as_bytes()))
+}
+
 fn write_config(
     folder: &Path,
     egress: &Path,
@@ -175,7 +179,7 @@ fn write_config(
     setup: &Setup,
 ) -> PathBuf {
     let Setup { listen, limits, drain, gateway, .. } = setup;
-    let sha256 = |key: &str| hex::encode(digest(&SHA256, key.as_bytes()));
+    let gateway = gateway.replace("UPSTREAM", &upstream.to_string());
     let text = format!(
         r#"version = 1
 [listen]

@@ -1,5 +1,7 @@
 //! The system as a whole: what the tests under `tests/tests` share.
 //!
+//! Planted texts ([`canary`]) are looked for in the memory of processes ([`memory`]) and wherever else bytes go.
+//!
 //! The real programs run as processes ([`programs`], [`enclave`]); what surrounds them is played in process, so that
 //! it can misbehave: the security processor ([`security_processor`]), the host ([`evilhost`]), the model
 //! ([`upstream`]), and an enclave whose keys can be stolen ([`toy_enclave`]).
@@ -18,6 +20,8 @@
 
 pub mod workspace;
 pub mod programs;
+pub mod canary;
+pub mod memory;
 pub mod security_processor;
 pub mod upstream;
 pub mod evilhost;

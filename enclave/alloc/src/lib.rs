@@ -2,7 +2,7 @@
 //!
 //! A stock TLS, HTTP and JSON stack leaves thousands of copies of each prompt in freed memory. Wiping every
 //! block on its way back to the allocator leaves none once the connection is closed, whichever library made
-//! the copy. Not covered: live buffers, the stack, memory that C code gets from `malloc` directly, and the
+//! the copy. Not covered: live buffers, the stack (the enclave wipes its own), memory that C code gets from `malloc` directly, and the
 //! kernel's socket buffers.
 //!
 //! ```

@@ -1,0 +1,176 @@
+//! The places where a canary could turn up, and how each is searched.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use postern_tests::canary::{Canaries, Hits};
+use postern_tests::enclave::{Enclave, Setup};
+use postern_tests::http1::Http1;
+use postern_tests::memory;
+use postern_tests::programs::{self, Running};
+use postern_tests::tls::{self, Offer};
+use ring::digest::{SHA256, digest};
+use tokio_rustls::client::TlsStream;
+
+/// Seconds until an idle connection is closed.
+pub(super) const IDLE_SECONDS: u64 = 1;
+
+/// Clients, `postern-host`, a tap on its connection to the enclave, the enclave, and its model provider.
+pub(super) struct World {
+    pub(super) canaries: Arc<Canaries>,
+    pub(super) enclave: Enclave,
+    pub(super) host_process: Running,
+    /// Where clients connect.
+    pub(super) host: SocketAddr,
+    /// The key that requests carry; a canary.
+    pub(super) key: String,
+    tap: Tap,
+    started: SystemTime,
+}
+
+impl World {
+    pub(super) fn start() -> Self {
+        let started = SystemTime::now();
+        let canaries = Arc::new(Canaries::new());
+        let key = canaries.plant("throughout", "gateway key");
+        let credential = canaries.plant(CONTROL, "provider's key");
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), &credential).unwrap();
+        let enclave = Enclave::with(&Setup {
+            limits: format!("idle_seconds = {IDLE_SECONDS}\nconnections = 40"),
+            drain: "limit_seconds = 1".to_owned(),
+            before: "ulimit -c unlimited".to_owned(),
+            gateway: format!(
+                "[[gateway.admission.keys]]\nid = \"canary\"\nsha256 = \"{}\"\nmodels = [\"*\"]\n\
+                 [gateway.limits]\nrequest_body_bytes = 2000000\n\
+                 [gateway.deployments.hasty]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nbase_url = \"http://UPSTREAM/v1\"\n\
+                 credential = \"file:{}\"\ntimeouts = {{ response_head_ms = 300, stall_ms = 300 }}\n\
+                 [gateway.models.hasty]\ndeployments = [\"hasty\"]",
+                hex::encode(digest(&SHA256, key.as_bytes())),
+                secret.path().display(),
+            ),
+            ..Setup::default()
+        });
+        drop(secret);
+        let tap = Tap::before(enclave.address);
+        let config = enclave.folder().join("host.toml");
+        let text = format!(
+            "[ingress]\nlisten = \"127.0.0.1:0\"\nenclave = \"tcp:{}\"\nmax_connections_per_source = 0\nnew_connections_per_second_per_source = 0\n",
+            tap.address
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(programs::path("postern-host"));
+        let host_process = Running::start(command.arg("--config").arg(config).current_dir(enclave.folder()));
+        let host = host_process.said("ingress").parse().unwrap();
+        Self { canaries, enclave, host_process, host, key, tap, started }
+    }
+
+    /// A connection through the host that nothing was verified about.
+    pub(super) async fn client(&self) -> Http1<TlsStream<tokio::net::TcpStream>> {
+        Http1::new(tls::connect(self.host, Offer::http1().config()).await.unwrap())
+    }
+
+    pub(super) fn enclave_memory(&self) -> memory::Scan {
+        memory::scan(self.enclave.process.id(), &self.canaries).expect("root reads the enclave's memory")
+    }
+
+    pub(super) fn host_memory(&self) -> memory::Scan {
+        memory::scan(self.host_process.id(), &self.canaries).expect("root reads the host's memory")
+    }
+
+    /// What crossed the host's connection to the enclave, both ways: bytes and what was found.
+    pub(super) fn wire(&self) -> (usize, Hits) {
+        let seen = self.tap.seen.lock().unwrap();
+        (seen.len(), self.canaries.search(&seen))
+    }
+
+    /// Standard error of both programs.
+    pub(super) fn logs(&self) -> (usize, Hits) {
+        let text = [self.enclave.process.stderr(), self.host_process.stderr()].concat();
+        (text.len(), self.canaries.search(text.as_bytes()))
+    }
+
+    /// Every file that is new since the start in the working folder, the shared memory folder and the folder for
+    /// temporary files: how many, and what was found.
+    pub(super) fn files(&self) -> (usize, Hits) {
+        let (mut count, mut hits) = (0, Hits::new());
+        // The working folder is one of those for temporary files.
+        let places = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
+        for file in places.iter().flat_map(|place| self.new_files(place, 3)) {
+            let Ok(bytes) = std::fs::read(&file) else { continue };
+            count += 1;
+            for (place, found) in self.canaries.search(&bytes) {
+                *hits.entry(place).or_default() += found;
+            }
+        }
+        (count, hits)
+    }
+
+    fn new_files(&self, folder: &Path, depth: usize) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let (Ok(kind), Ok(data)) = (entry.file_type(), entry.metadata()) else { continue };
+            if kind.is_dir() && depth > 0 {
+                found.extend(self.new_files(&entry.path(), depth - 1));
+            } else if kind.is_file()
+                && data.len() < LARGEST_FILE
+                && data.modified().is_ok_and(|time| time >= self.started)
+            {
+                found.push(entry.path());
+            }
+        }
+        found
+    }
+}
+
+/// Larger files are others', in bytes.
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// The scenario name of deliberate leaks.
+pub(super) const CONTROL: &str = "deliberate leak";
+
+/// Passes connections on and keeps what crosses.
+struct Tap {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Tap {
+    fn before(enclave: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::<Mutex<Vec<u8>>>::default();
+        let shared = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(enclave) else { continue };
+                let copies = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                for (from, into) in [(near, far), (copies.1, copies.0)] {
+                    let shared = Arc::clone(&shared);
+                    std::thread::spawn(move || copy(from, into, &shared));
+                }
+            }
+        });
+        Self { address, seen }
+    }
+}
+
+fn copy(mut from: TcpStream, mut into: TcpStream, seen: &Mutex<Vec<u8>>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        seen.lock().unwrap().extend_from_slice(&buffer[..count]);
+        if into.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ended = (into.shutdown(Shutdown::Write), from.shutdown(Shutdown::Read));
+}
+
+/// Waits until the enclave has noticed that its clients are gone.
+pub(super) fn let_connections_end() {
+    std::thread::sleep(Duration::from_millis(100));
+}
