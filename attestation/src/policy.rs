@@ -20,6 +20,9 @@ pub use tdx::{TdxPolicy, TdxReferences, TdxRelease};
 /// Shortest and longest `max_evidence_age`.
 pub const EVIDENCE_AGE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
 
+/// The kinds of TEE that the SEV-SNP rules are for.
+const SNP_TYPES: [TeeType; 2] = [TeeType::Snp, TeeType::AzureSnp];
+
 /// The kinds of TEE that the TDX rules are for.
 const TDX_TYPES: [TeeType; 2] = [TeeType::Tdx, TeeType::AzureTdx];
 
@@ -167,7 +170,7 @@ impl Policy {
     /// `POL_EMPTY_ALLOWLIST` for an empty list, `POL_INVALID` for a value out of range.
     pub fn check(&self) -> Result<(), Rejection> {
         let none = matches!(&self.references, ReferenceValues::Pinned(list) if list.is_empty());
-        let releases_empty = none && self.admits(&[TeeType::Snp, TeeType::AzureSnp]);
+        let releases_empty = none && self.admits(&SNP_TYPES);
         let hardware_empty = matches!(&self.hardware, HardwareRule::Listed(list) if list.is_empty());
         let no_roots = !self.trust_anchors.vendor && self.trust_anchors.simulated_roots.is_empty();
         for (empty, field) in [
@@ -209,7 +212,9 @@ impl Policy {
     /// Those of [`Policy::check`], and `POL_INVALID` naming the loosening.
     pub fn check_for_channel(&self) -> Result<(), Rejection> {
         self.check()?;
-        if self.snp.products.contains(&Product::Milan) && matches!(self.hardware, HardwareRule::Any { .. }) {
+        let snp = self.admits(&SNP_TYPES);
+        let milan = snp && self.snp.products.contains(&Product::Milan);
+        if milan && matches!(self.hardware, HardwareRule::Any { .. }) {
             return Err(Rejection::new(
                 Code::PolInvalid,
                 "policy.snp.products",
@@ -220,19 +225,14 @@ impl Policy {
         let unbound = match &self.references {
             ReferenceValues::Unchecked { .. } => Some("references"),
             ReferenceValues::Pinned(releases) => {
-                let waived = |release: &Release| {
-                    matches!(release.id_block, IdBlock::Waived { .. })
-                        || release.host_data.waiver().is_some()
-                        || release.family_id.waiver().is_some()
-                        || release.image_id.waiver().is_some()
-                        || release.guest_svn.waiver().is_some()
-                };
+                let waived = |release: &Release| waived_fields(release).next().is_some();
                 releases.iter().any(waived).then_some("references")
             }
         };
+        let snp = snp.then(|| unbound.or_else(|| self.snp.not_for_channels())).flatten();
         let tdx = self.admits(&TDX_TYPES).then(|| self.tdx.not_for_channels()).flatten();
         let azure = self.admits(&AZURE_TYPES).then(|| self.azure.not_for_channels()).flatten();
-        match unbound.or_else(|| self.snp.not_for_channels()).or(tdx).or(azure) {
+        match snp.or(tdx).or(azure) {
             None => Ok(()),
             Some(rule) => {
                 Err(Rejection::new(Code::PolInvalid, "policy", "no waiver of this rule for a channel", rule))
@@ -243,19 +243,15 @@ impl Policy {
     /// Every loosening in force.
     pub fn waivers(&self) -> Vec<Waiver> {
         let mut waivers = Vec::new();
-        match &self.references {
-            ReferenceValues::Pinned(_) => waivers.push(Waiver {
-                rule: "release_manifest",
-                reason: "pinned-measurement: the policy's author vouches for the measurements".to_owned(),
-            }),
-            ReferenceValues::Unchecked { reason } => {
-                waivers.push(Waiver { rule: "measurement", reason: reason.clone() });
-            }
+        if self.admits(&SNP_TYPES) {
+            waivers.extend(snp_references(&self.references));
         }
         if let HardwareRule::Any { reason } = &self.hardware {
             waivers.push(Waiver { rule: "hardware", reason: reason.clone() });
         }
-        waivers.extend(self.snp.waivers());
+        if self.admits(&SNP_TYPES) {
+            waivers.extend(self.snp.waivers());
+        }
         if self.admits(&TDX_TYPES) {
             waivers.extend(self.tdx.waivers());
         }
@@ -264,6 +260,37 @@ impl Policy {
         }
         waivers
     }
+}
+
+/// The loosenings of SEV-SNP's reference values.
+fn snp_references(references: &ReferenceValues) -> Vec<Waiver> {
+    match references {
+        ReferenceValues::Pinned(releases) => {
+            let author = "pinned-measurement: the policy's author vouches for the measurements".to_owned();
+            let pinned = Waiver { rule: "release_manifest", reason: author };
+            std::iter::once(pinned).chain(releases.iter().flat_map(waived_fields)).collect()
+        }
+        ReferenceValues::Unchecked { reason } => {
+            vec![Waiver { rule: "measurement", reason: reason.clone() }]
+        }
+    }
+}
+
+/// The fields of a release that are not judged.
+fn waived_fields(release: &Release) -> impl Iterator<Item = Waiver> {
+    let id_block = match &release.id_block {
+        IdBlock::Waived { reason } => Some(reason.as_str()),
+        IdBlock::Absent | IdBlock::Keys { .. } => None,
+    };
+    [
+        ("references.id_block", id_block),
+        ("references.guest_svn", release.guest_svn.waiver()),
+        ("references.family_id", release.family_id.waiver()),
+        ("references.image_id", release.image_id.waiver()),
+        ("references.host_data", release.host_data.waiver()),
+    ]
+    .into_iter()
+    .filter_map(|(rule, reason)| Some(Waiver { rule, reason: reason?.to_owned() }))
 }
 
 #[cfg(test)]

@@ -93,6 +93,48 @@ fn what_no_channel_may_waive_is_refused_there_and_allowed_offline() {
 }
 
 #[test]
+fn loosenings_are_those_of_the_admitted_hardware() {
+    let why = || Requirement::Waived { reason: "cloud image".to_owned() };
+    let mut both = policy();
+    both.snp.versions.push(2);
+    both.references = ReferenceValues::Pinned(vec![Release {
+        host_data: Requirement::Waived { reason: "set by the cloud".to_owned() },
+        ..Release::pinned("cloud", Measurement::new([2; 48]))
+    }]);
+    both.tdx = TdxPolicy::standard(vec![TdxRelease {
+        mr_owner: why(),
+        ..TdxRelease::pinned(
+            "cloud",
+            Measurement::new([3; 48]),
+            [Measurement::new([4; 48]); 3],
+            crate::claims::tdx::Xfam(3),
+        )
+    }]);
+    let rules = |types: &[TeeType]| {
+        let policy = Policy { tee_types: types.to_vec(), ..both.clone() };
+        policy.waivers().into_iter().map(|waiver| waiver.rule).collect::<Vec<_>>()
+    };
+    let snp = ["release_manifest", "references.host_data", "snp.report_version"];
+    assert_eq!(rules(&[TeeType::Snp]), snp);
+    let tdx = rules(&[TeeType::Tdx]);
+    assert!(tdx.len() == 2 && tdx.iter().all(|rule| rule.starts_with("tdx.")), "{tdx:?}");
+    assert_eq!(rules(&[TeeType::Snp, TeeType::Tdx]), [&snp[..], &tdx].concat());
+    // and a channel is refused for what its own hardware's rules leave out only
+    let of = |types: &[TeeType]| Policy { tee_types: types.to_vec(), ..both.clone() };
+    for types in [&[TeeType::Snp][..], &[TeeType::Tdx]] {
+        assert_eq!(of(types).check_for_channel().map_err(|error| error.code), Err(Code::PolInvalid));
+    }
+    let mut clean = of(&[TeeType::Tdx]);
+    clean.tdx.references = TdxReferences::Pinned(vec![TdxRelease::pinned(
+        "own",
+        Measurement::new([3; 48]),
+        [Measurement::new([4; 48]); 3],
+        crate::claims::tdx::Xfam(3),
+    )]);
+    assert_eq!(clean.check_for_channel(), Ok(()));
+}
+
+#[test]
 fn every_loosening_is_listed() {
     let strict: Vec<_> = policy().waivers().into_iter().map(|waiver| waiver.rule).collect();
     assert_eq!(strict, ["release_manifest"]);

@@ -31,7 +31,7 @@ fn good_evidence_of_both_versions_is_accepted() {
         // the 30 days of collateral end first
         assert_eq!(accepted.expires_at.seconds(), NOW + 30 * 86_400);
         let rules: Vec<_> = accepted.waivers.iter().map(|waiver| waiver.rule).collect();
-        assert_eq!(rules, ["release_manifest", "tdx.references"]);
+        assert_eq!(rules, ["tdx.references"]);
     }
 }
 
