@@ -40,7 +40,18 @@ const KEYSET: Step = Step::new("keyset", Code::AttKeyset, "keyset");
 const HARDWARE: Step = Step::new("hardware_id", Code::AttHardwareId, "cpu.hardware_id");
 const DEPLOYMENT: Step = Step::new("deployment", Code::AttDeployment, "claims.deployment_id");
 const CONFIG_DIGEST: Step = Step::new("config_digest", Code::AttConfig, "claims.config_digest");
+const CLOCK: Step = Step::new("clock", Code::AttStale, "clock");
 const CONFIG_RULES: Step = Step::new("config_rules", Code::CfgRule, "config");
+
+/// Codes with which a wrong clock may be met before the keyset is looked at.
+const DATE_CODES: [Code; 6] = [
+    Code::AzAk,
+    Code::PolFloorsStale,
+    Code::SnpChain,
+    Code::SnpCrlMissing,
+    Code::TdxChain,
+    Code::TdxCollateralStale,
+];
 
 /// Appraises an evidence document for a channel.
 ///
@@ -122,13 +133,50 @@ fn whole(
     let first = [POLICY, DOCUMENT, TEE, CLAIMS, VERSION, CHANNELS, ROLE, REPORT_DATA, KEYSET_DIGEST, KEYSET];
     let mut list = Checklist::new(mode, first.to_vec());
     let memory = Memory::new(chains);
-    match argue(document, config, expected, &Terms { policy, now, memory: &memory }, &mut list) {
+    let argued = argue(document, config, expected, &Terms { policy, now, memory: &memory }, &mut list);
+    let cause = list.first().and_then(|first| clock(document, config, expected, policy, now, first));
+    if let Some(cause) = cause {
+        list.explained_by(CLOCK, cause);
+    }
+    match argued {
         Ok(parts) => list.finish().map(|checks| {
             memory.commit();
             Verified { checks, ..parts }
         }),
         Err(rejection) => Err(list.reject(rejection)),
     }
+}
+
+/// Whether the caller's clock explains `rejection`: a date check failed, and at the time by which the enclave made its
+/// keyset everything would have held. The nonce or session in it is the caller's, so the evidence is not old.
+fn clock(
+    document: &[u8],
+    config: &[u8],
+    expected: &Expected,
+    policy: &Policy,
+    now: UnixTime,
+    rejection: &Rejection,
+) -> Option<Rejection> {
+    if !DATE_CODES.contains(&rejection.code) || matches!(expected, Expected::Epoch { .. }) {
+        return None;
+    }
+    let keyset = Keyset::decode(&EvidenceDocument::decode(document).ok()?.keyset).ok()?;
+    let made = freshness::nearest(&keyset, now);
+    let terms = Terms { policy, now: made, memory: &Memory::new(None) };
+    let mut list = Checklist::new(Mode::Stop, Vec::new());
+    argue(document, config, expected, &terms, &mut list).ok()?;
+    let (apart, direction) = if now > made {
+        (now.seconds().saturating_sub(made.seconds()), "ahead")
+    } else {
+        (made.seconds().saturating_sub(now.seconds()), "behind")
+    };
+    let found = format!("{now}, at least {apart} seconds {direction}");
+    Some(Rejection::new(
+        CLOCK.code,
+        CLOCK.field,
+        format!("a clock near {made}, by which all else holds"),
+        found,
+    ))
 }
 
 /// What an appraisal is made under, whatever it is about.
@@ -186,8 +234,9 @@ fn argue(
     list.yields_or(CONFIG_RULES, rules, "every rule holds", |count| format!("{count} rules hold"), 0)?;
     freshness::keyset(&keyset, now, list)?;
     freshness::nonce(&claims, expected, list)?;
+    let made = freshness::beacon(&claims, expected, policy.max_evidence_age, now, list)?;
     let ends = [
-        now.plus(policy.max_evidence_age),
+        made.plus(policy.max_evidence_age),
         keyset.not_after,
         hardware.not_after,
         floors_end(&hardware, policy),

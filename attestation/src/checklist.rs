@@ -83,6 +83,11 @@ impl Checklist {
         }
     }
 
+    /// The first failure so far.
+    pub(crate) const fn first(&self) -> Option<&Rejection> {
+        self.first.as_ref()
+    }
+
     /// Whether every check so far held.
     pub(crate) const fn holds_so_far(&self) -> bool {
         self.first.is_none()
@@ -154,6 +159,17 @@ impl Checklist {
         let Rejection { code, field: _, expected, found } = rejection.clone();
         self.made.push(Check { id: step.id, code, expected, found, outcome: Outcome::Fail });
         self.first.get_or_insert(rejection).clone()
+    }
+
+    /// Puts `cause` before the first failure, as what explains it.
+    pub(crate) fn explained_by(&mut self, step: Step, cause: Rejection) {
+        let at = self.made.iter().position(|check| check.outcome == Outcome::Fail).unwrap_or(self.made.len());
+        if self.mode == Mode::Stop {
+            self.made.truncate(at);
+        }
+        let Rejection { code, field: _, expected, found } = cause.clone();
+        self.made.insert(at, Check { id: step.id, code, expected, found, outcome: Outcome::Fail });
+        self.first = Some(cause);
     }
 
     /// Ends an appraisal whose argument came to its end: accepted only if every planned check was made and held.

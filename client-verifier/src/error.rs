@@ -245,6 +245,11 @@ impl Error {
     /// The next command or action for a person, without a full stop.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Appraisal(rejected)
+                if matches!(rejected.rejection.code, Code::AttStale | Code::AttKeysetExpired) =>
+            {
+                "set this machine's clock and try again; if it is right, the gateway's is wrong: tell its operator"
+            }
             Self::Appraisal(_) => {
                 "run `postern verify URL --policy FILE` to see every check with expected and found"
             }

@@ -97,6 +97,8 @@ pub struct Conduct {
     pub evidence: Option<EvidenceSource>,
     /// Shows this configuration and commits to it.
     pub config: Option<String>,
+    /// Names this deployment in its claims.
+    pub deployment_id: [u8; 32],
     /// Signs with this key instead of the one in its keyset.
     pub signs_with: Option<Arc<BindingKey>>,
     /// Passes evidence, configuration and bind requests on to this enclave, over a TLS connection of its own.
@@ -276,7 +278,7 @@ impl Inner {
             kind,
             keyset_digest: Sha384::of(&keyset),
             config_digest: Sha384::of(self.config().as_bytes()),
-            deployment_id: [0; 32],
+            deployment_id: self.conduct.deployment_id,
             instance_id: [7; 16],
             channels: vec![Channel::T],
             min_version: 1,

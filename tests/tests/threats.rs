@@ -12,6 +12,7 @@
 
 mod threats {
     mod evidence;
+    mod freshness;
     mod impostors;
     mod policy;
     mod reports;

@@ -1,4 +1,4 @@
-//! Rows 1, 3, 4, 12, 45: evidence that is genuine and not what was asked for, or not there.
+//! Rows 1, 2, 3, 4, 12, 45: evidence that is genuine and not what was asked for, or not there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,6 +34,39 @@ async fn row_01_another_measurement_is_refused() {
     template.measurements = vec![Measurement::try_from(other.as_slice()).unwrap()];
     let weak = policy_file::parse(&template.render(), enclave.folder()).unwrap();
     policies::verifier(host.address, weak).connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_02_another_operator_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = SecurityProcessor::start(folder.path());
+    let pinned = |processor: &SecurityProcessor| {
+        let mut template = policies::template(processor, folder.path());
+        template.deployment = Some("d1".repeat(32));
+        policy_file::parse(&template.render(), folder.path()).unwrap()
+    };
+    let running = |processor: &SecurityProcessor, deployment_id| {
+        let conduct = Conduct { deployment_id, ..Conduct::default() };
+        ToyEnclave::behaving(Arc::clone(&processor.processor), conduct)
+    };
+    // the same measured code on our own machine, run by somebody else
+    let elsewhere = running(&ours, [0xe2; 32]).await;
+    assert_eq!(refusal(&policies::verifier(elsewhere.address, pinned(&ours))).await, "ATT_DEPLOYMENT");
+    // run by nobody who says so
+    let nameless = running(&ours, [0; 32]).await;
+    assert_eq!(refusal(&policies::verifier(nameless.address, pinned(&ours))).await, "ATT_DEPLOYMENT");
+    // an operator who copies our identity has only his own machines
+    let theirs = SecurityProcessor::start(folder.path());
+    let copied = running(&theirs, [0xd1; 32]).await;
+    assert_eq!(refusal(&policies::verifier(copied.address, pinned(&ours))).await, "ATT_HARDWARE_ID");
+    for refused in [&elsewhere, &nameless, &copied] {
+        assert_eq!(refused.seen.application_bytes.load(Ordering::SeqCst), 0);
+    }
+    // control: ours; and a client that does not pin takes the other operator for good
+    let own = running(&ours, [0xd1; 32]).await;
+    policies::verifier(own.address, pinned(&ours)).connect().await.unwrap();
+    let weak = policies::of_processor(&ours, folder.path());
+    policies::verifier(elsewhere.address, weak).connect().await.unwrap();
 }
 
 #[tokio::test]
