@@ -186,12 +186,13 @@ impl Admitted {
 
 /// Finds the one credential a request carries and the key it belongs to.
 ///
-/// `authorization: Bearer`, `x-api-key` and `api-key` are accepted on every path. Two different credentials are refused,
+/// `authorization: Bearer`, `x-api-key`, `api-key` and `x-goog-api-key` are accepted on every path, `?key=` on Gemini's. Two different credentials are refused,
 /// because two programs could disagree about which one counts.
 pub fn authenticate(head: &RequestHead<'_>, keys: &KeyTable) -> Result<Authenticated, Error> {
     let mut found: Option<&[u8]> = None;
-    for (name, value) in head.headers {
-        let Some(credential) = credential(name, value)? else { continue };
+    let headers = head.headers.iter().map(|(name, value)| credential(name, value));
+    for credential in headers.chain([Ok(key_of_query(head))]) {
+        let Some(credential) = credential? else { continue };
         if found.is_some_and(|other| other != credential) {
             return Err(Error::AmbiguousCredentials);
         }
@@ -212,9 +213,15 @@ pub fn admit(request: Request, authenticated: Authenticated) -> Result<Admitted,
     Ok(Admitted { request, key, hold })
 }
 
+/// The credential in the query of Gemini's paths. Keys are plain text; what needs decoding is no key.
+fn key_of_query<'v>(head: &RequestHead<'v>) -> Option<&'v [u8]> {
+    let query = head.query.filter(|_| head.path.starts_with("/v1beta/"))?;
+    query.split('&').find_map(|member| member.strip_prefix("key=")).map(str::as_bytes)
+}
+
 /// The credential in one header, if that header carries one.
 fn credential<'v>(name: &str, value: &'v [u8]) -> Result<Option<&'v [u8]>, Error> {
-    if name.eq_ignore_ascii_case("x-api-key") || name.eq_ignore_ascii_case("api-key") {
+    if ["x-api-key", "api-key", "x-goog-api-key"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return Ok(Some(value.trim_ascii()));
     }
     if !name.eq_ignore_ascii_case("authorization") {

@@ -387,6 +387,11 @@ impl Error {
         headers
     }
 
+    /// What is told of it in words, whatever the dialect; needs no JSON escaping.
+    pub fn message(&self) -> String {
+        body::words(self).0
+    }
+
     /// Body of the answer in `OpenAI`'s shape; an upstream's own error of the same dialect is passed on unchanged.
     pub fn body_json(&self) -> Vec<u8> {
         if let Self::UpstreamStatus { body: Some(Forwarded(body, Form::Whole)), .. } = self {

@@ -23,11 +23,28 @@ pub mod openai_models;
 
 pub mod sse;
 
+pub mod event_stream;
+
+mod ordered_json;
+
+pub mod bedrock_converse;
+
+pub mod gemini;
+
+pub mod openai_responses;
+
 use dialect::FrontDialect;
+use openai_models::percent_decode;
 pub(crate) use openai_shape::is_model_name;
 
 /// Every API format that goes upstream.
-pub const WIRES: &[&dyn Wire] = &[&openai_chat::OpenAiChat, &openai_embeddings::OpenAiEmbeddings];
+pub const WIRES: &[&dyn Wire] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &openai_embeddings::OpenAiEmbeddings,
+    &gemini::Gemini,
+    &gemini::GeminiArray,
+];
 
 /// An HTTP request's head as the shell read it: borrowed, unparsed.
 #[derive(Clone, Copy)]
@@ -99,6 +116,10 @@ pub trait Wire: Sync {
     fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
         (head.path == self.path()).then(|| Ok(Asked::default()))
     }
+    /// Whether a stream ends with an event that says so. If not, it is whole when its bytes end after a finish reason.
+    fn has_end_mark(&self) -> bool {
+        true
+    }
     /// The chat API that this is, for translation; nothing if it is no chat API.
     fn dialect(&self) -> Option<&'static dyn FrontDialect> {
         None
@@ -168,6 +189,8 @@ pub enum Frame {
     Done,
     /// The upstream reports a failure.
     Failure,
+    /// The last piece, which is the regular end as well.
+    Last(Chunk),
 }
 
 /// One piece of a streamed answer.

@@ -74,7 +74,10 @@ impl<B: UpstreamBody> Forward<B> {
             self.reader.event(event, out);
         }
         let half = matches!(self.reader.seen.end, Some(End::Failed { error: Error::UpstreamMalformed, .. }));
-        if half || self.reader.seen.end.is_none() {
+        let unmarked = !self.reader.wire.has_end_mark() && self.reader.seen.finish.is_some();
+        if unmarked && self.reader.seen.end.is_none() {
+            self.reader.seen.end = Some(End::Complete);
+        } else if half || self.reader.seen.end.is_none() {
             self.reader.fail(Error::UpstreamTruncated);
         }
     }
@@ -113,11 +116,10 @@ impl Reader {
         match wire.inspect_event(data, scratch) {
             Ok(Frame::Chunk(_)) if layout.named_error => self.fail(Error::UpstreamFailed),
             Ok(Frame::Chunk(chunk)) => self.chunk(event, &layout, &chunk, out),
-            Ok(Frame::Done) => {
-                let before = out.len();
-                append(event, &layout, out);
-                self.seen.end_mark = out.len().saturating_sub(before);
-                self.seen.end = Some(End::Complete);
+            Ok(Frame::Done) => self.end(event, &layout, out),
+            Ok(Frame::Last(chunk)) => {
+                self.note(&chunk);
+                self.end(event, &layout, out);
             }
             Ok(Frame::Failure) => {
                 let told = self.seen.content && provider::may_pass_on(data, &self.at);
@@ -130,11 +132,23 @@ impl Reader {
         }
     }
 
-    fn chunk(&mut self, event: Event<'_>, layout: &Layout, chunk: &Chunk, out: &mut Vec<u8>) {
+    /// Appends the end mark.
+    fn end(&mut self, event: Event<'_>, layout: &Layout, out: &mut Vec<u8>) {
+        let before = out.len();
+        append(event, layout, out);
+        self.seen.end_mark = out.len().saturating_sub(before);
+        self.seen.end = Some(End::Complete);
+    }
+
+    fn note(&mut self, chunk: &Chunk) {
         self.seen.usage = chunk.usage.or(self.seen.usage);
         self.seen.finish = chunk.finish.or(self.seen.finish);
         self.seen.content |= chunk.content;
         self.scratch.content_seen = self.seen.content;
+    }
+
+    fn chunk(&mut self, event: Event<'_>, layout: &Layout, chunk: &Chunk, out: &mut Vec<u8>) {
+        self.note(chunk);
         match &chunk.usage_member {
             _ if self.include_usage => append(event, layout, out),
             _ if chunk.usage_only => {}

@@ -4,7 +4,9 @@
 //! inside `Plaintext`. What an API says beyond this form is either refused or dropped by
 //! [`crate::wire::dialect::Expressible`] when a request is translated, never silently lost.
 
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use serde_json::value::{RawValue, to_raw_value};
 
 /// A whole request.
 #[derive(Default)]
@@ -117,6 +119,24 @@ pub struct ToolCall {
     pub arguments: String,
     /// A provider's seal over the thought behind it (Gemini), which must come back unchanged.
     pub signature: Option<String>,
+}
+
+impl ToolCall {
+    /// The arguments as a JSON object, for APIs that want one: the model's own bytes if they are one, an empty object
+    /// for none, and otherwise the text as the member `text` of an object.
+    pub fn arguments_object(&self) -> Cow<'_, RawValue> {
+        let text = self.arguments.trim();
+        if text.starts_with('{')
+            && let Ok(object) = serde_json::from_str(text)
+        {
+            return Cow::Borrowed(object);
+        }
+        let object = match text {
+            "" => to_raw_value(&serde_json::Map::new()),
+            text => to_raw_value(&serde_json::json!({ "text": text })),
+        };
+        object.map_or_else(|_| Cow::Borrowed(RawValue::NULL), Cow::Owned)
+    }
 }
 
 /// How long a provider should cache a prompt's beginning.
@@ -253,6 +273,19 @@ impl Effort {
             "max" => Self::Max,
             _ => return None,
         })
+    }
+
+    /// The word that vendors use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::ExtraHigh => "xhigh",
+            Self::Max => "max",
+        }
     }
 
     /// The level that a budget of thinking tokens amounts to.

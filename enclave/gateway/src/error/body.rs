@@ -27,7 +27,7 @@ const fn kind(error: &Error) -> &'static str {
 }
 
 /// The message and the parameter. Texts are written so that they need no JSON escaping.
-fn words(error: &Error) -> (String, Option<&'static str>) {
+pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
     let fixed = match error {
         Error::AmbiguousCredentials => "two different credentials were sent; send one",
         Error::AnswerTooLarge => "the upstream's answer is larger than this gateway accepts",

@@ -12,6 +12,7 @@ use crate::scan::{Fields, Kind};
 use crate::upstream::{BodyParts, HeaderValue, UpstreamCall};
 use crate::wire::dialect::Dialect;
 use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::openai_responses::OpenAiResponses;
 use crate::wire::{self, Request};
 
 /// One vendor.
@@ -22,6 +23,8 @@ pub struct Vendor {
     pub base_url: Option<&'static str>,
     /// How the credential is sent.
     pub authentication: Authentication,
+    /// Has the Responses API beside chat completions.
+    pub responses: bool,
 }
 
 /// Every compatible vendor; addresses from the vendors' own API references.
@@ -29,16 +32,21 @@ pub const VENDORS: &[Vendor] = &[
     vendor("deepseek", "https://api.deepseek.com/v1"),
     vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
     vendor("groq", "https://api.groq.com/openai/v1"),
-    vendor("openai", "https://api.openai.com/v1"),
+    Vendor { responses: true, ..vendor("openai", "https://api.openai.com/v1") },
     // Any other: vLLM, Ollama, llama.cpp, a private gateway. The configuration names the address.
-    Vendor { name: "openai_compatible", base_url: None, authentication: Authentication::OptionalBearer },
+    Vendor {
+        name: "openai_compatible",
+        base_url: None,
+        authentication: Authentication::OptionalBearer,
+        responses: false,
+    },
     vendor("openrouter", "https://openrouter.ai/api/v1"),
     vendor("together", "https://api.together.xyz/v1"),
-    vendor("x_ai", "https://api.x.ai/v1"),
+    Vendor { responses: true, ..vendor("x_ai", "https://api.x.ai/v1") },
 ];
 
 const fn vendor(name: &'static str, base_url: &'static str) -> Vendor {
-    Vendor { name, base_url: Some(base_url), authentication: Authentication::Bearer }
+    Vendor { name, base_url: Some(base_url), authentication: Authentication::Bearer, responses: false }
 }
 
 /// The vendor of that name.
@@ -56,8 +64,9 @@ impl Provider for Vendor {
         Access { base_url: self.base_url, authentication: self.authentication }
     }
 
-    fn speaks(&self, _: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
-        &OpenAiChat
+    fn speaks(&self, asked: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
+        let responses: &'static dyn Dialect = &OpenAiResponses;
+        if self.responses && asked.name() == responses.name() { responses } else { &OpenAiChat }
     }
 
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
@@ -109,7 +118,7 @@ struct Edit {
 /// original as one piece.
 fn splice(request: &Request, at: &Deployment) -> Result<BodyParts, Error> {
     let body = request.body.expose();
-    let mut edits = [rename(request, at), ask_for_usage(request)?];
+    let mut edits = [rename(request, at), ask_for_usage(request)?, store_nothing(request)];
     edits.sort_by_key(|edit| edit.as_ref().map_or(0, |edit| edit.at.start));
     let mut parts = BodyParts::default();
     let mut done = 0;
@@ -133,6 +142,22 @@ fn rename(request: &Request, at: &Deployment) -> Option<Edit> {
     };
     let differs = field.raw_string(document) != Some(at.model.as_bytes());
     differs.then(|| Edit { at: field.value.clone(), with: at.model_json.clone() })
+}
+
+/// Responses are stored unless the request says otherwise; every request that leaves says otherwise.
+fn store_nothing(request: &Request) -> Option<Edit> {
+    if request.wire.name() != Dialect::name(&OpenAiResponses) {
+        return None;
+    }
+    let document = request.body.expose();
+    match request.fields.find(document, "store") {
+        Some(field) if field.kind == Kind::False => None,
+        Some(field) => Some(Edit { at: field.value.clone(), with: Bytes::from_static(b"false") }),
+        None => {
+            let open = memchr::memchr(b'{', document)?.saturating_add(1);
+            Some(Edit { at: open..open, with: Bytes::from_static(br#""store":false,"#) })
+        }
+    }
 }
 
 /// Streams always ask the upstream for usage; the answer stage removes it again if the client did not.

@@ -54,7 +54,7 @@ fn append(out: &mut Vec<u8>, model: &Listed<'_>) {
     out.extend_from_slice(object.as_bytes());
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

@@ -259,7 +259,8 @@ pub fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 pub fn head<'a>(method: &'a str, path: &'a str, headers: &'a [(&'a str, &'a [u8])]) -> RequestHead<'a> {
-    RequestHead { method, path, query: None, headers }
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    RequestHead { method, path, query, headers }
 }
 
 /// Opens and handles a request of [`KEY`].

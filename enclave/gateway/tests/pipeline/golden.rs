@@ -1,5 +1,6 @@
 //! Golden cases: `tests/golden/<wire>/<case>/` holds what the client asks (`request.json`), what must go upstream
 //! (`sent.json`), what the upstream answers (`upstream.STATUS.EXT`) and what the client must get (`client.END.EXT`).
+//! A case may say which path it asks (`path.txt`) and add to the configuration (`config.toml`).
 //!
 //! Adding a case is adding a folder with the first and third file; `UPDATE_GOLDEN=1` writes the others, for review.
 
@@ -13,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use gateway::Step;
 use gateway::wire::WIRES;
+use gateway::wire::event_stream::encode;
 
-use crate::fake::{FakeUpstream, Reply, ask, collect, gateway};
+use crate::fake::{FakeUpstream, Reply, ask, collect, gateway_with};
 
 #[test]
 fn every_case_comes_out_as_written() {
@@ -37,19 +39,38 @@ fn every_case_comes_out_as_written() {
 
 fn check(path: &str, case: &Path) {
     let request = fs::read(case.join("request.json")).expect("request.json");
+    let path = fs::read_to_string(case.join("path.txt")).unwrap_or_else(|_| path.to_owned());
+    let more = fs::read_to_string(case.join("config.toml")).unwrap_or_default();
     let (status, extension, answer) = upstream(case);
-    let content_type = if extension == "sse" { "text/event-stream" } else { "application/json" };
+    let (content_type, answer) = match extension.as_str() {
+        "sse" => ("text/event-stream", answer),
+        "events" => ("application/vnd.amazon.eventstream", event_stream(&answer)),
+        _ => ("application/json", answer),
+    };
     let upstream = FakeUpstream::new([Reply::of(status, content_type, vec![answer])]);
-    let (end, body) = match ask(&gateway(), &upstream, path, request) {
+    let (end, body) = match ask(&gateway_with(&more), &upstream, path.trim(), request) {
         Ok(answer) => match collect(answer) {
             (body, Step::Broken) => ("broken".to_owned(), body),
             (body, _) => ("200".to_owned(), body),
         },
         Err(error) => (error.status().to_string(), error.body_json()),
     };
-    let extension = if end == "200" || end == "broken" { extension.as_str() } else { "json" };
+    let streamed = end == "broken" || (end == "200" && extension != "json");
+    let extension = if streamed { "sse" } else { "json" };
     compare(&case.join(format!("client.{end}.{extension}")), &body);
     compare(&case.join("sent.json"), &upstream.sent.borrow()[0].body);
+}
+
+/// Event-stream messages from lines of `TYPE NAME PAYLOAD`.
+fn event_stream(lines: &[u8]) -> Vec<u8> {
+    let message = |line: &str| {
+        let [kind, name, payload] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            panic!("three words: {line}")
+        };
+        let named_by = if kind == "event" { ":event-type" } else { ":exception-type" };
+        encode(&[(named_by, name), (":message-type", kind)], payload.as_bytes())
+    };
+    std::str::from_utf8(lines).expect("UTF-8").lines().flat_map(message).collect()
 }
 
 /// The upstream's answer: status and kind are in the file's name.

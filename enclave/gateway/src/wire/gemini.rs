@@ -1,0 +1,231 @@
+//! `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent` (Gemini API reference), as clients and as
+//! Google's models speak it, on Vertex AI too.
+
+use bytes::Bytes;
+
+use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
+use super::openai_shape::scan_request;
+use super::{Asked, Frame, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
+use crate::chat::tool_names::ToolNames;
+use crate::chat::{Completion, Conversation};
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+
+mod shape;
+
+mod schema;
+
+mod read;
+
+mod write;
+
+mod answer;
+
+mod stream;
+
+mod inspect;
+
+use stream::Framing;
+
+/// Streams as server-sent events (`alt=sse`), as upstreams are asked for them.
+pub struct Gemini;
+
+/// Streams as one JSON array, which clients get unless they ask for events.
+pub struct GeminiArray;
+
+impl Wire for Gemini {
+    fn name(&self) -> &'static str {
+        "gemini"
+    }
+
+    fn operation(&self) -> OperationName {
+        OperationName::Chat
+    }
+
+    fn path(&self) -> &'static str {
+        inspect::PREFIX
+    }
+
+    fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
+        if let Some(asked) = inspect::asked(head, "generateContent") {
+            return Some(asked);
+        }
+        let asked = inspect::asked(head, "streamGenerateContent").filter(|_| inspect::wants_events(head))?;
+        Some(asked.map(|asked| Asked { stream: true, ..asked }))
+    }
+
+    fn dialect(&self) -> Option<&'static dyn FrontDialect> {
+        Some(&Self)
+    }
+
+    fn has_end_mark(&self) -> bool {
+        false
+    }
+
+    fn parse(&self, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
+        parse(&Self, asked, body)
+    }
+
+    fn inspect_whole(&self, body: &[u8], _: &mut Scratch) -> Result<Whole, Malformed> {
+        inspect::whole(body)
+    }
+
+    fn inspect_event(&self, data: &[u8], _: &mut Scratch) -> Result<Frame, Malformed> {
+        inspect::event(data)
+    }
+}
+
+impl Wire for GeminiArray {
+    fn name(&self) -> &'static str {
+        "gemini_array"
+    }
+
+    fn operation(&self) -> OperationName {
+        OperationName::Chat
+    }
+
+    fn path(&self) -> &'static str {
+        inspect::PREFIX
+    }
+
+    fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
+        let asked = inspect::asked(head, "streamGenerateContent").filter(|_| !inspect::wants_events(head))?;
+        Some(asked.map(|asked| Asked { stream: true, ..asked }))
+    }
+
+    fn dialect(&self) -> Option<&'static dyn FrontDialect> {
+        Some(&Self)
+    }
+
+    fn parse(&self, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
+        parse(&Self, asked, body)
+    }
+
+    /// No upstream speaks this form, so nothing comes back in it.
+    fn inspect_whole(&self, _: &[u8], _: &mut Scratch) -> Result<Whole, Malformed> {
+        Err(Malformed)
+    }
+
+    /// No upstream speaks this form, so nothing comes back in it.
+    fn inspect_event(&self, _: &[u8], _: &mut Scratch) -> Result<Frame, Malformed> {
+        Err(Malformed)
+    }
+}
+
+fn parse(wire: &'static dyn Wire, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
+    let fields = scan_request(&body)?;
+    inspect::check_contents(body.expose(), &fields)?;
+    let model = asked.model.clone().ok_or(Error::ModelUnknown)?;
+    let stream = asked.stream;
+    Ok(Request { wire, model, stream, include_usage: true, asked, body, fields })
+}
+
+impl Dialect for Gemini {
+    fn name(&self) -> &'static str {
+        "gemini"
+    }
+
+    fn write_request(
+        &self,
+        conversation: &Plaintext<Conversation>,
+        target: &Target<'_>,
+        expressible: &mut Expressible,
+    ) -> Result<Written, Error> {
+        let names = ToolNames::fitting(conversation.expose(), write::LETTERS);
+        let body = write::body(conversation.expose(), target.model, &names, expressible)?;
+        let body = serde_json::to_vec(&body).map_err(|_| Error::FieldUnsupported { param: "messages" })?;
+        Ok(Written { body: Plaintext::new(Bytes::from(body)), names })
+    }
+
+    fn read_answer(&self, body: &[u8], names: &ToolNames) -> Result<Plaintext<Completion>, Malformed> {
+        answer::read(body, names).map(Plaintext::new)
+    }
+
+    fn stream_reader(&self, names: ToolNames) -> Box<dyn ReadStream> {
+        Box::new(stream::Reader::new(names))
+    }
+}
+
+impl FrontDialect for Gemini {
+    fn read_request(
+        &self,
+        request: &Request,
+        expressible: &mut Expressible,
+    ) -> Result<Plaintext<Conversation>, Error> {
+        read::conversation(request.body.expose(), request.stream, expressible).map(Plaintext::new)
+    }
+
+    fn write_answer(&self, completion: &Plaintext<Completion>, shown: &Shown) -> Plaintext<Bytes> {
+        Plaintext::new(answer::write(completion.expose(), shown).into())
+    }
+
+    fn stream_writer(&self, shown: Shown) -> Box<dyn WriteStream> {
+        Box::new(stream::Writer::new(shown, Framing::Events))
+    }
+}
+
+impl Dialect for GeminiArray {
+    fn name(&self) -> &'static str {
+        "gemini_array"
+    }
+
+    fn write_request(
+        &self,
+        conversation: &Plaintext<Conversation>,
+        target: &Target<'_>,
+        expressible: &mut Expressible,
+    ) -> Result<Written, Error> {
+        Gemini.write_request(conversation, target, expressible)
+    }
+
+    fn read_answer(&self, body: &[u8], names: &ToolNames) -> Result<Plaintext<Completion>, Malformed> {
+        Gemini.read_answer(body, names)
+    }
+
+    fn stream_reader(&self, names: ToolNames) -> Box<dyn ReadStream> {
+        Gemini.stream_reader(names)
+    }
+}
+
+impl FrontDialect for GeminiArray {
+    fn read_request(
+        &self,
+        request: &Request,
+        expressible: &mut Expressible,
+    ) -> Result<Plaintext<Conversation>, Error> {
+        Gemini.read_request(request, expressible)
+    }
+
+    fn write_answer(&self, completion: &Plaintext<Completion>, shown: &Shown) -> Plaintext<Bytes> {
+        Gemini.write_answer(completion, shown)
+    }
+
+    fn stream_writer(&self, shown: Shown) -> Box<dyn WriteStream> {
+        Box::new(stream::Writer::new(shown, Framing::Array))
+    }
+}
+
+/// An error as Google's clients read it: `{"error":{"code","message","status"}}` (AIP-193).
+pub fn error_json(error: &Error) -> Vec<u8> {
+    let code = error.status();
+    let status = match code {
+        400 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        409 => "ABORTED",
+        413 => "OUT_OF_RANGE",
+        429 => "RESOURCE_EXHAUSTED",
+        502 | 503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        405..=499 => "FAILED_PRECONDITION",
+        _ => "INTERNAL",
+    };
+    let message = error.message();
+    serde_json::json!({ "error": { "code": code, "message": message, "status": status } })
+        .to_string()
+        .into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! What the gateway needs to know of a request or an answer that goes through as it came.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::answer::{Ending, ending};
+use super::shape::UsageMetadata;
+use crate::chat::FinishReason;
+use crate::error::Error;
+use crate::scan::{Fields, Kind};
+use crate::wire::{Asked, Chunk, Frame, Malformed, RequestHead, Whole, is_model_name, percent_decode};
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Seen {
+    candidates: Vec<Candidate>,
+    prompt_feedback: Option<PromptFeedback>,
+    usage_metadata: Option<UsageMetadata>,
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Candidate {
+    content: Option<Content>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Content {
+    parts: Vec<Part>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Part {
+    function_call: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PromptFeedback {
+    block_reason: Option<IgnoredAny>,
+}
+
+/// What a path asks for: the model and the method after its last colon; nothing if it is another path.
+pub(super) fn asked(head: &RequestHead<'_>, method: &str) -> Option<Result<Asked, Error>> {
+    let (model, own) = head.path.strip_prefix(PREFIX)?.rsplit_once(':')?;
+    if own != method {
+        return None;
+    }
+    let model = percent_decode(model).filter(|model| is_model_name(model));
+    Some(model.ok_or(Error::ModelUnknown).map(|model| Asked { model: Some(model), ..Asked::default() }))
+}
+
+/// The paths' common beginning.
+pub(super) const PREFIX: &str = "/v1beta/models/";
+
+/// Whether the query asks for server-sent events.
+pub(super) fn wants_events(head: &RequestHead<'_>) -> bool {
+    head.query.is_some_and(|query| query.split('&').any(|own| own == "alt=sse"))
+}
+
+/// Checks that there is something to answer.
+pub(super) fn check_contents(document: &[u8], fields: &Fields) -> Result<(), Error> {
+    let contents = fields.find(document, "contents").ok_or(Error::FieldMissing { param: "contents" })?;
+    if contents.kind == Kind::Array {
+        return Ok(());
+    }
+    Err(Error::FieldInvalid { param: "contents", expected: "an array of contents" })
+}
+
+pub(super) fn whole(body: &[u8]) -> Result<Whole, Malformed> {
+    let seen: Seen = serde_json::from_slice(body).map_err(|_| Malformed)?;
+    Ok(Whole {
+        usage: seen.usage_metadata.map(UsageMetadata::canonical),
+        finish: finish(&seen),
+        is_error: seen.error.is_some(),
+    })
+}
+
+pub(super) fn event(data: &[u8]) -> Result<Frame, Malformed> {
+    let seen: Seen = serde_json::from_slice(data).map_err(|_| Malformed)?;
+    if seen.error.is_some() {
+        return Ok(Frame::Failure);
+    }
+    let finish = finish(&seen);
+    let said = |own: &Candidate| own.content.as_ref().is_some_and(|content| !content.parts.is_empty());
+    Ok(Frame::Chunk(Chunk {
+        content: finish.is_some() || seen.candidates.iter().any(said),
+        usage: seen.usage_metadata.map(UsageMetadata::canonical),
+        finish,
+        ..Chunk::default()
+    }))
+}
+
+/// Why the first candidate stopped, or the prompt was refused.
+fn finish(seen: &Seen) -> Option<FinishReason> {
+    let Some(first) = seen.candidates.first() else {
+        let blocked = seen.prompt_feedback.as_ref().is_some_and(|own| own.block_reason.is_some());
+        return blocked.then_some(FinishReason::ContentFilter);
+    };
+    let parts = first.content.iter().flat_map(|content| &content.parts);
+    let called = parts.filter(|part| part.function_call.is_some()).count() > 0;
+    Some(match ending(first.finish_reason.as_deref()?, called) {
+        Ending::Finish(finish) => finish,
+        Ending::Failed => FinishReason::Other,
+    })
+}

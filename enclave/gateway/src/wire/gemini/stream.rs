@@ -1,0 +1,258 @@
+//! Streams of `streamGenerateContent`: server-sent events without an end mark, or one JSON array.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::answer::{
+    Ending, Piece, call_id, call_part, candidate, ending, identified, pieces, text_part, thought_part,
+};
+use super::shape::{Response, UsageMetadata};
+use crate::chat::completion::Delta;
+use crate::chat::conversation::ToolCall;
+use crate::chat::tool_names::ToolNames;
+use crate::chat::{FinishReason, Usage};
+use crate::error::Error;
+use crate::wire::dialect::{ReadStream, Shown, StreamFailure, WriteStream};
+use crate::wire::sse::{Event, Splitter};
+
+/// Reads an upstream's stream of events.
+pub(super) struct Reader {
+    splitter: Splitter,
+    joined: Vec<u8>,
+    names: ToolNames,
+    /// The answer's id, or its first event if it has none.
+    named_by: Option<String>,
+    /// Calls so far, by candidate.
+    calls: BTreeMap<u64, u64>,
+    finished: bool,
+}
+
+impl Reader {
+    pub(super) const fn new(names: ToolNames) -> Self {
+        Self {
+            splitter: Splitter::new(),
+            joined: Vec::new(),
+            names,
+            named_by: None,
+            calls: BTreeMap::new(),
+            finished: false,
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, deltas: &mut Vec<Delta>) -> Result<(), StreamFailure> {
+        let layout = event.layout();
+        if layout.data_lines == 0 {
+            return Ok(());
+        }
+        let mut joined = std::mem::take(&mut self.joined);
+        let outcome = self.data(event.data(&layout, &mut joined), deltas);
+        self.joined = joined;
+        outcome
+    }
+
+    fn data(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), StreamFailure> {
+        let text = std::str::from_utf8(data).map_err(|_| StreamFailure::Malformed)?;
+        let response: Response<'_> = serde_json::from_str(text).map_err(|_| StreamFailure::Malformed)?;
+        if let Some(error) = response.error {
+            return Err(StreamFailure::Reported { status: status(error) });
+        }
+        let id = response.id.map(Cow::into_owned).unwrap_or_default();
+        if self.named_by.is_none() {
+            self.named_by = Some(if id.is_empty() { text.to_owned() } else { id.clone() });
+            let model = response.model_version.map(Cow::into_owned).unwrap_or_default();
+            deltas.push(Delta::Begin { id, model });
+        }
+        let blocked = response.prompt_feedback.is_some_and(|own| own.block_reason.is_some());
+        if response.candidates.is_empty() && blocked {
+            self.finished = true;
+            deltas.push(Delta::Finish {
+                choice: 0,
+                reason: FinishReason::ContentFilter,
+                stop_sequence: None,
+            });
+        }
+        for own in response.candidates {
+            for part in own.content.into_iter().flat_map(|content| content.parts) {
+                self.part(own.index, part, deltas);
+            }
+            if let Some(word) = own.finish_reason {
+                let called = self.calls.contains_key(&own.index);
+                let Ending::Finish(reason) = ending(&word, called) else {
+                    return Err(StreamFailure::Reported { status: 502 });
+                };
+                self.finished = true;
+                deltas.push(Delta::Finish { choice: own.index, reason, stop_sequence: None });
+            }
+        }
+        deltas.extend(response.usage_metadata.map(|own| Delta::Usage(own.canonical())));
+        Ok(())
+    }
+
+    fn part(&mut self, choice: u64, part: super::shape::Part<'_>, deltas: &mut Vec<Delta>) {
+        let call = self.calls.get(&choice).copied().unwrap_or(0);
+        let all: u64 = self.calls.values().fold(1, |sum, own| own.saturating_add(sum));
+        let named_by = self.named_by.as_deref().unwrap_or_default();
+        for piece in pieces(part, &self.names, || call_id(named_by, all)) {
+            match piece {
+                Piece::Call(ToolCall { id, name, arguments: json, signature }) => {
+                    self.calls.insert(choice, call.saturating_add(1));
+                    deltas.push(Delta::ToolCall { choice, call, id, name, signature });
+                    deltas.push(Delta::ToolArguments { choice, call, json });
+                }
+                Piece::Thought(thought) => deltas.push(Delta::Reasoning { choice, thought }),
+                Piece::Text(text) => deltas.push(Delta::Text { choice, text }),
+            }
+        }
+    }
+}
+
+impl ReadStream for Reader {
+    fn feed(&mut self, bytes: &[u8], deltas: &mut Vec<Delta>) -> Result<(), StreamFailure> {
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.buffer().extend_from_slice(bytes);
+        let outcome = loop {
+            match splitter.next_event() {
+                Ok(Some(event)) => {
+                    if let Err(failure) = self.event(event, deltas) {
+                        break Err(failure);
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(_) => break Err(StreamFailure::Malformed),
+            }
+        };
+        self.splitter = splitter;
+        outcome
+    }
+
+    fn finish(&mut self, deltas: &mut Vec<Delta>) -> Result<(), StreamFailure> {
+        let mut splitter = std::mem::take(&mut self.splitter);
+        if let Some(event) = splitter.last_event() {
+            // Half an event says that the bytes were cut, not that they are of another API.
+            self.event(event, deltas).map_err(|failure| match failure {
+                StreamFailure::Malformed | StreamFailure::Truncated => StreamFailure::Truncated,
+                StreamFailure::Reported { status } => StreamFailure::Reported { status },
+            })?;
+        }
+        if self.finished { Ok(()) } else { Err(StreamFailure::Truncated) }
+    }
+
+    /// There is no end mark: usage may follow the finish reason, so the end of the bytes decides.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// The status inside an error object; 502 if there is none that fits.
+fn status(error: &RawValue) -> u16 {
+    #[derive(serde::Deserialize)]
+    struct Code {
+        code: u16,
+    }
+    let code = serde_json::from_str(error.get()).map_or(0, |own: Code| own.code);
+    if (400..=599).contains(&code) { code } else { 502 }
+}
+
+/// How pieces are put on the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// `alt=sse`
+    Events,
+    /// Otherwise: one array, an element at a time.
+    Array,
+}
+
+/// Writes a client's stream. A call goes out whole: the API has no pieces of calls.
+pub(super) struct Writer {
+    shown: Shown,
+    framing: Framing,
+    id: String,
+    /// The call whose arguments are still coming.
+    open: Option<(u64, ToolCall)>,
+    ends: Vec<(u64, FinishReason)>,
+    usage: Option<Usage>,
+    any: bool,
+}
+
+impl Writer {
+    pub(super) const fn new(shown: Shown, framing: Framing) -> Self {
+        Self { shown, framing, id: String::new(), open: None, ends: Vec::new(), usage: None, any: false }
+    }
+
+    fn piece(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        let (before, after): (&[u8], &[u8]) = match self.framing {
+            Framing::Events => (b"data: ", b"\r\n\r\n"),
+            Framing::Array if self.any => (b",\r\n", b""),
+            Framing::Array => (b"[", b""),
+        };
+        self.any = true;
+        out.extend_from_slice(before);
+        out.extend_from_slice(json);
+        out.extend_from_slice(after);
+    }
+
+    fn parts(&mut self, choice: u64, part: super::shape::Part<'_>, out: &mut Vec<u8>) {
+        let candidates = vec![candidate(choice, vec![part], None)];
+        let response = Response { candidates, ..identified(&self.shown, &self.id) };
+        let json = serde_json::to_vec(&response).unwrap_or_default();
+        self.piece(&json, out);
+    }
+
+    fn close_call(&mut self, out: &mut Vec<u8>) {
+        if let Some((choice, call)) = self.open.take() {
+            self.parts(choice, call_part(&call), out);
+        }
+    }
+}
+
+impl WriteStream for Writer {
+    fn write(&mut self, delta: &Delta, out: &mut Vec<u8>) {
+        match delta {
+            Delta::Begin { id, .. } => self.id.clone_from(id),
+            Delta::Finish { choice, reason, .. } => {
+                self.close_call(out);
+                self.ends.push((*choice, *reason));
+            }
+            Delta::Reasoning { choice, thought } => self.parts(*choice, thought_part(thought), out),
+            Delta::Refusal { choice, text } | Delta::Text { choice, text } => {
+                self.close_call(out);
+                self.parts(*choice, text_part(text), out);
+            }
+            Delta::ToolArguments { json, .. } => {
+                if let Some((_, call)) = &mut self.open {
+                    call.arguments.push_str(json);
+                }
+            }
+            Delta::ToolCall { choice, id, name, signature, .. } => {
+                self.close_call(out);
+                let (id, name, signature) = (id.clone(), name.clone(), signature.clone());
+                self.open = Some((*choice, ToolCall { id, name, arguments: String::new(), signature }));
+            }
+            Delta::Usage(usage) => self.usage = Some(*usage),
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.close_call(out);
+        let ends = std::mem::take(&mut self.ends);
+        let finish = |(choice, reason): &(u64, FinishReason)| candidate(*choice, Vec::new(), Some(*reason));
+        let response = Response {
+            candidates: ends.iter().map(finish).collect(),
+            usage_metadata: self.usage.as_ref().map(UsageMetadata::of),
+            ..identified(&self.shown, &self.id)
+        };
+        let json = serde_json::to_vec(&response).unwrap_or_default();
+        self.piece(&json, out);
+        if self.framing == Framing::Array {
+            out.push(b']');
+        }
+    }
+
+    fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
+        // An array that has begun is left open: it must not look complete.
+        let json = super::error_json(error);
+        self.piece(&json, out);
+    }
+}

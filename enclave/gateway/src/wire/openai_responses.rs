@@ -1,0 +1,161 @@
+//! `POST /v1/responses` (`OpenAI` API reference, "Responses"). Nothing is stored here or upstream, so what needs a stored
+//! response is refused.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
+use super::openai_shape::{boolean, model, scan_request};
+use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use crate::chat::tool_names::ToolNames;
+use crate::chat::{Completion, Conversation};
+use crate::error::Error;
+use crate::plaintext::Plaintext;
+use crate::scan::{Fields, Kind};
+
+mod seal;
+
+mod read;
+
+mod shape;
+
+mod events;
+
+mod upstream;
+
+mod reader;
+
+/// The Responses format.
+pub struct OpenAiResponses;
+
+impl Wire for OpenAiResponses {
+    fn name(&self) -> &'static str {
+        "openai_responses"
+    }
+
+    fn operation(&self) -> OperationName {
+        OperationName::Chat
+    }
+
+    fn path(&self) -> &'static str {
+        "/v1/responses"
+    }
+
+    fn dialect(&self) -> Option<&'static dyn FrontDialect> {
+        Some(&Self)
+    }
+
+    fn parse(&self, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
+        let fields = scan_request(&body)?;
+        let document = body.expose();
+        let model = model(&asked, &body, &fields)?;
+        refuse_stored(document, &fields)?;
+        let input = fields.find(document, "input").filter(|field| field.kind != Kind::Null);
+        match input.map(|field| field.kind) {
+            Some(Kind::Array | Kind::String) => {}
+            // A stored prompt may stand for the input.
+            None if fields.find(document, "prompt").is_some() => {}
+            None => return Err(Error::FieldMissing { param: "input" }),
+            Some(_) => {
+                return Err(Error::FieldInvalid { param: "input", expected: "a text or a list of items" });
+            }
+        }
+        let stream = boolean(document, &fields, "stream")?.unwrap_or(false);
+        Ok(Request { wire: &Self, model, stream, include_usage: true, asked, body, fields })
+    }
+
+    fn inspect_whole(&self, body: &[u8], _: &mut Scratch) -> Result<Whole, Malformed> {
+        let response: upstream::Response = serde_json::from_slice(body).map_err(|_| Malformed)?;
+        let is_error = response.error.is_some() || response.status.as_deref() == Some("failed");
+        Ok(Whole { is_error, ..seen(&response) })
+    }
+
+    fn inspect_event(&self, data: &[u8], scratch: &mut Scratch) -> Result<Frame, Malformed> {
+        scratch.top.scan(data)?;
+        let kind =
+            scratch.top.find(data, "type").and_then(|field| field.raw_string(data)).unwrap_or_default();
+        match kind {
+            b"error" | b"response.failed" => Ok(Frame::Failure),
+            b"response.completed" | b"response.incomplete" => {
+                #[derive(Deserialize)]
+                struct Last {
+                    response: upstream::Response,
+                }
+                let last: Last = serde_json::from_slice(data).map_err(|_| Malformed)?;
+                let whole = seen(&last.response);
+                let chunk =
+                    Chunk { content: true, usage: whole.usage, finish: whole.finish, ..Chunk::default() };
+                Ok(Frame::Last(chunk))
+            }
+            _ => {
+                let content = kind.ends_with(b".delta") || kind == b"response.output_item.added";
+                Ok(Frame::Chunk(Chunk { content, ..Chunk::default() }))
+            }
+        }
+    }
+}
+
+fn seen(response: &upstream::Response) -> Whole {
+    let usage = response.usage.as_ref().map(upstream::TokenCounts::canonical);
+    Whole { usage, finish: Some(response.finish(response.has_calls())), is_error: false }
+}
+
+/// Refuses what would need a stored response.
+fn refuse_stored(document: &[u8], fields: &Fields) -> Result<(), Error> {
+    for param in ["previous_response_id", "conversation"] {
+        if fields.find(document, param).is_some_and(|field| field.kind != Kind::Null) {
+            return Err(Error::FieldUnsupported { param });
+        }
+    }
+    for param in ["background", "store"] {
+        if boolean(document, fields, param)? == Some(true) {
+            return Err(Error::FieldUnsupported { param });
+        }
+    }
+    Ok(())
+}
+
+impl Dialect for OpenAiResponses {
+    fn name(&self) -> &'static str {
+        Wire::name(self)
+    }
+
+    fn write_request(
+        &self,
+        conversation: &Plaintext<Conversation>,
+        target: &Target<'_>,
+        expressible: &mut Expressible,
+    ) -> Result<Written, Error> {
+        let body = upstream::body(conversation.expose(), target.model, expressible)?;
+        Ok(Written { body: super::json::body(&body), names: ToolNames::default() })
+    }
+
+    fn read_answer(&self, body: &[u8], _: &ToolNames) -> Result<Plaintext<Completion>, Malformed> {
+        upstream::read(body).map(Plaintext::new)
+    }
+
+    fn stream_reader(&self, _: ToolNames) -> Box<dyn ReadStream> {
+        Box::new(reader::Reader::new())
+    }
+}
+
+impl FrontDialect for OpenAiResponses {
+    fn read_request(
+        &self,
+        request: &Request,
+        expressible: &mut Expressible,
+    ) -> Result<Plaintext<Conversation>, Error> {
+        read::conversation(request, expressible).map(Plaintext::new)
+    }
+
+    fn write_answer(&self, completion: &Plaintext<Completion>, shown: &Shown) -> Plaintext<Bytes> {
+        Plaintext::new(shape::whole(completion.expose(), shown).into())
+    }
+
+    fn stream_writer(&self, shown: Shown) -> Box<dyn WriteStream> {
+        Box::new(events::Writer::new(shown))
+    }
+}
+
+#[cfg(test)]
+mod tests;
