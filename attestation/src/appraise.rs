@@ -397,6 +397,7 @@ fn hardware_id(hardware: &HardwareClaims, policy: &Policy, list: &mut Checklist)
         hardware.hardware_id.as_ref().map_or_else(|| "no chip identity".to_owned(), HardwareId::to_hex);
     match &policy.hardware {
         HardwareRule::Any { .. } => list.holds(HARDWARE, true, "any (waived)", found),
+        HardwareRule::Unnamed => list.holds(HARDWARE, false, "one that the policy names", found),
         HardwareRule::Listed(ids) => {
             let listed = hardware.hardware_id.as_ref().is_some_and(|id| ids.contains(id));
             list.holds(HARDWARE, listed, format!("one of {} listed processors", ids.len()), found)

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub mod azure;
 pub mod snp;
 pub mod tdx;
+mod reference;
 
 pub use azure::{AkCertificateRule, AzurePolicy, ExtraDataRule, PcrRelease, PcrRule};
 pub use snp::{Bit, FloorRule, ProvisionalRule, RevocationRule, SigningKeyRule, SnpPolicy};
@@ -48,6 +49,8 @@ pub enum HardwareRule {
     },
     /// These processors.
     Listed(Vec<HardwareId>),
+    /// None was named: refused, once all that is before it was judged. Only outside channels.
+    Unnamed,
 }
 
 /// Which deployment is acceptable.
@@ -212,6 +215,10 @@ impl Policy {
     /// Those of [`Policy::check`], and `POL_INVALID` naming the loosening.
     pub fn check_for_channel(&self) -> Result<(), Rejection> {
         self.check()?;
+        if self.hardware == HardwareRule::Unnamed {
+            let (expected, found) = ("at least one entry", "none");
+            return Err(Rejection::new(Code::PolEmptyAllowlist, "policy.hardware", expected, found));
+        }
         let snp = self.admits(&SNP_TYPES);
         let milan = snp && self.snp.products.contains(&Product::Milan);
         if milan && matches!(self.hardware, HardwareRule::Any { .. }) {
@@ -283,6 +290,7 @@ fn waived_fields(release: &Release) -> impl Iterator<Item = Waiver> {
         IdBlock::Absent | IdBlock::Keys { .. } => None,
     };
     [
+        ("measurement", release.measurement.waiver()),
         ("references.id_block", id_block),
         ("references.guest_svn", release.guest_svn.waiver()),
         ("references.family_id", release.family_id.waiver()),

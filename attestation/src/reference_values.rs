@@ -78,7 +78,7 @@ pub struct Release {
     /// Name for people, printed in results.
     pub name: String,
     /// SNP `MEASUREMENT` (TDX: `MRTD`).
-    pub measurement: Measurement,
+    pub measurement: Requirement<Measurement>,
     /// SNP `GUEST_SVN`.
     pub guest_svn: Requirement<u32>,
     /// SNP `FAMILY_ID`.
@@ -96,12 +96,25 @@ impl Release {
     pub fn pinned(name: impl Into<String>, measurement: Measurement) -> Self {
         Self {
             name: name.into(),
-            measurement,
+            measurement: Requirement::Exactly(measurement),
             guest_svn: Requirement::AtLeast(0),
             family_id: Requirement::Exactly([0; 16]),
             image_id: Requirement::Exactly([0; 16]),
             host_data: Requirement::Exactly([0; 32]),
             id_block: IdBlock::Absent,
+        }
+    }
+
+    /// A release of which nothing is judged, for this reason.
+    pub fn unjudged(name: impl Into<String>, reason: String) -> Self {
+        Self {
+            name: name.into(),
+            measurement: Requirement::Waived { reason: reason.clone() },
+            guest_svn: Requirement::Waived { reason: reason.clone() },
+            family_id: Requirement::Waived { reason: reason.clone() },
+            image_id: Requirement::Waived { reason: reason.clone() },
+            host_data: Requirement::Waived { reason: reason.clone() },
+            id_block: IdBlock::Waived { reason },
         }
     }
 }

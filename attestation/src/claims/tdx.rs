@@ -164,7 +164,7 @@ impl TdAttributes {
 }
 
 /// Extended features a TD may use (the `XFAM` of Intel 348551).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Xfam(pub u64);
 
 impl Xfam {

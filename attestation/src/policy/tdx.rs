@@ -188,6 +188,11 @@ pub struct LogRule {
 pub enum Rtmr3Rule {
     /// Explained by a log of exactly these events in this order, each digest recomputed from its payload.
     Log(Vec<LogRule>),
+    /// Not judged, for this reason; only outside channels.
+    Waived {
+        /// Why.
+        reason: String,
+    },
     /// Never extended.
     Zero,
 }
@@ -198,11 +203,11 @@ pub struct TdxRelease {
     /// Name for people, printed in results.
     pub name: String,
     /// `MRTD`.
-    pub mr_td: Measurement,
+    pub mr_td: Requirement<Measurement>,
     /// `RTMR0` to `RTMR2`: firmware configuration, kernel, initial file system and command line.
-    pub rtmr: [Measurement; 3],
-    /// `XFAM`, exactly.
-    pub xfam: Xfam,
+    pub rtmr: [Requirement<Measurement>; 3],
+    /// `XFAM`.
+    pub xfam: Requirement<Xfam>,
     /// `RTMR3`.
     pub rtmr3: Rtmr3Rule,
     /// `MRCONFIGID`, which the host supplies.
@@ -219,14 +224,68 @@ impl TdxRelease {
         let zero = || Requirement::Exactly(Measurement::new([0; 48]));
         Self {
             name: name.into(),
-            mr_td,
-            rtmr,
-            xfam,
+            mr_td: Requirement::Exactly(mr_td),
+            rtmr: rtmr.map(Requirement::Exactly),
+            xfam: Requirement::Exactly(xfam),
             rtmr3: Rtmr3Rule::Zero,
             mr_config_id: zero(),
             mr_owner: zero(),
             mr_owner_config: zero(),
         }
+    }
+
+    /// A release of which nothing is judged, for this reason.
+    pub fn unjudged(name: impl Into<String>, reason: String) -> Self {
+        let waived = || Requirement::Waived { reason: reason.clone() };
+        Self {
+            name: name.into(),
+            mr_td: waived(),
+            rtmr: [waived(), waived(), waived()],
+            xfam: Requirement::Waived { reason: reason.clone() },
+            mr_config_id: waived(),
+            mr_owner: waived(),
+            mr_owner_config: waived(),
+            rtmr3: Rtmr3Rule::Waived { reason },
+        }
+    }
+
+    /// What every field that holds a measurement must be.
+    const fn measurements(&self) -> [&Requirement<Measurement>; 7] {
+        let [rtmr0, rtmr1, rtmr2] = &self.rtmr;
+        [&self.mr_td, rtmr0, rtmr1, rtmr2, &self.mr_config_id, &self.mr_owner, &self.mr_owner_config]
+    }
+
+    /// Every field that is not judged, with its reason.
+    pub fn waivers(&self) -> Vec<Waiver> {
+        let [rtmr0, rtmr1, rtmr2] = &self.rtmr;
+        let rtmr3 = match &self.rtmr3 {
+            Rtmr3Rule::Waived { reason } => Some(reason.as_str()),
+            Rtmr3Rule::Log(_) | Rtmr3Rule::Zero => None,
+        };
+        [
+            ("measurement", self.mr_td.waiver()),
+            ("tdx.rtmr0", rtmr0.waiver()),
+            ("tdx.rtmr1", rtmr1.waiver()),
+            ("tdx.rtmr2", rtmr2.waiver()),
+            ("tdx.xfam", self.xfam.waiver()),
+            ("tdx.rtmr3", rtmr3),
+            ("tdx.mr_config_id", self.mr_config_id.waiver()),
+            ("tdx.mr_owner", self.mr_owner.waiver()),
+            ("tdx.mr_owner_config", self.mr_owner_config.waiver()),
+        ]
+        .into_iter()
+        .filter_map(|(rule, reason)| Some(Waiver { rule, reason: reason?.to_owned() }))
+        .collect()
+    }
+}
+
+/// Whether every `XFAM` that is asked for is one that a TD can have.
+fn possible(xfam: &Requirement<Xfam>) -> bool {
+    match xfam {
+        Requirement::Exactly(xfam) => xfam.well_formed(),
+        Requirement::OneOf(values) => values.iter().all(|xfam| xfam.well_formed()),
+        Requirement::AtLeast(_) => false,
+        Requirement::Waived { .. } => true,
     }
 }
 
@@ -298,18 +357,16 @@ impl TdxPolicy {
         let long = self.status.configuration.too_long() || self.status.relaunch.too_long();
         let releases = self.releases();
         let fixed = |requirement: &Requirement<Measurement>| !matches!(requirement, Requirement::AtLeast(_));
-        let supplied = |release: &TdxRelease| {
-            fixed(&release.mr_config_id) && fixed(&release.mr_owner) && fixed(&release.mr_owner_config)
-        };
+        let supplied = |release: &TdxRelease| release.measurements().into_iter().all(fixed);
         let logs = |release: &TdxRelease| match &release.rtmr3 {
             Rtmr3Rule::Log(rules) => rules.len() <= MAX_LOG_RULES,
-            Rtmr3Rule::Zero => true,
+            Rtmr3Rule::Waived { .. } | Rtmr3Rule::Zero => true,
         };
         for (wrong, field, expected) in [
             (age, "policy.tdx.collateral_age", "at most 30 days"),
             (long, "policy.tdx.status", "overrides of at most 14 days"),
             (
-                !releases.iter().all(|release| release.xfam.well_formed()),
+                !releases.iter().all(|release| possible(&release.xfam)),
                 "policy.tdx.references",
                 "a possible XFAM",
             ),
@@ -327,10 +384,7 @@ impl TdxPolicy {
     pub(super) fn not_for_channels(&self) -> Option<&'static str> {
         let waived = |release: &TdxRelease| {
             let payload = matches!(&release.rtmr3, Rtmr3Rule::Log(rules) if rules.iter().any(|rule| matches!(rule.payload, Requirement::AtLeast(_))));
-            payload
-                || release.mr_config_id.waiver().is_some()
-                || release.mr_owner.waiver().is_some()
-                || release.mr_owner_config.waiver().is_some()
+            payload || !release.waivers().is_empty()
         };
         [
             (matches!(self.references, TdxReferences::Unchecked { .. }), "tdx.references"),
@@ -380,9 +434,6 @@ impl TdxPolicy {
             rule: "tdx.status.out_of_date",
             reason: format!("{} until {}: {}", entry.fmspc, entry.until, entry.reason),
         });
-        let fields = self.releases().iter().flat_map(|release| {
-            [&release.mr_config_id, &release.mr_owner, &release.mr_owner_config].map(Requirement::waiver)
-        });
         [
             given("tdx.references", Some(references)),
             given("tdx.collateral_age", age),
@@ -396,7 +447,7 @@ impl TdxPolicy {
         .into_iter()
         .flatten()
         .chain(old)
-        .chain(fields.flatten().map(|reason| Waiver { rule: "tdx.config_id", reason: reason.to_owned() }))
+        .chain(self.releases().iter().flat_map(TdxRelease::waivers))
         .collect()
     }
 

@@ -1,12 +1,12 @@
 //! Every Azure entry of the manifest, case by case, every recipe that changes one, and what no bit of one may do.
 
-use crate::{Files, corpus, files, json, mutations, reference, tdx, text};
+use crate::{Files, corpus, files, json, mutations, reasons, reference, tdx, text};
 use attestation::claims::paravisor::{AkEndorsement, VmSetting};
 use attestation::claims::{Commitment, PlatformClaims};
 use attestation::digest::{from_hex, to_hex};
 use attestation::endorsements::Endorsements;
-use attestation::policy::azure::{AzurePolicy, ExtraDataRule, PcrRule};
-use attestation::policy::{AkCertificateRule, TrustAnchors};
+use attestation::policy::AkCertificateRule;
+use attestation::policy::azure::ExtraDataRule;
 use attestation::reference_values::Requirement;
 use attestation::{
     AppraisedEvidence, AzureEvidence, Code, Outcome, Policy, Rejected, ReportData, Sha256, TeeType, UnixTime,
@@ -44,20 +44,14 @@ fn bundle(files: &Files) -> AzureEvidence {
 
 /// What the reference policy asks for: nothing of the registers, and the nonce only where the case names one.
 fn policy(nonce: Option<&str>) -> Policy {
-    let anchors = || TrustAnchors { vendor: true, simulated_roots: Vec::new() };
-    let reason = || "reference policy of the corpus".to_owned();
-    let extra_data = match nonce {
-        None => ExtraDataRule::Digest,
-        Some(hex) => ExtraDataRule::Nonce { value: from_hex(hex, 64).expect("nonce"), reason: reason() },
-    };
-    let azure = AzurePolicy {
-        pcrs: PcrRule::Unchecked { reason: reason() },
-        extra_data,
-        ..AzurePolicy::standard(Vec::new())
-    };
-    let rules = tdx::policy(anchors()).tdx;
-    let tee_types = vec![TeeType::AzureSnp, TeeType::AzureTdx];
-    Policy { tee_types, ..reference::policy(anchors()).with_tdx(rules).with_azure(azure) }
+    let reason = "reference policy of the corpus";
+    let mut policy = Policy::reference(TeeType::AzureSnp, reason).expect("floors");
+    policy.tee_types.push(TeeType::AzureTdx);
+    if let Some(hex) = nonce {
+        policy.azure.extra_data =
+            ExtraDataRule::Nonce { value: from_hex(hex, 64).expect("nonce"), reason: reason.to_owned() };
+    }
+    policy
 }
 
 /// Bundle and endorsements of one entry, ready to be judged.
@@ -108,24 +102,6 @@ fn accepted(folder: &Path) -> Vec<(String, Case)> {
     cases
 }
 
-/// Names for our codes in the corpus.
-fn reasons(rejected: &Rejected) -> Vec<&'static str> {
-    let rejection = &rejected.rejection;
-    match (rejection.code, rejection.field) {
-        (Code::AzBinding, "cpu.azure.hcl_report.runtime_data") => vec!["runtime_claims_binding"],
-        (Code::AzBinding, _) => vec!["td_quote_not_bound_to_hcl_report", "td_quote_missing"],
-        (Code::AzAk, "cpu.azure.ak_certificates") => vec!["ak_cert_mismatch", "chain_invalid"],
-        (Code::AzAk, _) => vec!["ak_not_endorsed"],
-        (Code::AzQuote, _) => vec!["tpm_quote_sig"],
-        (Code::AzPcr, _) => vec!["pcr_digest"],
-        (Code::AttNonce, _) => vec!["nonce_mismatch"],
-        // the corpus names an endorsement key of another chip, which our chain refuses first, by what follows from it
-        (Code::SnpChain, _) => vec!["sig_invalid", "chain_invalid"],
-        (code, _) if code.as_str().starts_with("TDX_") => tdx::reasons(rejected),
-        (code, _) => reference::reasons(code).to_vec(),
-    }
-}
-
 #[test]
 fn every_azure_entry_gives_the_verdict_the_corpus_gives() {
     let Some(folder) = corpus() else { return };
@@ -163,7 +139,11 @@ fn judge(entry: &Value, case: &Value, own: &Case) -> Result<(), String> {
         (Err(rejected), "reject") => {
             let fails = rejected.checks.iter().filter(|check| check.outcome == Outcome::Fail).count();
             let expected = case["reasons"].as_array().expect("reasons");
-            if fails != 1 || !reasons(&rejected).iter().any(|name| expected.iter().any(|own| own == name)) {
+            if fails != 1
+                || !reasons(own.tee, &rejected.rejection)
+                    .iter()
+                    .any(|name| expected.iter().any(|own| own == name))
+            {
                 return Err(format!("{rejected}, expected one of {expected:?}"));
             }
             let authentic = text(case, "crypto") == "ok";
@@ -263,7 +243,9 @@ fn every_azure_mutation_has_the_outcome_the_corpus_names() {
         let failure = match own.judge(&policy(None), &any()) {
             Ok(_) => Some("accepted".to_owned()),
             Err(rejected) => {
-                let named = reasons(&rejected).iter().any(|name| expected.iter().any(|own| own == name));
+                let named = reasons(own.tee, &rejected.rejection)
+                    .iter()
+                    .any(|name| expected.iter().any(|own| own == name));
                 let sound = named && !rejected.authentic;
                 (!sound).then(|| format!("{rejected} ({}), expected {expected:?}", rejected.authentic))
             }

@@ -22,6 +22,7 @@ mod azure;
 mod flips;
 mod manifest;
 mod mutations;
+mod reasons;
 mod reference;
 mod second_opinion;
 mod tdx;
@@ -49,6 +50,12 @@ fn json(path: &Path) -> serde_json::Value {
 
 fn text<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("{key} is not a text in {value}"))
+}
+
+/// The corpus' names for this rejection of evidence of this kind.
+fn reasons(tee: attestation::TeeType, rejection: &attestation::Rejection) -> Vec<&'static str> {
+    let attestation::Rejection { code, field, expected, found } = rejection;
+    reasons::named(tee, *code, field, expected, found)
 }
 
 /// The files of one entry by role.

@@ -1,9 +1,9 @@
 //! Every SNP entry of the manifest, case by case.
 
-use crate::{Files, corpus, files, json, reference, text};
+use crate::{Files, corpus, files, json, reasons, reference, text};
 use attestation::claims::snp::TcbVersion;
 use attestation::digest::to_hex;
-use attestation::{AppraisedEvidence, Code, Rejected};
+use attestation::{AppraisedEvidence, Code, Rejected, TeeType};
 use serde_json::Value;
 
 #[test]
@@ -64,7 +64,7 @@ fn expects(case: &Value, reason: &str) -> bool {
 }
 
 fn reason(case: &Value, rejected: &Rejected) -> Result<(), String> {
-    let named = reference::reasons(rejected.rejection.code);
+    let named = reasons(TeeType::Snp, &rejected.rejection);
     let fails = rejected.checks.iter().filter(|check| check.outcome == attestation::Outcome::Fail);
     let fails: Vec<_> = fails.map(|check| check.code).collect();
     if fails != [rejected.rejection.code] {

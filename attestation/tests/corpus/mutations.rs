@@ -1,6 +1,7 @@
 //! Every recipe of the corpus that changes an SNP entry.
 
-use crate::{Files, corpus, files, json, reference, text};
+use crate::{Files, corpus, files, json, reasons, reference, text};
+use attestation::TeeType;
 use attestation::digest::from_hex;
 use serde_json::Value;
 use std::path::Path;
@@ -37,15 +38,15 @@ fn every_snp_mutation_has_the_outcome_the_corpus_names() {
 
 fn judge(recipe: &Value, trust_anchor: Option<&str>, changed: &Files) -> Result<(), String> {
     let result = reference::judge(changed, trust_anchor, None, text(recipe, "verify_at"));
-    let reasons = recipe["reasons"].as_array().expect("reasons");
+    let expected = recipe["reasons"].as_array().expect("reasons");
     match (text(recipe, "expect"), result) {
         ("accept" | "crypto-valid", Ok(_)) | ("either", _) => Ok(()),
         ("reject", Err(rejected)) => {
-            let named = reference::reasons(rejected.rejection.code);
-            if named.iter().any(|name| reasons.iter().any(|reason| reason == name)) {
+            let named = reasons(TeeType::Snp, &rejected.rejection);
+            if named.iter().any(|name| expected.iter().any(|reason| reason == name)) {
                 Ok(())
             } else {
-                Err(format!("{rejected}, expected one of {reasons:?}"))
+                Err(format!("{rejected}, expected one of {expected:?}"))
             }
         }
         (expect, Ok(_)) => Err(format!("accepted, {expect} expected")),

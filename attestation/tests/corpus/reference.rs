@@ -1,16 +1,12 @@
-//! The corpus' reference policy in this crate's terms, and what its reason codes are called here.
+//! Every SNP entry in this crate's terms.
 
 use crate::Files;
 use attestation::claims::PlatformClaims;
-use attestation::claims::snp::{AbiVersion, Product};
 use attestation::endorsements::Endorsements;
-use attestation::floors::TcbFloors;
-use attestation::policy::snp::{Bit, FloorRule, ProvisionalRule, RevocationRule, SigningKeyRule, SnpPolicy};
-use attestation::policy::{DeploymentRule, HardwareRule, TrustAnchors};
-use attestation::reference_values::{ReferenceValues, Requirement};
-use attestation::{
-    AppraisedEvidence, Code, Policy, Rejected, ReportData, TeeType, UnixTime, appraise_evidence,
-};
+use attestation::policy::TrustAnchors;
+use attestation::policy::snp::RevocationRule;
+use attestation::reference_values::Requirement;
+use attestation::{AppraisedEvidence, Policy, Rejected, ReportData, TeeType, UnixTime, appraise_evidence};
 
 /// Production roots, or the one the case names.
 pub(crate) fn anchors(files: &Files, trust_anchor: Option<&str>) -> TrustAnchors {
@@ -25,31 +21,8 @@ pub(crate) fn anchors(files: &Files, trust_anchor: Option<&str>) -> TrustAnchors
 
 /// What the reference policy asks for and nothing more; everything else is the caller's and waived here.
 pub(crate) fn policy(trust_anchors: TrustAnchors) -> Policy {
-    let reason = || "reference policy of the corpus".to_owned();
-    let mut snp = SnpPolicy::standard(TcbFloors::shipped().expect("floors"));
-    snp.versions = vec![2, 3, 4, 5];
-    snp.signing_key = SigningKeyRule::Either { reason: reason() };
-    snp.products = Product::ALL.to_vec();
-    snp.vmpl = Requirement::Waived { reason: reason() };
-    snp.abi = Requirement::AtLeast(AbiVersion { major: 0, minor: 0 });
-    snp.platform.alias_check = Bit::Any;
-    snp.platform.tio = Bit::Any;
-    snp.platform.unknown_accepted = u64::MAX;
-    snp.floors = FloorRule::Unchecked { reason: reason() };
-    snp.provisional = ProvisionalRule::Accepted { reason: reason() };
-    snp.revocation = RevocationRule::Unchecked { reason: reason() };
-    Policy {
-        trust_anchors,
-        references: ReferenceValues::Unchecked { reason: reason() },
-        ..Policy::standard(
-            vec![TeeType::Snp],
-            Vec::new(),
-            HardwareRule::Any { reason: reason() },
-            DeploymentRule::Unpinned,
-            Vec::new(),
-            snp,
-        )
-    }
+    let policy = Policy::reference(TeeType::Snp, "reference policy of the corpus");
+    Policy { trust_anchors, ..policy.expect("floors") }
 }
 
 /// Certificates by role, or out of the certificate table.
@@ -77,38 +50,6 @@ pub(crate) fn judge(
     }
     let any = Requirement::Waived { reason: "compared by the caller".to_owned() };
     appraise_evidence(TeeType::Snp, &files["report"], &endorsements(files).encode(), &any, &policy, now)
-}
-
-/// What a rejection here may be called there. A code may stand for several of the corpus' reasons.
-pub(crate) fn reasons(code: Code) -> &'static [&'static str] {
-    match code {
-        Code::AttMalformed => &["malformed", "malformed_vek", "malformed_chain"],
-        Code::AttUntrustedRoot => &["root_untrusted", "ask_invalid"],
-        Code::SnpChain => &[
-            "chain_invalid",
-            "ask_invalid",
-            "cert_expired",
-            "cert_not_yet_valid",
-            "malformed_vek",
-            "malformed_chain",
-        ],
-        Code::SnpVekMissing => &["vek_missing"],
-        Code::SnpSignature | Code::SnpReserved => &["sig_invalid"],
-        Code::SnpVersion => &["unsupported_version", "sig_invalid"],
-        Code::SnpChipId | Code::SnpMasked => &["vek_hwid_mismatch"],
-        Code::SnpVekTcb => &["vek_tcb_mismatch"],
-        Code::SnpProductMismatch => &["generation_mismatch"],
-        Code::SnpSigningKey => &["vek_kind_mismatch"],
-        Code::SnpDebug => &["debug_enabled"],
-        Code::SnpMigrate => &["migration_agent_allowed"],
-        Code::SnpPolicyReserved => &["policy_reserved_bit"],
-        Code::SnpVmpl => &["vmpl_not_allowed"],
-        Code::SnpTcbOrder => &["tcb_order"],
-        Code::SnpRevoked => &["revoked"],
-        Code::SnpCrlMissing => &["crl_expired"],
-        Code::AttReportData => &["report_data_mismatch"],
-        _ => &[],
-    }
 }
 
 /// The typed claims of an accepted report.

@@ -1,12 +1,11 @@
 //! Every Intel entry of the manifest, case by case, and every recipe that changes one.
 
-use crate::{Files, corpus, files, json, mutations, reference, text};
+use crate::{Files, corpus, files, json, mutations, reasons, reference, text};
 use attestation::claims::{PlatformClaims, TdxClaims};
 use attestation::digest::{from_hex, to_hex};
 use attestation::endorsements::Endorsements;
-use attestation::floors::TcbFloors;
-use attestation::policy::tdx::{AdvisoryRule, CollateralAge, EvaluationRule, TdxPolicy, TdxReferences};
-use attestation::policy::{DeploymentRule, HardwareRule, SnpPolicy, TrustAnchors};
+use attestation::policy::TrustAnchors;
+use attestation::policy::tdx::EvaluationRule;
 use attestation::reference_values::Requirement;
 use attestation::{
     AppraisedEvidence, Code, Outcome, Policy, Rejected, ReportData, TeeType, UnixTime, appraise_evidence,
@@ -14,70 +13,10 @@ use attestation::{
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Names for our codes in the corpus.
-pub(crate) fn reasons(rejected: &Rejected) -> Vec<&'static str> {
-    let status = |text: &str| match text {
-        "OutOfDate" | "OutOfDateConfigurationNeeded" => "tcb_out_of_date",
-        "NoMatchingTcbLevel" => "tcb_no_match",
-        "Revoked" => "tcb_revoked",
-        "ConfigurationNeeded" => "tcb_configuration_needed",
-        "SWHardeningNeeded" => "tcb_sw_hardening_needed",
-        "ConfigurationAndSWHardeningNeeded" => "tcb_configuration_and_sw_hardening_needed",
-        other => panic!("no reason for status {other}"),
-    };
-    let rejection = &rejected.rejection;
-    match rejection.code {
-        Code::AttMalformed => vec!["malformed"],
-        Code::AttTeeType => vec!["tee_type_unexpected"],
-        Code::AttUntrustedRoot => vec!["root_untrusted"],
-        Code::TdxAttributes => match rejection.field {
-            "cpu.quote.td_attributes.sept_ve_disable" => vec!["sept_ve_disable_clear"],
-            _ => vec!["td_attributes_reserved"],
-        },
-        Code::TdxChain => {
-            vec!["chain_invalid", "cert_expired", "cert_not_yet_valid", "chain_extra_cert", "chain_order"]
-        }
-        Code::TdxCollateral => vec!["sig_invalid", "tcb_unknown_status"],
-        Code::TdxCollateralMissing | Code::TdxCrlMissing => vec!["collateral_missing"],
-        Code::TdxCollateralRollback => vec!["tcb_evaluation_rollback"],
-        Code::TdxCollateralStale => vec!["collateral_expired", "crl_expired"],
-        Code::TdxDebug => vec!["debug_enabled"],
-        Code::TdxHeader => vec!["unsupported_version", "unsupported_certification_data_type", "malformed"],
-        Code::TdxModule => match rejection.found.as_str() {
-            "another MRSIGNERSEAM" => vec!["mr_signer_seam_nonzero"],
-            "other SEAMATTRIBUTES" => vec!["seam_attributes_nonzero"],
-            _ => vec!["tdx_module_identity"],
-        },
-        Code::TdxPadding => vec!["trailing_data"],
-        Code::TdxQe if rejection.field == "cpu.quote.attestation_key" => vec!["ak_not_bound"],
-        Code::TdxQe => vec!["qe_identity"],
-        Code::TdxRevoked => vec!["revoked"],
-        Code::TdxServiceTd => vec!["service_td_present"],
-        Code::TdxSignature => vec!["sig_invalid"],
-        Code::TdxTcbStatus => vec![status(&rejection.found)],
-        Code::TdxTcbinfoMismatch => match rejection.field {
-            _ if rejection.expected.starts_with("TDX") => vec!["tcb_info_id"],
-            _ => vec!["fmspc_mismatch", "pceid_mismatch"],
-        },
-        other => panic!("no reason for {other}"),
-    }
-}
-
 /// What the reference policy asks for and nothing more; everything else is the caller's and waived here.
 pub(crate) fn policy(trust_anchors: TrustAnchors) -> Policy {
-    let reason = || "reference policy of the corpus".to_owned();
-    let snp = SnpPolicy::standard(TcbFloors::shipped().expect("floors"));
-    let tdx = TdxPolicy {
-        references: TdxReferences::Unchecked { reason: reason() },
-        collateral_age: CollateralAge::Unchecked { reason: reason() },
-        evaluation: EvaluationRule::Unchecked { reason: reason() },
-        advisories: AdvisoryRule::Unchecked { reason: reason() },
-        ..TdxPolicy::standard(Vec::new())
-    };
-    let hardware = HardwareRule::Any { reason: reason() };
-    let types = vec![TeeType::Tdx];
-    let policy = Policy::standard(types, Vec::new(), hardware, DeploymentRule::Unpinned, Vec::new(), snp);
-    Policy { trust_anchors, ..policy.with_tdx(tdx) }
+    let policy = Policy::reference(TeeType::Tdx, "reference policy of the corpus");
+    Policy { trust_anchors, ..policy.expect("floors") }
 }
 
 /// A quote with its collateral and log, ready to be judged.
@@ -203,7 +142,7 @@ fn reason(case: &Value, rejected: &Rejected) -> Result<(), String> {
         return Err(format!("{rejected}: failed checks {fails:?}"));
     }
     let expected = case["reasons"].as_array().expect("reasons");
-    if reasons(rejected).iter().any(|name| expected.iter().any(|own| own == name)) {
+    if reasons(TeeType::Tdx, &rejected.rejection).iter().any(|name| expected.iter().any(|own| own == name)) {
         Ok(())
     } else {
         Err(format!("{rejected}, expected one of {}", case["reasons"]))

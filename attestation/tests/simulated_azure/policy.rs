@@ -5,7 +5,7 @@ use attestation::policy::azure::{AkCertificateRule, ExtraDataRule, PcrRule};
 use attestation::policy::snp::Bit;
 use attestation::policy::tdx::OutOfDateException;
 use attestation::policy::{HardwareRule, Policy};
-use attestation::reference_values::ReferenceValues;
+use attestation::reference_values::{ReferenceValues, Requirement};
 use attestation::{Code, Measurement, Sha256, TeeType, UnixTime};
 
 #[test]
@@ -87,7 +87,7 @@ fn rows_of_the_hardware_hold_as_well() {
 
 fn other_measurement(policy: &mut Policy) {
     let ReferenceValues::Pinned(releases) = &mut policy.references else { panic!("pinned") };
-    releases[0].measurement = Measurement::new([1; 48]);
+    releases[0].measurement = Requirement::Exactly(Measurement::new([1; 48]));
 }
 
 fn one_processor(policy: &mut Policy) {

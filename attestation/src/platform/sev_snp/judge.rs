@@ -222,10 +222,10 @@ pub(super) fn release(
             return Ok(());
         }
     };
-    let release = releases.iter().find(|release| release.measurement == claims.measurement);
+    let release = releases.iter().find(|release| release.measurement.accepts(&claims.measurement));
     let Some(release) = release else {
         let known: Vec<String> =
-            releases.iter().map(|release| Measurement::to_hex(&release.measurement)).collect();
+            releases.iter().map(|release| release.measurement.describe(Measurement::to_hex)).collect();
         return list.holds(steps::MEASUREMENT, false, format!("one of [{}]", known.join(", ")), found);
     };
     list.holds(steps::MEASUREMENT, true, format!("release {}", release.name), found)?;

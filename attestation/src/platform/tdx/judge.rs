@@ -128,12 +128,14 @@ pub(super) fn release(claims: &TdxClaims, policy: &TdxPolicy, list: &mut Checkli
     measurements(report, releases, list)?;
     let matching: Vec<&TdxRelease> =
         releases.iter().filter(|release| same_registers(report, release)).collect();
-    let exact = matching.iter().find(|release| release.xfam == report.xfam).or_else(|| matching.first());
+    let exact =
+        matching.iter().find(|release| release.xfam.accepts(&report.xfam)).or_else(|| matching.first());
     let Some(release) = exact else {
         // a register was refused, and what follows belongs to a release
         return Ok(());
     };
-    list.holds(steps::XFAM, release.xfam == report.xfam, release.xfam.to_string(), report.xfam.to_string())?;
+    let xfam = release.xfam.describe(ToString::to_string);
+    list.holds(steps::XFAM, release.xfam.accepts(&report.xfam), xfam, report.xfam.to_string())?;
     rtmr3(claims, release, list)?;
     supplied(steps::CONFIG_ID, &release.mr_config_id, &report.mr_config_id, list)?;
     supplied(steps::OWNER, &release.mr_owner, &report.mr_owner, list)?;
@@ -159,7 +161,8 @@ fn release_waived(list: &mut Checklist) -> Result<(), Rejection> {
 
 fn same_registers(report: &TdReport, release: &TdxRelease) -> bool {
     let [rtmr0, rtmr1, rtmr2, _] = report.rtmr;
-    registers(release) == [report.mr_td, rtmr0, rtmr1, rtmr2]
+    let found = [report.mr_td, rtmr0, rtmr1, rtmr2];
+    registers(release).into_iter().zip(found).all(|(expected, found)| expected.accepts(&found))
 }
 
 /// Register by register, among the releases that the registers before leave.
@@ -169,10 +172,12 @@ fn measurements(report: &TdReport, releases: &[TdxRelease], list: &mut Checklist
     let found = [report.mr_td, rtmr0, rtmr1, rtmr2];
     let steps = [steps::MR_TD, steps::RTMR0, steps::RTMR1, steps::RTMR2];
     for (index, (step, found)) in steps.into_iter().zip(found).enumerate() {
-        let expected = |release: &TdxRelease| registers(release).get(index).copied();
-        let known: Vec<String> =
-            left.iter().filter_map(|release| expected(release)).map(|own| own.to_hex()).collect();
-        left.retain(|release| expected(release) == Some(found));
+        let known: Vec<String> = left
+            .iter()
+            .filter_map(|release| registers(release).get(index).copied())
+            .map(|expected| expected.describe(Measurement::to_hex))
+            .collect();
+        left.retain(|release| registers(release).get(index).is_some_and(|expected| expected.accepts(&found)));
         let expected = match left.first() {
             Some(release) => format!("release {}", release.name),
             None => format!("one of [{}]", known.join(", ")),
@@ -186,14 +191,15 @@ fn measurements(report: &TdReport, releases: &[TdxRelease], list: &mut Checklist
     Ok(())
 }
 
-const fn registers(release: &TdxRelease) -> [Measurement; 4] {
-    let [rtmr0, rtmr1, rtmr2] = release.rtmr;
-    [release.mr_td, rtmr0, rtmr1, rtmr2]
+const fn registers(release: &TdxRelease) -> [&Requirement<Measurement>; 4] {
+    let [rtmr0, rtmr1, rtmr2] = &release.rtmr;
+    [&release.mr_td, rtmr0, rtmr1, rtmr2]
 }
 
 fn rtmr3(claims: &TdxClaims, release: &TdxRelease, list: &mut Checklist) -> Result<(), Rejection> {
     let [_, _, _, found] = claims.report.rtmr;
     match &release.rtmr3 {
+        Rtmr3Rule::Waived { .. } => list.holds(steps::RTMR3, true, "any (waived)", found.to_hex()),
         Rtmr3Rule::Zero => list.holds(steps::RTMR3, found == ZERO, "zero", found.to_hex()),
         Rtmr3Rule::Log(rules) => {
             // the log as a whole was replayed to the registers before
