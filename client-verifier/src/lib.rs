@@ -23,6 +23,7 @@
     allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "a test that overflows fails")
 )]
 
+mod suggestion;
 pub mod error;
 pub mod target;
 pub mod tls;
@@ -32,6 +33,7 @@ pub mod state_file;
 pub mod evidence_source;
 pub mod channel;
 pub mod local_proxy;
+pub mod appraise;
 
 pub use channel::VerifiedChannel;
 pub use error::{Error, Outcome};

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{PolicyCode, PolicyError};
 use super::template::PLACEHOLDER;
+use crate::suggestion::nearest;
 
 /// A parsed file with its text, for line numbers.
 pub(super) struct Document<'a> {
@@ -222,32 +223,6 @@ fn line_of(text: &str, offset: usize) -> usize {
 fn printable_key(key: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/');
     (key.len() <= LONGEST_KEY && key.bytes().all(plain)).then_some(key)
-}
-
-/// The known key with the fewest edits, if a slip of the finger explains the difference.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    if key.len() > LONGEST_KEY {
-        return None;
-    }
-    let (distance, near) = known.iter().map(|candidate| (edits(key, candidate), *candidate)).min()?;
-    (distance <= 2 || distance * 3 <= near.len()).then_some(near)
-}
-
-/// Levenshtein distance.
-#[expect(clippy::indexing_slicing, reason = "the row is one longer than `to`, and columns count `to`")]
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (at, from_char) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (column, to_char) in to.iter().enumerate() {
-            let substituted = diagonal + usize::from(from_char != *to_char);
-            diagonal = row[column + 1];
-            row[column + 1] = substituted.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
 }
 
 const LONGEST_KEY: usize = 40;

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Write or check a policy file
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Judge evidence offline: one request (JSON) on stdin, one answer (JSON) on stdout
+    #[command(after_help = APPRAISE_HELP)]
+    Appraise(Appraise),
 }
 
 #[derive(Subcommand)]
@@ -114,6 +117,13 @@ pub(crate) struct Chat {
 }
 
 #[derive(ClapArgs)]
+pub(crate) struct Appraise {
+    /// Go on after a check that fails, and show every check with expected and found on stderr
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(ClapArgs)]
 pub(crate) struct PolicyInit {
     /// Where to write [default: stdout]
     #[arg(long, short, value_name = "FILE")]
@@ -178,6 +188,15 @@ Every caller needs the local token, made anew at each start. Two ways to combine
       base URL  http://127.0.0.1:PORT/t/TOKEN/v1    API key  the gateway's key
 
 The token is also taken from the x-api-key header. It is never sent to the gateway.";
+
+const APPRAISE_HELP: &str = "\
+Request and answer have the format postern.appraise/1; client-verifier/schema describes both. No network, no clock:
+everything that counts is in the request.
+
+Exit codes: 0 accepted, 10 rejected, 30 malformed request, 1 internal fault.
+
+  postern appraise < request.json
+  postern appraise --explain < request.json > answer.json";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.

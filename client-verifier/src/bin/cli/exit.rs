@@ -18,6 +18,21 @@ pub(crate) fn undecided() -> ExitCode {
     ExitCode::from(3)
 }
 
+/// `postern appraise` rejected the evidence.
+pub(crate) fn rejected_offline() -> ExitCode {
+    ExitCode::from(10)
+}
+
+/// `postern appraise` could not understand the request.
+pub(crate) fn malformed() -> ExitCode {
+    ExitCode::from(30)
+}
+
+/// A fault of this program or its machine, in `postern appraise`.
+pub(crate) fn internal() -> ExitCode {
+    ExitCode::from(1)
+}
+
 /// The command or a local file is at fault.
 pub(crate) fn usage() -> ExitCode {
     ExitCode::from(2)

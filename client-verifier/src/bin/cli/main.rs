@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod appraise;
 mod args;
+mod argument;
 mod chat;
 mod exit;
 mod fetch;
@@ -19,6 +21,10 @@ mod verify;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     let output = output::Output::new();
+    // needs neither network nor time, so no runtime either
+    if let args::Command::Appraise(appraise) = &args.command {
+        return appraise::run(appraise, &output);
+    }
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
             Ok(runtime) => runtime,
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
             args::Command::Chat(chat) => chat::run(&chat, &output).await,
             args::Command::Policy(args::PolicyCommand::Init(init)) => policy::init(&init, &output),
             args::Command::Policy(args::PolicyCommand::Check(check)) => policy::check(&check, &output),
+            args::Command::Appraise(appraise) => appraise::run(&appraise, &output),
         }
     });
     // A read of stdin that nobody waits for must not keep the process.
