@@ -12,6 +12,9 @@ pub const SHIPPED: &[u8] = include_bytes!("../data/snp-tcb-floors.json");
 /// Largest floors file, in bytes.
 pub const MAX_FLOORS_BYTES: usize = 64 * 1024;
 
+/// What a signature over a floors file begins with.
+const SIGNATURE_LABEL: &[u8] = b"postern/1 tcb-floors\0";
+
 const FORMAT: &str = "postern.snp-tcb-floors/1";
 
 /// The floor of one silicon line.
@@ -50,9 +53,22 @@ impl FloorLine {
     }
 }
 
+/// Who vouches for a floors file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// It is part of this program.
+    Shipped,
+    /// The holder of the release key that the policy names.
+    Signed,
+    /// Whoever put it where the policy says; listed in the result.
+    Unsigned,
+}
+
 /// A floors file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcbFloors {
+    /// Who vouches for it.
+    pub provenance: Provenance,
     /// Grows with every issue; a verifier never goes back.
     pub version: u64,
     /// When it was issued.
@@ -74,10 +90,29 @@ impl TcbFloors {
     /// # Errors
     /// `POL_INVALID` if the shipped file is broken, which a test excludes.
     pub fn shipped() -> Result<Self, Rejection> {
-        Self::parse(SHIPPED)
+        Ok(Self { provenance: Provenance::Shipped, ..Self::parse(SHIPPED)? })
     }
 
-    /// Reads a floors file.
+    /// Reads a floors file that came with a signature over [`signed_message`].
+    ///
+    /// # Errors
+    /// `REL_UNVERIFIED` when `release_key` (Ed25519) did not sign exactly these bytes; then those of [`Self::parse`].
+    pub fn parse_signed(json: &[u8], signature: &[u8], release_key: &[u8; 32]) -> Result<Self, Rejection> {
+        let message = signed_message(json);
+        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, release_key);
+        if json.len() > MAX_FLOORS_BYTES || key.verify(&message, signature).is_err() {
+            let expected = "a floors file signed by the policy's release key";
+            return Err(Rejection::new(
+                Code::RelUnverified,
+                "policy.floors",
+                expected,
+                "a signature that does not hold",
+            ));
+        }
+        Ok(Self { provenance: Provenance::Signed, ..Self::parse(json)? })
+    }
+
+    /// Reads a floors file that nobody has signed.
     ///
     /// # Errors
     /// `POL_INVALID`: not JSON of format `postern.snp-tcb-floors/1`, an unknown field, a number out of range,
@@ -96,6 +131,7 @@ impl TcbFloors {
         }
         let lines = root.get("lines")?.as_array().ok_or_else(|| invalid("lines", "not an array"))?;
         let floors = Self {
+            provenance: Provenance::Unsigned,
             version: root.number("version")?,
             issued_at: root.time("issued_at")?,
             valid_until: root.time("valid_until")?,
@@ -106,6 +142,12 @@ impl TcbFloors {
         }
         Ok(floors)
     }
+}
+
+/// What the release key signs: a label, the length of the file as four big-endian bytes, and the file.
+pub fn signed_message(json: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(json.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [SIGNATURE_LABEL, &length, json].concat()
 }
 
 fn line(value: &Value) -> Result<FloorLine, Rejection> {

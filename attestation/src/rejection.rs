@@ -99,6 +99,8 @@ codes! {
     ProtoPq = "PROTO_PQ", Never;
     /// The connection is not TLS 1.3 as the protocol asks for.
     ProtoTls = "PROTO_TLS", Never;
+    /// A release file is not signed by the release key that the policy names.
+    RelUnverified = "REL_UNVERIFIED", Never;
     /// `POLICY.ABI` is below the minimum.
     SnpAbi = "SNP_ABI", Never;
     /// The platform did not complete the memory alias check.

@@ -206,7 +206,17 @@ fn floors(root: &Section<'_>, folder: &Path) -> Result<attestation::floors::TcbF
         return Ok(attestation::floors::TcbFloors::shipped()?);
     }
     let bytes = value.file(folder, attestation::floors::MAX_FLOORS_BYTES)?;
-    Ok(attestation::floors::TcbFloors::parse(&bytes)?)
+    let Some(key) = root.optional("floors_key") else {
+        return Ok(attestation::floors::TcbFloors::parse(&bytes)?);
+    };
+    let key = key.parsed("an Ed25519 public key: 64 lower-case hexadecimal digits", |text| {
+        attestation::digest::Sha256::from_hex(text).ok().map(|bytes| *bytes.as_bytes())
+    })?;
+    let mut beside = folder.join(value.text()?).into_os_string();
+    beside.push(".sig");
+    let signature = read_bounded(Path::new(&beside), SIGNATURE_BYTES)
+        .map_err(|fault| value.error(PolicyCode::File, format!("{}: {fault}", beside.display())))?;
+    Ok(attestation::floors::TcbFloors::parse_signed(&bytes, &signature, &key)?)
 }
 
 fn config_rules(root: &Section<'_>) -> Result<Vec<ConfigRule>, PolicyError> {
@@ -339,7 +349,7 @@ fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, &'static str> {
 
 const FORMAT_VERSION: u64 = 1;
 
-const ROOT_KEYS: [&str; 13] = [
+const ROOT_KEYS: [&str; 14] = [
     "version",
     "profile",
     "tee_types",
@@ -348,6 +358,7 @@ const ROOT_KEYS: [&str; 13] = [
     "deployment",
     "simulated_roots",
     "floors",
+    "floors_key",
     "max_evidence_age_minutes",
     "channel",
     "config_rules",
@@ -378,6 +389,8 @@ const SPELL_MEASUREMENT: &str = "a launch measurement: 96 lower-case hexadecimal
 const DER_SEQUENCE: u8 = 0x30;
 const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
 const MAX_PEM_BYTES: usize = 1024 * 1024;
+/// An Ed25519 signature.
+const SIGNATURE_BYTES: usize = 64;
 const MAX_POLICY_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]

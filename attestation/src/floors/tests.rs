@@ -47,3 +47,38 @@ fn broken_files_are_refused() {
     }
     assert!(TcbFloors::parse(b"{").is_err());
 }
+
+#[test]
+fn a_signed_file_is_taken_from_its_signer_only() {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let pair = |seed: u8| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("seed");
+    let public =
+        |pair: &Ed25519KeyPair| -> [u8; 32] { pair.public_key().as_ref().try_into().expect("32 bytes") };
+    let release = pair(1);
+    let (key, signature) = (public(&release), release.sign(&signed_message(SHIPPED)));
+    let floors = TcbFloors::parse_signed(SHIPPED, signature.as_ref(), &key).expect("signed");
+    assert_eq!(floors.provenance, Provenance::Signed);
+    assert_eq!(TcbFloors::parse(SHIPPED).map(|floors| floors.provenance), Ok(Provenance::Unsigned));
+    assert_eq!(TcbFloors::shipped().map(|floors| floors.provenance), Ok(Provenance::Shipped));
+    let code = |json: &[u8], signature: &[u8], key: &[u8; 32]| {
+        TcbFloors::parse_signed(json, signature, key).map_err(|error| error.code).err()
+    };
+    let mut lowered = SHIPPED.to_vec();
+    *lowered.last_mut().expect("bytes") ^= 1;
+    assert_eq!(code(&lowered, signature.as_ref(), &key), Some(Code::RelUnverified), "another file");
+    assert_eq!(
+        code(SHIPPED, signature.as_ref(), &public(&pair(2))),
+        Some(Code::RelUnverified),
+        "another key"
+    );
+    assert_eq!(code(SHIPPED, &[], &key), Some(Code::RelUnverified), "no signature");
+    let bare = release.sign(SHIPPED);
+    assert_eq!(
+        code(SHIPPED, bare.as_ref(), &key),
+        Some(Code::RelUnverified),
+        "a signature for another purpose"
+    );
+    // what is signed is still judged
+    let nonsense = release.sign(&signed_message(b"{}"));
+    assert_eq!(code(b"{}", nonsense.as_ref(), &key), Some(Code::PolInvalid));
+}

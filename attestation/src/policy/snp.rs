@@ -2,7 +2,7 @@
 //! Rows without a field (`DEBUG`, `MIGRATE_MA`, `CXL`, signatures, reserved ranges) are fixed.
 
 use crate::claims::snp::{AbiVersion, Product};
-use crate::floors::TcbFloors;
+use crate::floors::{Provenance, TcbFloors};
 use crate::policy::Waiver;
 use crate::reference_values::Requirement;
 use crate::rejection::{Code, Rejection};
@@ -293,6 +293,8 @@ impl SnpPolicy {
             FloorRule::File { grace, .. } if !grace.is_zero() => Some("floors may be used past their date"),
             FloorRule::File { .. } => None,
         };
+        let unsigned = matches!(&self.floors,
+            FloorRule::File { floors, .. } if floors.provenance == Provenance::Unsigned);
         let provisional = match &self.provisional {
             ProvisionalRule::Accepted { reason } => Some(reason.as_str()),
             ProvisionalRule::Refused => None,
@@ -308,6 +310,7 @@ impl SnpPolicy {
             ("snp.vmpl", self.vmpl.waiver()),
             ("snp.abi", self.abi.waiver()),
             ("snp.floors", floors),
+            ("snp.floors_signature", unsigned.then_some("an unsigned floors file, named by the policy")),
             ("snp.provisional", provisional),
             ("snp.revocation", revocation),
         ]

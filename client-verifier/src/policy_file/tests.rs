@@ -176,6 +176,30 @@ fn values_of_the_wrong_form_are_refused_with_their_line() {
 }
 
 #[test]
+fn floors_from_outside_are_signed_or_said_not_to_be() {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("floors.json");
+    std::fs::write(&file, attestation::floors::SHIPPED).unwrap();
+    let release = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
+    let named = with_line("floors", "floors = \"floors.json\"");
+    let key = attestation::digest::to_hex(release.public_key().as_ref());
+    let keyed = with_line("floors", &format!("floors = \"floors.json\"\nfloors_key = \"{key}\""));
+    let unsigned =
+        |policy: &ClientPolicy| policy.waivers().iter().any(|waiver| waiver.rule == "snp.floors_signature");
+    assert!(unsigned(&parse(&named, folder.path()).unwrap()));
+    let code = |text: &str| parse(text, folder.path()).map(|_| ()).map_err(|error| error.code().to_owned());
+    assert_eq!(code(&keyed), Err("POL_FILE".to_owned()), "a key and no signature");
+    let signature = release.sign(&attestation::floors::signed_message(attestation::floors::SHIPPED));
+    std::fs::write(folder.path().join("floors.json.sig"), signature.as_ref()).unwrap();
+    assert!(!unsigned(&parse(&keyed, folder.path()).unwrap()));
+    assert!(!unsigned(&parse(&good(), folder.path()).unwrap()), "the shipped file is part of the program");
+    let other = keyed.replace(&key, &"0".repeat(64));
+    assert_eq!(code(&other), Err("REL_UNVERIFIED".to_owned()));
+    assert_eq!(code(&keyed.replace(&key, "00")), Err("POL_VALUE".to_owned()));
+}
+
+#[test]
 fn loosenings_have_names_and_are_listed() {
     let loose = good()
         .replace("\"required\"", "\"not-required\"")
