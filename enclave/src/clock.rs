@@ -59,6 +59,10 @@ impl Clock for ProcessClock {
         let unix = self.started_unix.saturating_add(elapsed);
         Now { unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX), monotonic: elapsed }
     }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time.min(CENTURY)).await;
+    }
 }
 
 #[cfg(test)]

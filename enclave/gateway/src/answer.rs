@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
 use crate::route::Routed;
-use crate::settle::Exchange;
+use crate::settle::{Attempted, Exchange};
 use crate::upstream::{Progress, UpstreamBody, UpstreamResponse};
 use crate::wire::dialect::Shown;
 use crate::wire::{Request, Scratch};
@@ -255,6 +255,9 @@ pub(crate) fn deliver<B>(
     headers.push(("postern-provider", at.provider.to_owned()));
     headers.push(("postern-exposure-class", at.exposure.as_str().to_owned()));
     headers.push(("postern-attempts", exchange.attempts().to_string()));
+    if exchange.attempted().len() > 1 {
+        headers.push((Attempted::HEADER, Attempted::list(exchange.attempted())));
+    }
     exchange.first_content(now);
     let (Received::Stream { dropped, .. } | Received::Whole { dropped, .. }) = &received;
     if !dropped.is_empty() {

@@ -1,5 +1,6 @@
 //! Time as a value: the shell says what time it is, this crate never looks.
 
+use std::future::Future;
 use std::time::Duration;
 
 /// One reading of both clocks.
@@ -27,4 +28,6 @@ impl Now {
 pub trait Clock {
     /// Reads both clocks.
     fn now(&self) -> Now;
+    /// Ends after so long. Dropping it stops the waiting.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
 }

@@ -29,6 +29,8 @@ pub mod error;
 
 pub mod clock;
 
+mod race;
+
 pub mod chat;
 
 pub mod wire;
@@ -67,7 +69,7 @@ pub use answer::{Answer, AnswerBody, AnswerStream, Step};
 pub use clock::{Clock, Now};
 pub use config::Gateway;
 pub use error::Error;
-pub use pipeline::{Opened, handle, open};
+pub use pipeline::{Opened, Refused, handle, open};
 pub use plaintext::{Plaintext, Secret};
 pub use upstream::{Upstream, UpstreamBody, UpstreamCall, UpstreamResponse};
 pub use wire::RequestHead;

@@ -5,22 +5,27 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::admission::{self, Authenticated};
-use crate::answer::{self, Answer, Awaited, Received};
+use crate::answer::{self, Answer};
 use crate::audit::RequestId;
 use crate::cache::{self, Hit, Lookup};
 use crate::clock::{Clock, Now};
 use crate::config::Gateway;
-use crate::deployment::Deployment;
-use crate::error::{Error, Retry};
+use crate::error::Error;
 use crate::guardrail;
 use crate::plaintext::Plaintext;
-use crate::provider::{self, Encoded};
 use crate::route::wishes::Wishes;
-use crate::route::{self, Model, Routed};
+use crate::route::{self, Model, Routed, Unrouted};
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
 use crate::wire::openai_models::{self, Listed};
 use crate::wire::{self, Asked, Operation, RequestHead, Wire};
+
+mod attempt;
+
+mod refused;
+
+use attempt::Committed;
+pub use refused::Refused;
 
 /// A request whose head was accepted: the path exists and, where it matters, the key is known.
 pub struct Opened {
@@ -68,10 +73,10 @@ pub async fn handle<U: Upstream>(
     gateway: &Gateway,
     upstream: &U,
     clock: &impl Clock,
-) -> Result<Answer<U::Body>, Error> {
+) -> Result<Answer<U::Body>, Refused> {
     let Opened { operation, wishes, authenticated, request_id, max_body } = opened;
     if body.expose().len() > max_body {
-        return Err(Error::BodyTooLarge { limit: max_body });
+        return Err(Error::BodyTooLarge { limit: max_body }.into());
     }
     let Some(who) = authenticated else { return Ok(answer::local(&request_id, Vec::new())) };
     let (wire, asked) = match operation {
@@ -79,7 +84,8 @@ pub async fn handle<U: Upstream>(
         Operation::ListModels => return Ok(answer::local(&request_id, list_models(&who, gateway))),
         Operation::Probe => return Ok(answer::local(&request_id, Vec::new())),
         Operation::ShowModel(name) => {
-            return show_model(&name, &who, gateway).map(|body| answer::local(&request_id, body));
+            let body = show_model(&name, &who, gateway)?;
+            return Ok(answer::local(&request_id, body));
         }
     };
     let size = body.expose().len();
@@ -89,7 +95,7 @@ pub async fn handle<U: Upstream>(
         Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),
         Err(error) => {
             exchange.refuse(&error, clock.now());
-            Err(error)
+            Err(Refused::new(error, exchange.attempted()))
         }
     }
 }
@@ -119,53 +125,50 @@ async fn infer<U: Upstream, C: Clock>(
         Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
         Lookup::Miss(missed) => missed,
     };
-    let routed = route::plan(missed, wishes, gateway.models(), gateway.draw(), clock.now())?;
-    attempt(routed, exchange, means).await
+    let planned = route::plan(missed, wishes, gateway.models(), gateway.draw(), clock.now());
+    let mut failed = match follow(planned, exchange, means).await {
+        Ok(reached) => return Ok(reached),
+        Err(failed) => failed,
+    };
+    // Two kinds of failure have models configured to try instead. The first error counts, whatever the others say.
+    let mut primary = None;
+    for model in route::substitutes(&failed, gateway.models()) {
+        let (error, missed, wishes) = failed.into_parts();
+        primary.get_or_insert(error);
+        let planned = route::plan_with(missed, wishes, model, gateway.models(), gateway.draw(), clock.now());
+        failed = match follow(planned, exchange, means).await {
+            Ok(reached) => return Ok(reached),
+            Err(failed) => failed,
+        };
+    }
+    Err(primary.unwrap_or(failed.error))
 }
 
-/// Most attempts for one request.
-const MAX_ATTEMPTS: usize = 3;
-
-/// The one attempt loop: tries deployments in order until one has committed.
-async fn attempt<U: Upstream, C: Clock>(
-    routed: Routed,
+/// Tries a plan; a failure gives the request back.
+async fn follow<U: Upstream, C: Clock>(
+    planned: Result<Routed, Unrouted>,
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
-) -> Result<Reached<U::Body>, Error> {
-    let Means { gateway, upstream, clock } = *means;
-    let mut first_error = None;
-    let mut turn = 0_usize;
-    while let Some(leaf) = routed.leaf(turn).filter(|_| turn < MAX_ATTEMPTS) {
-        turn = turn.saturating_add(1);
-        let at = &Arc::clone(&leaf.deployment);
-        exchange.attempt(at);
-        let Encoded { call, reading } = provider::encode(&routed, at)?;
-        let awaited = Awaited { routed: &routed, at, reading, id: exchange.id(), sent: clock.now() };
-        let outcome = match upstream.send(call).await {
-            Ok(response) => answer::receive(response, awaited, gateway.max_answer_bytes(), clock).await,
-            Err(error) => Err(error.into()),
-        };
-        match outcome {
-            Ok(received) => return Ok(Reached::Fresh { received, at: Arc::clone(at), routed }),
-            Err(error) if error.retry() == Retry::Never => return Err(first_error.unwrap_or(error)),
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
+) -> Result<Reached<U::Body>, Unrouted> {
+    let routed = planned?;
+    match attempt::attempt(&routed, exchange, means).await {
+        Ok(committed) => Ok(Reached::Fresh { committed, routed }),
+        Err(error) => Err(Unrouted::after(routed, error)),
     }
-    Err(first_error.unwrap_or(Error::NoCompliantDeployment))
 }
 
 /// An answer the client will get: from here nothing is tried again.
 #[expect(clippy::large_enum_variant, reason = "moved once per request")]
 enum Reached<B> {
     Cached(Hit),
-    Fresh { received: Received<B>, at: Arc<Deployment>, routed: Routed },
+    Fresh { committed: Committed<B>, routed: Routed },
 }
 
 impl<B> Reached<B> {
     fn into_answer(self, gateway: &Gateway, exchange: Exchange, now: Now) -> Answer<B> {
         match self {
             Self::Cached(hit) => answer::replay(hit, exchange, now),
-            Self::Fresh { received, at, routed } => {
+            Self::Fresh { committed: Committed { received, at }, routed } => {
                 answer::deliver(received, &at, routed.into_missed(), gateway.cache(), exchange, now)
             }
         }

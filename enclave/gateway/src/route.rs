@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::Missed;
 use crate::clock::Now;
 use crate::deployment::{Deployment, Exposure};
-use crate::error::Error;
+use crate::error::{Error, Reason};
 
 pub mod wishes;
 
@@ -26,7 +27,12 @@ pub mod turns;
 
 pub mod filter;
 
+pub mod retry;
+
+pub mod course;
+
 use filter::Filter;
+use retry::{RetryBudget, RetrySettings};
 use tree::{Ceilings, Dice, FeaturesOnce, Leaf, Node, Order, Question};
 use wishes::Wishes;
 
@@ -38,6 +44,34 @@ pub struct Model {
     pub root: Node,
     /// Every place of a deployment in the tree, in the configuration's order.
     pub leaves: Vec<Leaf>,
+    /// How its requests are tried.
+    pub settings: ModelSettings,
+    /// What is left for further attempts.
+    pub budget: RetryBudget,
+}
+
+/// How a model's requests are tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelSettings {
+    /// Again.
+    pub retry: RetrySettings,
+    /// At most so long; the deployment's own times hold where absent.
+    pub timeouts: ModelTimeouts,
+    /// With these models, in order, where the prompt is too long for this one.
+    pub context_window: Vec<Arc<str>>,
+    /// With these models, in order, where the provider's rules are against the content.
+    pub content_policy: Vec<Arc<str>>,
+}
+
+/// Times that a model shortens for all of its deployments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelTimeouts {
+    /// To the first content of a stream.
+    pub first_content: Option<Duration>,
+    /// Between two pieces of an answer.
+    pub stall: Option<Duration>,
+    /// For everything, all attempts together.
+    pub total: Option<Duration>,
 }
 
 impl Model {
@@ -148,13 +182,38 @@ impl Routed {
 }
 
 /// Finds out who serves the requested model. `draw` is a number that strategies may use as a die.
-pub fn plan(missed: Missed, wishes: Wishes, models: &Models, draw: u64, now: Now) -> Result<Routed, Error> {
-    let request = missed.screened().admitted().request();
-    let model = Arc::clone(models.find(&request.model).ok_or(Error::ModelUnknown)?);
-    let features = FeaturesOnce::new(request);
+pub fn plan(
+    missed: Missed,
+    wishes: Wishes,
+    models: &Models,
+    draw: u64,
+    now: Now,
+) -> Result<Routed, Unrouted> {
+    let name = &missed.screened().admitted().request().model;
+    match models.find(name).cloned() {
+        Some(model) => plan_with(missed, wishes, model, models, draw, now),
+        None => Err(Unrouted::new(Error::ModelUnknown, missed, wishes)),
+    }
+}
+
+/// The same with a model that the configuration names in place of the requested one. The key must be allowed that model
+/// too.
+pub fn plan_with(
+    missed: Missed,
+    wishes: Wishes,
+    model: Arc<Model>,
+    models: &Models,
+    draw: u64,
+    now: Now,
+) -> Result<Routed, Unrouted> {
+    let admitted = missed.screened().admitted();
+    if *admitted.request().model != *model.name && !admitted.key().models.contains(&model.name) {
+        return Err(Unrouted::new(Error::ModelNotAllowed, missed, wishes));
+    }
+    let features = FeaturesOnce::new(admitted.request());
     let question = Question {
-        request,
-        key: missed.screened().admitted().key(),
+        request: admitted.request(),
+        key: admitted.key(),
         wishes: &wishes,
         labels: missed.screened().labels(),
         now,
@@ -162,8 +221,52 @@ pub fn plan(missed: Missed, wishes: Wishes, models: &Models, draw: u64, now: Now
         leaves: &model.leaves,
         features: &features,
     };
-    let decided = decide(&question, &model, models.ceilings(), &mut |_, _| {})?;
-    Ok(Routed { missed, wishes, model, decided })
+    match decide(&question, &model, models.ceilings(), &mut |_, _| {}) {
+        Ok(decided) => Ok(Routed { missed, wishes, model, decided }),
+        Err(error) => Err(Unrouted::new(error, missed, wishes)),
+    }
+}
+
+/// A request that could not be planned, so that it can be with another model.
+pub struct Unrouted {
+    /// Why.
+    pub error: Error,
+    request: Box<(Missed, Wishes)>,
+}
+
+impl Unrouted {
+    fn new(error: Error, missed: Missed, wishes: Wishes) -> Self {
+        Self { error, request: Box::new((missed, wishes)) }
+    }
+
+    /// After attempts that failed.
+    pub fn after(routed: Routed, error: Error) -> Self {
+        Self::new(error, routed.missed, routed.wishes)
+    }
+
+    /// Gives the request to another plan.
+    pub fn into_parts(self) -> (Error, Missed, Wishes) {
+        let (missed, wishes) = *self.request;
+        (self.error, missed, wishes)
+    }
+}
+
+/// The models that the configuration names in place of the requested one, for this kind of failure. None if the client
+/// wants no fallback.
+pub fn substitutes(failed: &Unrouted, models: &Models) -> Vec<Arc<Model>> {
+    let (error, (missed, wishes)) = (&failed.error, &*failed.request);
+    let asked = models.find(&missed.screened().admitted().request().model);
+    let Some(settings) = asked.map(|model| &model.settings).filter(|_| !wishes.no_fallback) else {
+        return Vec::new();
+    };
+    let about = |reason| matches!(error, Error::UpstreamStatus { reason: own, .. } if *own == reason);
+    let too_long = matches!(error, Error::ContextTooLong) || about(Reason::ContextWindow);
+    let names = match (too_long, about(Reason::ContentPolicy)) {
+        (true, _) => settings.context_window.as_slice(),
+        (false, true) => settings.content_policy.as_slice(),
+        (false, false) => &[],
+    };
+    names.iter().filter_map(|name| models.find(name).cloned()).collect()
 }
 
 /// Filters and orders the leaves of a model. `report` hears which leaf did not pass which filter.

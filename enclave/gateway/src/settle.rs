@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::price::{NanoUsd, Price};
 use crate::route::Model;
+use crate::route::health::Flight;
 use crate::wire::Wire;
 
 /// Where settled exchanges are written down.
@@ -30,7 +31,29 @@ pub struct Exchange {
     latest: Now,
     hold: Option<Hold>,
     price: Option<Arc<Price>>,
+    flight: Option<Flight>,
+    attempted: Vec<Attempted>,
     settled: bool,
+}
+
+/// One attempt, as the client may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// The deployment.
+    pub deployment: Arc<str>,
+    /// Our code for its failure; nothing if it answered.
+    pub error: Option<&'static str>,
+}
+
+impl Attempted {
+    /// The header that lists attempts.
+    pub const HEADER: &'static str = "postern-attempted";
+
+    /// The value of [`Self::HEADER`]: `first=upstream_timeout, second=ok`.
+    pub fn list(attempts: &[Self]) -> String {
+        let one = |own: &Self| format!("{}={}", own.deployment, own.error.unwrap_or("ok"));
+        attempts.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Exchange {
@@ -74,6 +97,8 @@ impl Exchange {
             latest: now,
             hold: None,
             price: None,
+            flight: None,
+            attempted: Vec::new(),
             settled: false,
         }
     }
@@ -100,6 +125,24 @@ impl Exchange {
         self.record.deployment = Some(Arc::clone(&at.name));
         self.record.provider = Some(at.provider);
         self.price.clone_from(&at.price);
+        self.attempted.push(Attempted { deployment: Arc::clone(&at.name), error: None });
+    }
+
+    /// The attempt that began last has failed.
+    pub fn attempt_failed(&mut self, code: &'static str) {
+        if let Some(last) = self.attempted.last_mut() {
+            last.error = Some(code);
+        }
+    }
+
+    /// The attempts so far, in the order in which they began.
+    pub fn attempted(&self) -> &[Attempted] {
+        &self.attempted
+    }
+
+    /// Keeps the call that answers until the end.
+    pub fn fly(&mut self, flight: Flight) {
+        self.flight = Some(flight);
     }
 
     /// Keeps what admission held until the end.
@@ -166,6 +209,14 @@ impl Exchange {
             return;
         }
         self.hold = None;
+        if let Some(mut flight) = self.flight.take() {
+            if let Some(usage) = &self.record.usage {
+                flight.used(usage.total_tokens, now);
+            }
+            if outcome == Outcome::Broken {
+                flight.broke(now);
+            }
+        }
         self.record.outcome = outcome;
         self.record.error = error;
         self.record.cost_nano_usd = self.cost();

@@ -176,7 +176,10 @@ impl Http1 {
                 );
                 self.send_stream(stream, next).await
             }
-            Err(error) => self.send_error(&error, Some(id.as_str()), next).await,
+            Err(refused) => {
+                let headers = refused.headers();
+                self.send_refusal(&refused, &headers, Some(id.as_str()), next).await
+            }
         }
     }
 
@@ -244,13 +247,23 @@ impl Http1 {
     }
 
     async fn send_error(&mut self, error: &gateway::Error, id: Option<&str>, next: Next) -> Next {
-        let (body, headers) = (error.body_json(), error.headers());
+        self.send_refusal(error, &error.headers(), id, next).await
+    }
+
+    async fn send_refusal(
+        &mut self,
+        error: &gateway::Error,
+        headers: &[(&'static str, String)],
+        id: Option<&str>,
+        next: Next,
+    ) -> Next {
+        let body = error.body_json();
         let ids = id.into_iter().flat_map(|id| [("x-request-id", id), ("request-id", id)]);
         let out = self.duplex.out.expose_mut();
         write_head(
             out,
             error.status(),
-            pairs(&headers).chain(ids),
+            pairs(headers).chain(ids),
             Body::Length(body.len()),
             next != Next::KeepAlive,
         );

@@ -131,7 +131,7 @@ async fn respond(
             let body = pump(stream, Rc::clone(worker), busy).await;
             build(status, &headers, body)
         }
-        Err(error) => from_error(&error, Some(&id)),
+        Err(refused) => refusal(&refused, refused.headers(), Some(&id)),
     }
 }
 
@@ -218,7 +218,14 @@ fn build(status: u16, headers: &[(&'static str, String)], body: Body) -> Respons
 }
 
 fn from_error(error: &gateway::Error, id: Option<&RequestId>) -> Response<Body> {
-    let mut headers = error.headers();
+    refusal(error, error.headers(), id)
+}
+
+fn refusal(
+    error: &gateway::Error,
+    mut headers: Vec<(&'static str, String)>,
+    id: Option<&RequestId>,
+) -> Response<Body> {
     let ids = id
         .into_iter()
         .flat_map(|id| ["x-request-id", "request-id"].map(|name| (name, id.as_str().to_owned())));

@@ -18,6 +18,53 @@ pub struct ModelConfig {
     /// Deployments, other models, or strategies of their own. `deployments` is another name for it.
     #[serde(alias = "deployments")]
     pub members: Vec<MemberConfig>,
+    /// How often and how fast it is tried again.
+    #[serde(default)]
+    pub retry: RetryConfig,
+    /// Times that are shorter than those of its deployments.
+    #[serde(default)]
+    pub timeouts: ModelTimeoutsConfig,
+    /// Models to try in place of this one.
+    #[serde(default)]
+    pub fallbacks: FallbacksConfig,
+}
+
+/// How often and how fast a model's requests are tried again.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryConfig {
+    /// Attempts for one request, all deployments together; 3 unless stated.
+    pub max_attempts: Option<u32>,
+    /// Further attempts at a deployment that failed; 1 unless stated.
+    pub per_deployment: Option<u32>,
+    /// Wait before such an attempt, doubled each time; 500 unless stated.
+    pub base_ms: Option<u64>,
+    /// Longest such wait; 5,000 unless stated.
+    pub longest_ms: Option<u64>,
+    /// Longest wait that a provider's advice can cause; 10,000 unless stated.
+    pub longest_advised_ms: Option<u64>,
+}
+
+/// Times of a model, in milliseconds.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelTimeoutsConfig {
+    /// To the first content of a stream.
+    pub first_content_ms: Option<u64>,
+    /// Between two pieces of an answer.
+    pub stall_ms: Option<u64>,
+    /// For everything, all attempts together.
+    pub total_ms: Option<u64>,
+}
+
+/// Models to try in place of one, by the reason. None unless stated. A key must be allowed them too.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FallbacksConfig {
+    /// Where the prompt is too long.
+    pub context_window: Vec<String>,
+    /// Where the provider's rules are against the content.
+    pub content_policy: Vec<String>,
 }
 
 /// A strategy by its name, or with settings: `{ kind = "least_latency", buffer_percent = 10 }`.

@@ -83,6 +83,22 @@ fn rough(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX).wrapping_div(BYTES_PER_TOKEN)
 }
 
+/// Whether a second execution would leave traces: the client asks the provider to keep or to do something itself.
+pub fn must_run_once(request: &Request) -> bool {
+    let document = request.body.expose();
+    let is_true =
+        |name: &str| request.fields.find(document, name).is_some_and(|field| field.kind == Kind::True);
+    if is_true("store") || is_true("background") {
+        return true;
+    }
+    let tools = request.fields.find(document, "tools").map(|field| field.value(document));
+    tools.is_some_and(|tools| SERVER_TOOLS.iter().any(|token| has_string(tools, token)))
+}
+
+/// Types of tools that the provider runs itself.
+const SERVER_TOOLS: &[&[u8]] =
+    &[b"mcp", b"code_interpreter", b"computer_use_preview", b"image_generation", b"local_shell"];
+
 /// Types and names that introduce an image: `OpenAI` chat and Responses, Anthropic, Gemini.
 const IMAGES: &[&[u8]] = &[b"image_url", b"input_image", b"image", b"inlineData", b"inline_data"];
 /// The same for sound.

@@ -1,8 +1,8 @@
 //! A fake upstream that plays prepared answers, and what it takes to run the pipeline against it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::Future;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -13,7 +13,7 @@ use gateway::config::{GatewayConfig, SecretError, SecretReference, SecretSource}
 use gateway::provider::builtin;
 use gateway::upstream::{Progress, ReadError, SendError};
 use gateway::{
-    Answer, AnswerBody, Clock, Error, Gateway, Now, Plaintext, RequestHead, Secret, Step, Upstream,
+    Answer, AnswerBody, Clock, Gateway, Now, Plaintext, Refused, RequestHead, Secret, Step, Upstream,
     UpstreamBody, UpstreamCall, UpstreamResponse,
 };
 
@@ -59,9 +59,11 @@ model = "postern-test"
 
 [models.smart]
 deployments = ["main", "second"]
+retry = { per_deployment = 0 }
 
 [models.gpt-x]
 deployments = ["main"]
+retry = { max_attempts = 1 }
 
 [models.builtin]
 deployments = ["builtin"]
@@ -98,13 +100,55 @@ impl SecretSource for Secrets {
     }
 }
 
-/// A clock that moves when told.
+/// A clock that moves when told, or when everybody waits for it. Clones are the same clock.
+#[derive(Clone, Default)]
+pub struct TestClock(Rc<Time>);
+
 #[derive(Default)]
-pub struct TestClock(pub Cell<Duration>);
+struct Time {
+    now: Cell<Duration>,
+    timers: RefCell<BTreeSet<Duration>>,
+}
+
+impl TestClock {
+    pub fn pass(&self, time: Duration) {
+        self.0.now.set(self.0.now.get() + time);
+    }
+
+    /// Runs a future; whenever it waits, goes on to the next time that somebody waits for.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        for _ in 0..100_000 {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return value;
+            }
+            let next = self.0.timers.borrow_mut().pop_first();
+            let next = next.expect("the future waits for something that never comes");
+            self.0.now.set(self.0.now.get().max(next));
+        }
+        panic!("the future never ends");
+    }
+
+    async fn until(&self, time: Duration) {
+        poll_fn(|_| {
+            if self.0.now.get() >= time {
+                return Poll::Ready(());
+            }
+            self.0.timers.borrow_mut().insert(time);
+            Poll::Pending
+        })
+        .await;
+    }
+}
 
 impl Clock for TestClock {
     fn now(&self) -> Now {
-        Now { unix_ms: 1_770_000_000_000 + self.0.get().as_millis() as u64, monotonic: self.0.get() }
+        let now = self.0.now.get();
+        Now { unix_ms: 1_770_000_000_000 + now.as_millis() as u64, monotonic: now }
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.until(self.0.now.get() + time).await;
     }
 }
 
@@ -115,13 +159,21 @@ pub enum Piece {
     Fail(ReadError),
     /// Nothing ever comes.
     Hang,
+    /// Nothing comes for so long.
+    Wait(Duration),
 }
 
 /// One prepared answer.
 #[derive(Clone)]
 pub enum Reply {
     Fail(SendError),
-    Response { status: u16, headers: Vec<(String, Vec<u8>)>, pieces: Vec<Piece> },
+    /// The connection stands and nothing is answered.
+    Silence,
+    Response {
+        status: u16,
+        headers: Vec<(String, Vec<u8>)>,
+        pieces: Vec<Piece>,
+    },
 }
 
 impl Reply {
@@ -166,6 +218,9 @@ pub struct Sent {
 #[derive(Default)]
 pub struct FakeUpstream {
     replies: RefCell<VecDeque<Reply>>,
+    /// Replies of one deployment, before all others.
+    own: RefCell<BTreeMap<String, VecDeque<Reply>>>,
+    clock: TestClock,
     pub sent: RefCell<Vec<Sent>>,
     /// Bodies that were dropped.
     pub dropped: Rc<Cell<usize>>,
@@ -174,6 +229,23 @@ pub struct FakeUpstream {
 impl FakeUpstream {
     pub fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self { replies: RefCell::new(replies.into_iter().collect()), ..Self::default() }
+    }
+
+    /// With a clock, for replies that take time.
+    pub fn timed(clock: &TestClock) -> Self {
+        Self { clock: clock.clone(), ..Self::default() }
+    }
+
+    /// With replies of one deployment.
+    #[must_use]
+    pub fn of(self, deployment: &str, replies: impl IntoIterator<Item = Reply>) -> Self {
+        self.own.borrow_mut().entry(deployment.to_owned()).or_default().extend(replies);
+        self
+    }
+
+    /// Whom calls went to, in order.
+    pub fn called(&self) -> Vec<String> {
+        self.sent.borrow().iter().map(|sent| sent.deployment.clone()).collect()
     }
 }
 
@@ -188,15 +260,21 @@ impl Upstream for FakeUpstream {
             body: call.body.expose().to_bytes(),
             parts: call.body.expose().parts().len(),
         });
-        let reply = if call.deployment.provider == "builtin" {
-            play(builtin::respond(&call, Now::default()))
-        } else {
-            self.replies.borrow_mut().pop_front().expect("an unexpected call upstream")
+        let own = self.own.borrow_mut().get_mut(&*call.deployment.name).and_then(VecDeque::pop_front);
+        let reply = match own {
+            Some(reply) => reply,
+            None if call.deployment.provider == "builtin" => play(builtin::respond(&call, Now::default())),
+            None => self.replies.borrow_mut().pop_front().expect("an unexpected call upstream"),
         };
         match reply {
             Reply::Fail(error) => Err(error),
+            Reply::Silence => std::future::pending().await,
             Reply::Response { status, headers, pieces } => {
-                let body = FakeBody { pieces: pieces.into(), dropped: Rc::clone(&self.dropped) };
+                let body = FakeBody {
+                    pieces: pieces.into(),
+                    dropped: Rc::clone(&self.dropped),
+                    clock: self.clock.clone(),
+                };
                 Ok(UpstreamResponse { status, headers, body })
             }
         }
@@ -223,12 +301,18 @@ fn play(reply: builtin::Reply) -> Reply {
 pub struct FakeBody {
     pieces: VecDeque<Piece>,
     dropped: Rc<Cell<usize>>,
+    clock: TestClock,
 }
 
 impl UpstreamBody for FakeBody {
     async fn read(&mut self, into: &mut Vec<u8>) -> Result<Progress, ReadError> {
+        while let Some(Piece::Wait(time)) = self.pieces.front() {
+            let until = self.clock.now().monotonic + *time;
+            self.clock.until(until).await;
+            self.pieces.pop_front();
+        }
         match self.pieces.pop_front() {
-            None => Ok(Progress::End),
+            None | Some(Piece::Wait(_)) => Ok(Progress::End),
             Some(Piece::Bytes(bytes)) => {
                 into.extend_from_slice(&bytes);
                 Ok(Progress::Data)
@@ -269,7 +353,7 @@ pub fn ask(
     upstream: &FakeUpstream,
     path: &str,
     body: impl Into<Vec<u8>>,
-) -> Result<Answer<FakeBody>, Error> {
+) -> Result<Answer<FakeBody>, Refused> {
     let authorization = format!("Bearer {KEY}");
     let headers: &[(&str, &[u8])] =
         &[("Authorization", authorization.as_bytes()), ("Content-Type", b"application/json")];
@@ -281,10 +365,10 @@ pub fn ask_with(
     upstream: &FakeUpstream,
     head: &RequestHead<'_>,
     body: impl Into<Vec<u8>>,
-) -> Result<Answer<FakeBody>, Error> {
-    let clock = TestClock::default();
+) -> Result<Answer<FakeBody>, Refused> {
+    let clock = upstream.clock.clone();
     let opened = gateway::open(head, gateway, clock.now())?;
-    run(gateway::handle(opened, Plaintext::new(Bytes::from(body.into())), gateway, upstream, &clock))
+    clock.run(gateway::handle(opened, Plaintext::new(Bytes::from(body.into())), gateway, upstream, &clock))
 }
 
 pub const CHAT: &str = "/v1/chat/completions";

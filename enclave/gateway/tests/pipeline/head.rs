@@ -140,7 +140,7 @@ fn lists_only_what_the_key_may_use() {
         let headers: &[(&str, &[u8])] = &[("x-api-key", key.as_bytes())];
         let answer = ask_with(&gateway(), &FakeUpstream::default(), &head("GET", path, headers), "")?;
         let body = text(&collect(answer).0);
-        Ok::<_, Error>(serde_json::from_str::<serde_json::Value>(&body).expect("JSON"))
+        Ok::<_, gateway::Refused>(serde_json::from_str::<serde_json::Value>(&body).expect("JSON"))
     };
     let ids = |list: &serde_json::Value| {
         let data = list["data"].as_array().expect("an array").clone();

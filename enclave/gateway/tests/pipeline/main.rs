@@ -21,4 +21,5 @@ mod exchange;
 mod fake;
 mod golden;
 mod head;
+mod retries;
 mod stream;

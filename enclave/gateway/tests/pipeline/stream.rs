@@ -221,6 +221,8 @@ fn the_first_content_has_a_deadline() {
             self.0.set(self.0.get() + 25);
             gateway::Now { unix_ms: 0, monotonic: std::time::Duration::from_secs(self.0.get()) }
         }
+
+        async fn sleep(&self, _: std::time::Duration) {}
     }
     let pieces = || (0..5).map(|_| role().into_bytes()).collect();
     let upstream = FakeUpstream::new([Reply::stream(pieces()), Reply::stream(pieces())]);

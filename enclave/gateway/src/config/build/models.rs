@@ -9,10 +9,13 @@ use crate::config::parse::closest;
 use crate::config::routing::{MemberConfig, ModelConfig, StrategyConfig};
 use crate::deployment::{Deployment, Exposure};
 use crate::route::health::Health;
+use crate::route::retry::RetryBudget;
 use crate::route::strategy::{self, MemberSettings, Settings, Strategy, Wrong};
 use crate::route::tree::{Branch, Leaf, MAX_DEPTH, MAX_LEAVES, Node};
 use crate::route::{Model, Models};
 use crate::wire::is_model_name;
+
+mod settings;
 
 /// The state of each deployment, by its name.
 pub(super) type States = BTreeMap<Arc<str>, Arc<Health>>;
@@ -36,7 +39,10 @@ pub(super) fn build(
         let mut tree =
             Tree { configured, deployments, states, leaves: Vec::new(), inside: vec![name.as_str()] };
         let root = tree.branch(&own.strategy, &own.members, &format!("models.{name}"))?;
-        models.insert(Model { name: name.as_str().into(), root, leaves: tree.leaves });
+        let leaves = tree.leaves;
+        let settings = settings::build(own, configured, &format!("models.{name}"))?;
+        let budget = RetryBudget::default();
+        models.insert(Model { name: name.as_str().into(), root, leaves, settings, budget });
     }
     Ok(models)
 }

@@ -1,0 +1,73 @@
+//! Checks how a model's requests are tried: again, for how long, with which other models.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::ConfigError;
+use crate::config::build::{unknown, value};
+use crate::config::parse::closest;
+use crate::config::routing::{ModelConfig, ModelTimeoutsConfig, RetryConfig};
+use crate::route::retry::RetrySettings;
+use crate::route::{ModelSettings, ModelTimeouts};
+
+/// Checks the settings of one model.
+pub(super) fn build(
+    own: &ModelConfig,
+    models: &BTreeMap<String, ModelConfig>,
+    path: &str,
+) -> Result<ModelSettings, ConfigError> {
+    let fallbacks = |key: &str, names: &[String]| -> Result<Vec<Arc<str>>, ConfigError> {
+        let find = |(place, name): (usize, &String)| {
+            if models.contains_key(name) {
+                return Ok(name.as_str().into());
+            }
+            let meant = closest(name, models.keys().map(String::as_str));
+            Err(unknown(format!("{path}.fallbacks.{key}[{place}]"), "model", meant))
+        };
+        names.iter().enumerate().map(find).collect()
+    };
+    Ok(ModelSettings {
+        retry: retry(&own.retry, &format!("{path}.retry"))?,
+        timeouts: timeouts(&own.timeouts, &format!("{path}.timeouts"))?,
+        context_window: fallbacks("context_window", &own.fallbacks.context_window)?,
+        content_policy: fallbacks("content_policy", &own.fallbacks.content_policy)?,
+    })
+}
+
+fn retry(own: &RetryConfig, path: &str) -> Result<RetrySettings, ConfigError> {
+    let usual = RetrySettings::default();
+    let within =
+        |key: &str, given: Option<u32>, usual: u32, bounds: std::ops::RangeInclusive<u32>| match given {
+            None => Ok(usual),
+            Some(own) if bounds.contains(&own) => Ok(own),
+            Some(_) => Err(value(format!("{path}.{key}"), format!("{} to {}", bounds.start(), bounds.end()))),
+        };
+    let time = |key: &str, given, usual| {
+        milliseconds(&format!("{path}.{key}"), given).map(|own| own.unwrap_or(usual))
+    };
+    Ok(RetrySettings {
+        max_attempts: within("max_attempts", own.max_attempts, usual.max_attempts, 1..=10)?,
+        per_deployment: within("per_deployment", own.per_deployment, usual.per_deployment, 0..=5)?,
+        base: time("base_ms", own.base_ms, usual.base)?,
+        longest: time("longest_ms", own.longest_ms, usual.longest)?,
+        longest_advised: time("longest_advised_ms", own.longest_advised_ms, usual.longest_advised)?,
+    })
+}
+
+fn timeouts(own: &ModelTimeoutsConfig, path: &str) -> Result<ModelTimeouts, ConfigError> {
+    let time = |key: &str, given| milliseconds(&format!("{path}.{key}"), given);
+    Ok(ModelTimeouts {
+        first_content: time("first_content_ms", own.first_content_ms)?,
+        stall: time("stall_ms", own.stall_ms)?,
+        total: time("total_ms", own.total_ms)?,
+    })
+}
+
+fn milliseconds(path: &str, given: Option<u64>) -> Result<Option<Duration>, ConfigError> {
+    match given {
+        None => Ok(None),
+        Some(ms) if (1..=3_600_000).contains(&ms) => Ok(Some(Duration::from_millis(ms))),
+        Some(_) => Err(value(path, "1 to 3600000".to_owned())),
+    }
+}

@@ -1,0 +1,49 @@
+//! What the client gets in place of an answer: the error, and what was tried.
+
+use crate::error::Error;
+use crate::settle::Attempted;
+
+/// An error, and the attempts that led to it. Everything but the headers is the error's.
+#[derive(Debug)]
+pub struct Refused {
+    error: Error,
+    attempted: Vec<Attempted>,
+}
+
+impl Refused {
+    pub(super) fn new(error: Error, attempted: &[Attempted]) -> Self {
+        Self { error, attempted: attempted.to_vec() }
+    }
+
+    /// Headers of the answer, names in lower case: the error's, and which deployments were tried.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = self.error.headers();
+        if !self.attempted.is_empty() {
+            headers.push(("postern-attempts", self.attempted.len().to_string()));
+            headers.push((Attempted::HEADER, Attempted::list(&self.attempted)));
+        }
+        headers
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { error, attempted: Vec::new() }
+    }
+}
+
+impl std::ops::Deref for Refused {
+    type Target = Error;
+
+    fn deref(&self) -> &Error {
+        &self.error
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(out)
+    }
+}
+
+impl std::error::Error for Refused {}
