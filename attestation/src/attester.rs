@@ -4,9 +4,11 @@ use crate::digest::ReportData;
 use crate::evidence::TeeType;
 use std::fmt;
 
+pub mod azure_vtpm;
 pub mod configfs_tsm;
 #[cfg(unix)]
 pub mod socket;
+pub mod tpm;
 
 /// What the hardware returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,13 @@ pub enum AttesterError {
     Malformed(&'static str),
     /// The hardware answered with a refusal.
     Refused,
+    /// The TPM answered with a refusal.
+    Tpm {
+        /// What was being done.
+        doing: &'static str,
+        /// Its response code (`TPM_RC`).
+        code: u32,
+    },
     /// The interface is not there.
     Unavailable(&'static str),
 }
@@ -57,6 +66,7 @@ impl fmt::Display for AttesterError {
             Self::Io { doing, kind } => write!(f, "{doing}: {kind}"),
             Self::Malformed(what) => write!(f, "malformed answer: {what}"),
             Self::Refused => f.write_str("the security processor refused to sign"),
+            Self::Tpm { doing, code } => write!(f, "{doing}: the TPM answered {code:#x}"),
             Self::Unavailable(what) => write!(f, "no report interface: {what}"),
         }
     }

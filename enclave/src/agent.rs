@@ -233,7 +233,7 @@ pub(crate) const fn attester_code(error: AttesterError) -> &'static str {
         AttesterError::Busy => "ATTESTER_BUSY",
         AttesterError::Io { .. } => "ATTESTER_IO",
         AttesterError::Malformed(_) => "ATTESTER_MALFORMED",
-        AttesterError::Refused => "ATTESTER_REFUSED",
+        AttesterError::Refused | AttesterError::Tpm { .. } => "ATTESTER_REFUSED",
         AttesterError::Unavailable(_) => "ATTESTER_UNAVAILABLE",
         _ => "ATTESTER",
     }

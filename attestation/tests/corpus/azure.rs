@@ -368,3 +368,46 @@ fn part_of(bundle: &mut AzureEvidence, part: usize) -> &mut [u8] {
         _ => bundle.ak_certificates.first_mut().map_or(&mut [], Vec::as_mut_slice),
     }
 }
+
+/// Holds a blob and a certificate as Azure's TPMs do.
+struct Wire(simtee::azure::VirtualTpm<'static>);
+
+impl attestation::attester::tpm::TpmDevice for Wire {
+    fn transact(&mut self, command: &[u8]) -> std::io::Result<Vec<u8>> {
+        Ok(self.0.execute(command).expect("a response"))
+    }
+}
+
+#[test]
+fn the_attester_sends_the_certificate_that_a_real_tpm_holds_with_its_ca() {
+    use attestation::attester::Attester;
+    use simtee::azure::virtual_tpm::{AK_CERTIFICATE_INDEX, HCL_INDEX};
+    let Some(folder) = corpus() else { return };
+    let manifest = json(&folder.join("MANIFEST.json"));
+    let entries = manifest["entries"].as_array().expect("entries");
+    let entry = entries.iter().find(|entry| entry["id"] == "azure-tdx-ak-global-ca03").expect("entry");
+    let files = files(&folder, entry);
+    let indexes = [
+        (HCL_INDEX, files["hcl_report"].clone()),
+        (AK_CERTIFICATE_INDEX, files["ak_cert_as_read_from_nv"].clone()),
+    ];
+    let ak = Box::leak(Box::new(simtee::keys::RsaKey::generate_2048().expect("key")));
+    let device = Wire(simtee::azure::VirtualTpm {
+        ak,
+        pcrs: [[0; 32]; 24],
+        indexes: indexes.into(),
+        refusals: Vec::new(),
+        extend_after_quote: None,
+    });
+    let td_quote = files["td_quote"].clone();
+    let quoter = Box::new(move |_: &[u8; 1024]| Ok(td_quote.clone()));
+    let attester =
+        attestation::attester::azure_vtpm::AzureVtpm::detect(Box::new(device), quoter).expect("Azure");
+    let quote = attester.quote(&ReportData::new([0; 64])).expect("quote");
+    let sent = AzureEvidence::decode(&quote.bytes).expect("bundle");
+    assert_eq!(sent.ak_certificates, [files["ak_cert"].clone(), files["ak_intermediate"].clone()]);
+    assert_eq!(
+        (sent.hcl_report, sent.td_quote),
+        (files["hcl_report"].clone(), Some(files["td_quote"].clone()))
+    );
+}

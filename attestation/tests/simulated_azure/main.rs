@@ -12,6 +12,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod attester;
 mod channel;
 mod flips;
 mod policy;
