@@ -3,16 +3,13 @@
 //! Each step takes the one before by value, so that secrets are read only by a confined process, keys exist
 //! only after the entropy gate, evidence only after keys, and a listener only after evidence.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use attestation::attester::configfs_tsm::{self, ConfigfsTsm};
-use attestation::attester::socket::SocketAttester;
-use attestation::attester::{Attester, AttesterError};
+use attestation::attester::Attester;
 use attestation::digest::Nonce;
 use attestation::endorsements::MAX_EVENT_LOG_BYTES;
-use attestation::evidence::TeeType;
 use tokio::sync::watch;
 
 use crate::active::{Active, InForce, Unusable};
@@ -25,6 +22,7 @@ use crate::hardening::Hardened;
 use crate::host_link::HostLink;
 use crate::identity::{Identity, IdentityError};
 use crate::secrets::References;
+use crate::tee::{NoTee, Source};
 use crate::transport::{Address, Listening};
 use crate::worker::{Phase, Shared};
 
@@ -38,7 +36,7 @@ pub enum BootError {
     /// The hardware gave no evidence.
     NoEvidence(AgentError),
     /// The configured source of evidence is not there.
-    NoTee(AttesterError),
+    NoTee(NoTee),
     /// The file that `tee.event_log` names cannot be read, or is longer than an event log may be.
     EventLog(std::io::ErrorKind),
     /// `tee.attester` or `tee.deployment_id` is not one of the forms.
@@ -60,7 +58,10 @@ impl std::fmt::Display for BootError {
                 error.code()
             ),
             Self::NoTee(error) => {
-                let code = crate::agent::attester_code(*error);
+                let code = match error.reasons() {
+                    [(_, only)] => crate::agent::attester_code(*only),
+                    _ => "ATTESTER_UNAVAILABLE",
+                };
                 write!(out, "{code}: tee.attester: {error}; without a TEE this program does not serve")
             }
             Self::EventLog(kind) => write!(out, "CONFIG_VALUE: tee.event_log: {kind}"),
@@ -103,7 +104,7 @@ impl Measured {
     /// # Errors
     /// [`BootError::Tee`].
     pub fn new(config: Config, _: Hardened) -> Result<Self, BootError> {
-        let source = Source::named(&config.tee.attester)?;
+        let source = source(&config)?;
         let deployment_id = deployment_id(&config)?;
         let event_log = config.tee.event_log.as_deref().map(event_log).transpose()?.unwrap_or_default();
         Ok(Self { config, source, event_log, deployment_id })
@@ -114,7 +115,8 @@ impl Measured {
     /// # Errors
     /// [`BootError::NoTee`], [`BootError::Identity`].
     pub fn make_keys(self) -> Result<Keyed, BootError> {
-        let attester = self.source.open()?;
+        let host = self.config.host.egress.clone().map(HostLink::new);
+        let attester = self.source.open(host).map_err(BootError::NoTee)?;
         let gate = Seeds::open(Kernel::default(), Hardware).map_err(IdentityError::from);
         let now = ProcessClock::shared().unix();
         let identity = gate
@@ -188,8 +190,14 @@ fn request_id_seed(instance: [u8; 16]) -> u64 {
 /// # Errors
 /// [`BootError::Tee`].
 pub fn source_is_named(config: &Config) -> Result<(), BootError> {
-    Source::named(&config.tee.attester)?;
+    source(config)?;
     deployment_id(config).map(drop)
+}
+
+fn source(config: &Config) -> Result<Source, BootError> {
+    Source::named(&config.tee.attester).ok_or(BootError::Tee(
+        "tee.attester: must be `auto`, `configfs-tsm`, `sev-guest`, `azure-vtpm` or `socket:PATH`",
+    ))
 }
 
 fn deployment_id(config: &Config) -> Result<[u8; 32], BootError> {
@@ -197,33 +205,6 @@ fn deployment_id(config: &Config) -> Result<[u8; 32], BootError> {
     let id = attestation::digest::Sha256::from_hex(hex)
         .map_err(|_| BootError::Tee("tee.deployment_id: must be 64 hex digits"))?;
     Ok(*id.as_bytes())
-}
-
-/// Which source of evidence the configuration names; looked for only once keys are to be made, so that a file
-/// can be checked on a machine without a TEE.
-enum Source {
-    ConfigfsTsm,
-    Socket(PathBuf),
-}
-
-impl Source {
-    fn named(text: &str) -> Result<Self, BootError> {
-        match text.split_once(':') {
-            None if text == "configfs-tsm" => Ok(Self::ConfigfsTsm),
-            Some(("socket", path)) if !path.is_empty() => Ok(Self::Socket(PathBuf::from(path))),
-            _ => Err(BootError::Tee("tee.attester: must be `configfs-tsm` or `socket:PATH`")),
-        }
-    }
-
-    fn open(self) -> Result<Arc<dyn Attester>, BootError> {
-        match self {
-            Self::ConfigfsTsm => match ConfigfsTsm::detect(configfs_tsm::DEFAULT_ROOT) {
-                Ok(attester) => Ok(Arc::new(attester)),
-                Err(error) => Err(BootError::NoTee(error)),
-            },
-            Self::Socket(path) => Ok(Arc::new(SocketAttester::new(path, TeeType::Snp))),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -239,26 +220,17 @@ mod tests {
     #[test]
     fn the_configuration_in_the_readme_is_accepted() {
         let config = readme();
-        assert_eq!(config.tee.attester, "configfs-tsm");
+        assert_eq!(config.tee.attester, "auto");
         assert!(Measured::new(config, Hardened::not()).is_ok());
     }
 
     #[test]
     fn without_a_tee_no_keys_are_made() {
-        if Path::new(configfs_tsm::DEFAULT_ROOT).exists() {
+        if Path::new(attestation::attester::configfs_tsm::DEFAULT_ROOT).exists() {
             return;
         }
         let error = Measured::new(readme(), Hardened::not()).unwrap().make_keys().err().unwrap();
         assert!(matches!(error, BootError::NoTee(_)), "{error}");
         assert!(error.to_string().contains("without a TEE this program does not serve"), "{error}");
-    }
-
-    #[test]
-    fn sources_have_two_forms() {
-        assert!(matches!(Source::named("configfs-tsm"), Ok(Source::ConfigfsTsm)));
-        assert!(matches!(Source::named("socket:/x"), Ok(Source::Socket(path)) if path.as_os_str() == "/x"));
-        for bad in ["", "socket:", "configfs-tsm:", "sev-guest", "/x"] {
-            assert!(matches!(Source::named(bad), Err(BootError::Tee(_))), "{bad}");
-        }
     }
 }

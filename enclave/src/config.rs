@@ -67,7 +67,7 @@ pub enum KeyExchange {
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Tee {
-    /// `configfs-tsm`, or `socket:PATH` for a security processor behind a Unix socket.
+    /// `auto`, `configfs-tsm`, `sev-guest`, `azure-vtpm`, or `socket:PATH` for a security processor behind a Unix socket.
     pub attester: String,
     /// Deployment authority this instance belongs to: SHA-256 of its public key, as hex. Absent: none.
     #[serde(default)]

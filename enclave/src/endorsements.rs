@@ -5,6 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use attestation::AzureEvidence;
 use attestation::attester::Quote;
 use attestation::digest::UnixTime;
 use attestation::endorsements::Endorsements;
@@ -38,6 +39,9 @@ struct Kept {
     endorsements: Endorsements,
 }
 
+/// Where the SEV-SNP report stands in the blob of Azure's paravisor.
+const HCL_REPORT: std::ops::Range<usize> = 0x20..0x4c0;
+
 /// Which machine of which vendor a quote is from, by its own words: enough to ask for its endorsements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Machine {
@@ -47,6 +51,8 @@ enum Machine {
 
 impl Machine {
     fn of(quote: &[u8]) -> Option<Self> {
+        let azure = AzureEvidence::decode(quote).ok();
+        let quote = azure.as_ref().map_or(quote, underneath);
         amd::Chip::of_report(quote)
             .map(Self::Amd)
             .or_else(|| intel::Platform::of_quote(quote).map(Self::Intel))
@@ -65,6 +71,14 @@ impl Machine {
             Self::Amd(_) => !endorsements.certificates.is_empty() && !endorsements.crls.is_empty(),
             Self::Intel(_) => !endorsements.collateral.is_empty(),
         }
+    }
+}
+
+/// The hardware's own evidence under Azure's paravisor.
+fn underneath(azure: &AzureEvidence) -> &[u8] {
+    match &azure.td_quote {
+        Some(quote) => quote,
+        None => azure.hcl_report.get(HCL_REPORT).unwrap_or_default(),
     }
 }
 
@@ -123,4 +137,30 @@ impl EndorsementSource {
 /// One document, if the host has it in time.
 async fn ask(host: &HostLink, query: EndorsementQuery) -> Option<Fetched> {
     timeout(FETCH_TIME, host.endorsement(query)).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_behind_azures_paravisor_is_known_by_the_report_in_the_blob() {
+        let mut report = vec![0; 1184];
+        report[0] = 3;
+        (report[0x188], report[0x189]) = (0x19, 0x11);
+        let mut azure = AzureEvidence {
+            hcl_report: [vec![0; 0x20], report.clone(), vec![0; 40]].concat(),
+            tpm_quote: Vec::new(),
+            tpm_signature: vec![0; 256],
+            pcrs: [].into(),
+            ak_certificates: Vec::new(),
+            td_quote: None,
+        };
+        let machine = Machine::of(&report);
+        assert!(matches!(machine, Some(Machine::Amd(_))));
+        assert_eq!(Machine::of(&azure.encode()), machine);
+        // with a TD quote it is the quote that counts
+        azure.td_quote = Some(b"no quote".to_vec());
+        assert_eq!(Machine::of(&azure.encode()), None);
+    }
 }

@@ -36,6 +36,12 @@ pub mod agent;
 
 pub mod http1;
 
+pub mod azure_imds;
+
+pub mod sev_guest;
+
+pub mod tee;
+
 pub mod tls;
 
 pub mod upstream;

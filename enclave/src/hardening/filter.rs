@@ -14,6 +14,9 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch,
 };
 
+/// A report from `/dev/sev-guest` (linux/sev-guest.h): reads and writes 32 bytes, group `S`, number 0.
+const SNP_GET_REPORT: u64 = 0xc020_5300;
+
 /// The filter for this architecture. `None` where there is none.
 pub fn program() -> Option<BpfProgram> {
     let arch = TargetArch::try_from(ARCH).ok()?;
@@ -56,7 +59,7 @@ fn restricted() -> Option<Vec<(i64, Vec<SeccompRule>)>> {
         // Asked about, never raised.
         (libc::SYS_prlimit64, vec![whole(2, 0)?]),
         (libc::SYS_openat, vec![one(2, Compare::MaskedEq(creates), 0)?]),
-        (libc::SYS_ioctl, vec![one(1, Compare::Eq, libc::FIONBIO)?]),
+        (libc::SYS_ioctl, vec![one(1, Compare::Eq, libc::FIONBIO)?, one(1, Compare::Eq, SNP_GET_REPORT)?]),
         (libc::SYS_socket, sockets),
     ])
 }
