@@ -144,7 +144,7 @@ fn command(given: impl Iterator<Item = std::ffi::OsString>) -> Option<Command> {
     let given: Vec<_> = given.collect();
     let words: Vec<&str> = given.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
     Some(match words[..] {
-        ["check", file] | ["--check", file] => Command::Check { file: file.into(), without_secrets: false },
+        ["check" | "--check", file] => Command::Check { file: file.into(), without_secrets: false },
         ["check", "--without-secrets", file] => Command::Check { file: file.into(), without_secrets: true },
         ["diff", old, new] => Command::Diff { old: old.into(), new: new.into() },
         _ => Command::Serve(arguments(given.into_iter())?),
