@@ -199,7 +199,7 @@ pub(crate) async fn receive<B: UpstreamBody>(
     if !streamed {
         let body = read_whole(response.body, max_bytes).await?;
         return match reading {
-            Reading::Same => inspect(body, request),
+            Reading::Same { dropped } => inspect(body, request, dropped),
             Reading::Translated(way) => {
                 let shown = shown(way.reasoning);
                 translate_whole(&body, way, &shown)
@@ -207,7 +207,9 @@ pub(crate) async fn receive<B: UpstreamBody>(
         };
     }
     let (mut relay, dropped) = match reading {
-        Reading::Same => (Relay::Same(Forward::new(response.body, request, Arc::clone(at))), Vec::new()),
+        Reading::Same { dropped } => {
+            (Relay::Same(Forward::new(response.body, request, Arc::clone(at))), dropped)
+        }
         Reading::Translated(way) => {
             let (reader, writer) =
                 (way.from.stream_reader(way.names), way.to.stream_writer(shown(way.reasoning)));
@@ -219,13 +221,17 @@ pub(crate) async fn receive<B: UpstreamBody>(
 }
 
 /// A whole answer in the client's own dialect.
-fn inspect<B>(body: Plaintext<Bytes>, request: &Request) -> Result<Received<B>, Error> {
+fn inspect<B>(
+    body: Plaintext<Bytes>,
+    request: &Request,
+    dropped: Vec<&'static str>,
+) -> Result<Received<B>, Error> {
     let whole = request.wire.inspect_whole(body.expose(), &mut Scratch::default());
     let whole = whole.map_err(|_| Error::UpstreamMalformed)?;
     if whole.is_error {
         return Err(Error::UpstreamFailed);
     }
-    Ok(Received::Whole { body, usage: whole.usage, finish: whole.finish, dropped: Vec::new() })
+    Ok(Received::Whole { body, usage: whole.usage, finish: whole.finish, dropped })
 }
 
 fn translate_whole<B>(

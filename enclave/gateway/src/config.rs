@@ -23,7 +23,8 @@ pub mod problems;
 
 pub use build::build;
 pub use deployment::{
-    DeploymentConfig, DeploymentLimitsConfig, LongContextConfig, PriceConfig, TimeoutsConfig,
+    AuthenticationConfig, DeploymentConfig, DeploymentLimitsConfig, LongContextConfig, PriceConfig,
+    TimeoutsConfig,
 };
 pub use gateway::Gateway;
 use parse::parse_table;

@@ -31,6 +31,10 @@ pub struct Deployment {
     pub exposure: Exposure,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// The version of its API, where that is in the address.
+    pub api_version: Option<Arc<str>>,
+    /// Whether each tenant gets a salt of its own for the provider's prompt cache.
+    pub cache_salt: bool,
     /// What its tokens cost; absent if nobody said, which is an alarm and never a price of nothing.
     pub price: Option<Arc<Price>>,
     /// What to do about something that the provider's API cannot say.

@@ -21,10 +21,12 @@ use crate::wire::dialect::{Dialect, Expressible, FrontDialect, Target};
 
 pub mod openai_compatible;
 
+pub mod azure_openai;
+
 pub mod builtin;
 
 /// Every provider with a file of its own; [`find`] also looks into the table of compatible vendors.
-pub const PROVIDERS: &[&dyn Provider] = &[&builtin::Builtin];
+pub const PROVIDERS: &[&dyn Provider] = &[&azure_openai::AzureOpenAi, &builtin::Builtin];
 
 /// A vendor of models.
 pub trait Provider: Sync {
@@ -34,10 +36,29 @@ pub trait Provider: Sync {
     fn access(&self) -> Access;
     /// The chat API in which it wants a request that came as `asked`: that one if it has it, or else the best it has.
     fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect;
+    /// The path before the API's own paths, from the configured one.
+    ///
+    /// # Errors
+    /// What would be right, in the configuration's words.
+    fn base_path(&self, configured: String, _: &Naming<'_>) -> Result<String, &'static str> {
+        Ok(configured)
+    }
+    /// Whether its prompt cache is shared by all clients unless they are told apart by a salt.
+    fn salts_by_default(&self) -> bool {
+        false
+    }
     /// Encodes a planned request for one deployment.
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error>;
     /// Understands an answer with an error status.
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error;
+}
+
+/// What a deployment's addresses may be made of.
+pub struct Naming<'a> {
+    /// What the provider calls the model.
+    pub model: &'a str,
+    /// The version of its API, where that is in the address.
+    pub api_version: Option<&'a str>,
 }
 
 /// Where a vendor's API is and how it authenticates.
@@ -54,6 +75,8 @@ pub struct Access {
 pub enum Authentication {
     /// `authorization: Bearer`, required.
     Bearer,
+    /// The credential alone in a header of this name, required.
+    Header(&'static str),
     /// `authorization: Bearer` if configured.
     OptionalBearer,
     /// None: it runs in here.
@@ -93,6 +116,10 @@ pub struct Outgoing<'a> {
     pub dialect: Option<&'static dyn Dialect>,
     /// The body in that API if it had to be translated; otherwise the client's own bytes are to be sent.
     pub translated: Option<Plaintext<Bytes>>,
+    /// The key's public id: what keeps one client's traces at the provider apart from another's.
+    pub tenant: &'a str,
+    /// Takes note of what the provider cannot be told.
+    pub expressible: &'a mut Expressible,
 }
 
 /// A call to send, and how to read its answer.
@@ -106,7 +133,10 @@ pub struct Encoded {
 /// How an upstream's answer becomes the client's.
 pub enum Reading {
     /// It speaks the client's dialect.
-    Same,
+    Same {
+        /// What was left out and is to be told.
+        dropped: Vec<&'static str>,
+    },
     /// It does not.
     Translated(Translated),
 }
@@ -129,7 +159,7 @@ impl Reading {
     /// The content type of a stream.
     pub fn stream_type(&self) -> &'static str {
         match self {
-            Self::Same => "text/event-stream",
+            Self::Same { .. } => "text/event-stream",
             Self::Translated(way) => way.from.stream_type(),
         }
     }
@@ -138,23 +168,26 @@ impl Reading {
 /// Encodes for the provider of `at`: the original bytes if it speaks the client's dialect, or else a translation.
 pub fn encode(routed: &Routed, at: &Arc<Deployment>) -> Result<Encoded, Error> {
     let provider = find(at.provider).ok_or(Error::NoCompliantDeployment)?;
-    let request = routed.missed().screened().admitted().request();
+    let admitted = routed.missed().screened().admitted();
+    let (request, tenant) = (admitted.request(), &*admitted.key().id);
     let asked = request.wire.dialect();
     let dialect = asked.map(|asked| provider.speaks(asked, at));
-    let mut outgoing = Outgoing { request, dialect, translated: None };
-    let mut reading = Reading::Same;
-    if let Some((to, from)) = asked.zip(dialect).filter(|(to, from)| to.name() != from.name()) {
-        let mut expressible = Expressible::new(at.on_unsupported);
-        let conversation = to.read_request(request, &mut expressible)?;
-        let target = Target { model: &at.model, max_output_tokens: at.max_output_tokens };
-        let written = from.write_request(&conversation, &target, &mut expressible)?;
-        outgoing.translated = Some(written.body);
-        let reasoning = conversation.expose().reasoning.as_ref().is_some_and(|own| own.visible);
-        let dropped = expressible.told().to_vec();
-        reading = Reading::Translated(Translated { from, to, names: written.names, reasoning, dropped });
-    }
+    let mut expressible = Expressible::new(at.on_unsupported);
+    let Some((to, from)) = asked.zip(dialect).filter(|(to, from)| to.name() != from.name()) else {
+        let expressible = &mut expressible;
+        let outgoing = Outgoing { request, dialect, translated: None, tenant, expressible };
+        let call = provider.encode(outgoing, at)?;
+        return Ok(Encoded { call, reading: Reading::Same { dropped: expressible.told().to_vec() } });
+    };
+    let conversation = to.read_request(request, &mut expressible)?;
+    let target = Target { model: &at.model, max_output_tokens: at.max_output_tokens };
+    let written = from.write_request(&conversation, &target, &mut expressible)?;
+    let (translated, names) = (Some(written.body), written.names);
+    let outgoing = Outgoing { request, dialect, translated, tenant, expressible: &mut expressible };
     let call = provider.encode(outgoing, at)?;
-    Ok(Encoded { call, reading })
+    let reasoning = conversation.expose().reasoning.as_ref().is_some_and(|own| own.visible);
+    let dropped = expressible.told().to_vec();
+    Ok(Encoded { call, reading: Reading::Translated(Translated { from, to, names, reasoning, dropped }) })
 }
 
 /// Understands an error status of the provider of `at`.

@@ -30,6 +30,18 @@ pub struct DeploymentConfig {
     /// How long to wait.
     #[serde(default)]
     pub timeouts: TimeoutsConfig,
+    /// For `azure_openai`: the version of the API with deployments in its paths, such as `2024-10-21`; absent for the API
+    /// without versions.
+    #[serde(default)]
+    pub api_version: Option<String>,
+    /// For `azure_openai`: how the credential is sent; `api_key` unless stated.
+    #[serde(default)]
+    pub authentication: Option<AuthenticationConfig>,
+    /// Whether each tenant gets a salt of its own for the provider's prompt cache (`cache_salt` of vLLM), without which
+    /// the time of an answer tells one tenant what another has asked. For `vllm` and `sglang` it does unless this is
+    /// `false`.
+    #[serde(default)]
+    pub cache_salt: Option<bool>,
     /// The model whose price and limits it has, where `model` does not say it: an Azure deployment, a model of one's own.
     #[serde(default)]
     pub base_model: Option<String>,
@@ -63,6 +75,16 @@ pub struct DeploymentConfig {
     /// Built-in model only: events per second.
     #[serde(default)]
     pub tokens_per_second: Option<u32>,
+}
+
+/// How a credential is sent, where a provider takes more than one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthenticationConfig {
+    /// In the `api-key` header.
+    ApiKey,
+    /// As `authorization: Bearer`, for gateways in front of Azure and for tokens of Entra.
+    Bearer,
 }
 
 /// How long to wait, in milliseconds; 1 to 3,600,000.

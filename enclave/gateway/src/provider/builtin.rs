@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::openai_compatible::encode_openai;
+use super::openai_compatible::{encode_openai, quirks};
 use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
 use crate::clock::Now;
 use crate::deployment::Deployment;
@@ -45,7 +45,7 @@ impl Provider for Builtin {
     }
 
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-        encode_openai(outgoing, at)
+        encode_openai(outgoing, at, &quirks::NONE)
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {

@@ -4,50 +4,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
+use super::{Access, Outgoing, Provider, Refusal, explain_openai};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, Kind};
 use crate::upstream::{BodyParts, HeaderValue, UpstreamCall};
+use crate::wire;
 use crate::wire::dialect::Dialect;
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::openai_responses::OpenAiResponses;
-use crate::wire::{self, Request};
 
-/// One vendor.
-pub struct Vendor {
-    /// `gen_ai.provider.name`.
-    pub name: &'static str,
-    /// Public address, up to and including the version.
-    pub base_url: Option<&'static str>,
-    /// How the credential is sent.
-    pub authentication: Authentication,
-    /// Has the Responses API beside chat completions.
-    pub responses: bool,
-}
+pub mod quirks;
 
-/// Every compatible vendor; addresses from the vendors' own API references.
-pub const VENDORS: &[Vendor] = &[
-    vendor("deepseek", "https://api.deepseek.com/v1"),
-    vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
-    vendor("groq", "https://api.groq.com/openai/v1"),
-    Vendor { responses: true, ..vendor("openai", "https://api.openai.com/v1") },
-    // Any other: vLLM, Ollama, llama.cpp, a private gateway. The configuration names the address.
-    Vendor {
-        name: "openai_compatible",
-        base_url: None,
-        authentication: Authentication::OptionalBearer,
-        responses: false,
-    },
-    vendor("openrouter", "https://openrouter.ai/api/v1"),
-    vendor("together", "https://api.together.xyz/v1"),
-    Vendor { responses: true, ..vendor("x_ai", "https://api.x.ai/v1") },
-];
+mod vendors;
 
-const fn vendor(name: &'static str, base_url: &'static str) -> Vendor {
-    Vendor { name, base_url: Some(base_url), authentication: Authentication::Bearer, responses: false }
-}
+use quirks::{AsksForUsage, Quirks, cache_salt};
+
+pub use vendors::{VENDORS, Vendor};
 
 /// The vendor of that name.
 pub(super) fn find(name: &str) -> Option<&'static dyn Provider> {
@@ -69,8 +43,12 @@ impl Provider for Vendor {
         if self.responses && asked.name() == responses.name() { responses } else { &OpenAiChat }
     }
 
+    fn salts_by_default(&self) -> bool {
+        self.quirks.cache_salt
+    }
+
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-        encode_openai(outgoing, at)
+        encode_openai(outgoing, at, &self.quirks)
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
@@ -79,13 +57,31 @@ impl Provider for Vendor {
 }
 
 /// Encodes a request in one of `OpenAI`'s formats.
-pub(super) fn encode_openai(outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-    let Outgoing { request, dialect, translated, .. } = outgoing;
+pub(super) fn encode_openai(
+    outgoing: Outgoing<'_>,
+    at: &Arc<Deployment>,
+    quirks: &Quirks,
+) -> Result<UpstreamCall, Error> {
+    let Outgoing { request, dialect, translated, tenant, expressible } = outgoing;
     let wire = dialect.and_then(|dialect| wire::named(dialect.name())).unwrap_or(request.wire);
     let operation = wire.path().strip_prefix("/v1").ok_or(Error::EndpointUnknown)?;
-    let body = match translated {
-        Some(body) => body.map(BodyParts::whole),
-        None => Plaintext::new(splice(request, at)?),
+    // Only chat has a prompt cache; servers refuse the field elsewhere.
+    let salt = (at.cache_salt && dialect.is_some()).then(|| cache_salt(at, tenant));
+    let mut change =
+        |body: &Bytes, fields: &Fields| quirks::apply(body, fields, quirks, salt.as_deref(), expressible);
+    let body = if let Some(body) = translated {
+        let changed = change(body.expose(), &scanned(body.expose())?)?;
+        changed.map_or(body, Plaintext::new).map(BodyParts::whole)
+    } else {
+        let document = request.body.expose();
+        let wanted = Wanted {
+            usage: request.stream && !request.include_usage && quirks.usage != AsksForUsage::Never,
+            no_store: request.wire.name() == Dialect::name(&OpenAiResponses),
+        };
+        Plaintext::new(match change(document, &request.fields)? {
+            Some(changed) => splice(&changed, &scanned(&changed)?, wanted, at)?,
+            None => splice(document, &request.fields, wanted, at)?,
+        })
     };
     let mut headers = Vec::with_capacity(5);
     headers.push(("content-type", HeaderValue::Static("application/json")));
@@ -114,11 +110,21 @@ struct Edit {
     with: Bytes,
 }
 
+/// What a body has to ask for besides what the client asked.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// The stream's usage.
+    usage: bool,
+    /// That nothing is stored.
+    no_store: bool,
+}
+
 /// The body with the deployment's model name, and with usage asked for in a stream. If neither differs, it is the
 /// original as one piece.
-fn splice(request: &Request, at: &Deployment) -> Result<BodyParts, Error> {
-    let body = request.body.expose();
-    let mut edits = [rename(request, at), ask_for_usage(request)?, store_nothing(request)];
+fn splice(body: &Bytes, fields: &Fields, wanted: Wanted, at: &Deployment) -> Result<BodyParts, Error> {
+    let usage = if wanted.usage { ask_for_usage(body, fields)? } else { None };
+    let store = if wanted.no_store { store_nothing(body, fields) } else { None };
+    let mut edits = [rename(body, fields, at), usage, store];
     edits.sort_by_key(|edit| edit.as_ref().map_or(0, |edit| edit.at.start));
     let mut parts = BodyParts::default();
     let mut done = 0;
@@ -131,12 +137,18 @@ fn splice(request: &Request, at: &Deployment) -> Result<BodyParts, Error> {
     Ok(parts)
 }
 
-fn rename(request: &Request, at: &Deployment) -> Option<Edit> {
-    let document = request.body.expose();
-    let Some(field) = request.fields.find(document, "model") else {
+/// The fields of a body that this program wrote itself.
+fn scanned(document: &[u8]) -> Result<Fields, Error> {
+    let mut fields = Fields::new();
+    fields.scan_utf8(document).map_err(|_| Error::UpstreamMalformed)?;
+    Ok(fields)
+}
+
+fn rename(document: &[u8], fields: &Fields, at: &Deployment) -> Option<Edit> {
+    let Some(field) = fields.find(document, "model") else {
         // The path named it.
         let open = memchr::memchr(b'{', document)?.saturating_add(1);
-        let comma = if request.fields.iter().next().is_some() { "," } else { "" };
+        let comma = if fields.iter().next().is_some() { "," } else { "" };
         let with = [br#""model":"#.as_slice(), &at.model_json, comma.as_bytes()].concat();
         return Some(Edit { at: open..open, with: with.into() });
     };
@@ -145,12 +157,8 @@ fn rename(request: &Request, at: &Deployment) -> Option<Edit> {
 }
 
 /// Responses are stored unless the request says otherwise; every request that leaves says otherwise.
-fn store_nothing(request: &Request) -> Option<Edit> {
-    if request.wire.name() != Dialect::name(&OpenAiResponses) {
-        return None;
-    }
-    let document = request.body.expose();
-    match request.fields.find(document, "store") {
+fn store_nothing(document: &[u8], fields: &Fields) -> Option<Edit> {
+    match fields.find(document, "store") {
         Some(field) if field.kind == Kind::False => None,
         Some(field) => Some(Edit { at: field.value.clone(), with: Bytes::from_static(b"false") }),
         None => {
@@ -161,14 +169,9 @@ fn store_nothing(request: &Request) -> Option<Edit> {
 }
 
 /// Streams always ask the upstream for usage; the answer stage removes it again if the client did not.
-fn ask_for_usage(request: &Request) -> Result<Option<Edit>, Error> {
-    if !request.stream || request.include_usage {
-        return Ok(None);
-    }
-    let document = request.body.expose();
-    let Some(options) = request.fields.find(document, "stream_options") else {
-        let stream =
-            request.fields.find(document, "stream").ok_or(Error::FieldMissing { param: "stream" })?;
+fn ask_for_usage(document: &[u8], fields: &Fields) -> Result<Option<Edit>, Error> {
+    let Some(options) = fields.find(document, "stream_options") else {
+        let stream = fields.find(document, "stream").ok_or(Error::FieldMissing { param: "stream" })?;
         let with = Bytes::from_static(br#","stream_options":{"include_usage":true}"#);
         return Ok(Some(Edit { at: stream.value.end..stream.value.end, with }));
     };

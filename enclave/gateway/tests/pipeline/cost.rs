@@ -1,7 +1,8 @@
 //! Money: what an exchange costs is the same whether it was streamed or not, for every provider there is.
 //!
-//! `tests/cost/<provider>/`, or else `tests/cost/<dialect>/`, holds one answer twice, `whole.json` and `stream.*`, in the
-//! provider's own form, and what it costs at [`PRICE`] in `cost.txt`. A new provider without either folder fails here.
+//! `tests/cost/<provider>/`, or else `tests/cost/<dialect>/` of the dialect it speaks to a chat client, holds one answer
+//! twice, `whole.json` and `stream.sse` (or `stream.bin`), in the provider's own form, and what it costs at [`PRICE`] in
+//! `cost.txt`. A new provider without either folder fails here.
 
 #![expect(clippy::disallowed_methods, reason = "test cases are files")]
 
@@ -9,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway::metrics::Series;
-use gateway::provider;
+use gateway::wire::openai_chat::OpenAiChat;
+use gateway::{Gateway, provider};
 
 use crate::fake::{CHAT, FakeUpstream, Reply, ask, collect, gateway_with, text};
 
@@ -31,15 +33,26 @@ fn deployment(provider: &str, price: &str) -> String {
     )
 }
 
-fn folder(provider: &str) -> PathBuf {
+/// The provider's answers, and the content type of its streams.
+fn answers(provider: &str, gateway: &Gateway) -> (PathBuf, &'static str) {
+    let model = gateway.models().find("priced").expect("configured");
+    let at = model.deployments().next().expect("it has one").clone();
+    let dialect = provider::find(provider).expect("registered").speaks(&OpenAiChat, &at);
     let cost = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cost");
-    let own = cost.join(provider);
-    if own.exists() {
-        return own;
-    }
-    let compatible = provider::openai_compatible::VENDORS.iter().any(|vendor| vendor.name == provider);
-    assert!(compatible, "{provider} has no folder in tests/cost");
-    cost.join("openai_chat")
+    let folder =
+        [provider, dialect.name()].map(|name| cost.join(name)).into_iter().find(|folder| folder.exists());
+    let folder =
+        folder.unwrap_or_else(|| panic!("{provider} ({}) has no folder in tests/cost", dialect.name()));
+    (folder, dialect.stream_type())
+}
+
+fn folder(provider: &str) -> PathBuf {
+    answers(provider, &gateway_with(&deployment(provider, PRICE))).0
+}
+
+fn stream(folder: &Path) -> Vec<u8> {
+    let name = if folder.join("stream.bin").exists() { "stream.bin" } else { "stream.sse" };
+    read(folder, name)
 }
 
 fn read(folder: &Path, name: &str) -> Vec<u8> {
@@ -56,9 +69,9 @@ fn body(stream: bool) -> String {
 fn a_streamed_answer_costs_what_the_same_buffered_answer_costs() {
     let mut providers = 0;
     for name in provider::names().filter(|name| *name != "builtin") {
-        let folder = folder(name);
-        let cost = text(&read(&folder, "cost.txt")).trim().to_owned();
         let gateway = gateway_with(&deployment(name, PRICE));
+        let (folder, stream_type) = answers(name, &gateway);
+        let cost = text(&read(&folder, "cost.txt")).trim().to_owned();
 
         let whole = Reply::json(200, read(&folder, "whole.json"));
         let whole = ask(&gateway, &FakeUpstream::new([whole]), CHAT, body(false));
@@ -67,8 +80,9 @@ fn a_streamed_answer_costs_what_the_same_buffered_answer_costs() {
         assert_eq!(told.map(|(_, value)| value.as_str()), Some(cost.as_str()), "{name}, whole");
 
         // In pieces that respect no boundary.
-        let pieces = read(&folder, "stream.sse").chunks(7).map(<[u8]>::to_vec).collect();
-        let streamed = ask(&gateway, &FakeUpstream::new([Reply::stream(pieces)]), CHAT, body(true));
+        let pieces = stream(&folder).chunks(7).map(<[u8]>::to_vec).collect();
+        let streamed = Reply::of(200, stream_type, pieces);
+        let streamed = ask(&gateway, &FakeUpstream::new([streamed]), CHAT, body(true));
         let streamed = streamed.unwrap_or_else(|error| panic!("{name}: {error}"));
         let told = text(&collect(streamed).0);
         assert_eq!(told.matches(&format!(": postern-cost-usd {cost}\n\n")).count(), 1, "{name}: {told}");
@@ -84,7 +98,7 @@ fn a_streamed_answer_costs_what_the_same_buffered_answer_costs() {
 }
 
 /// The only series of a gateway that served one kind of request.
-fn series(gateway: &gateway::Gateway) -> Series {
+fn series(gateway: &Gateway) -> Series {
     let mut all = gateway.books().metrics.snapshot();
     assert_eq!(all.len(), 1);
     all.remove(0).1

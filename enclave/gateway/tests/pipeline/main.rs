@@ -23,3 +23,4 @@ mod golden;
 mod head;
 mod retries;
 mod stream;
+mod vendors;

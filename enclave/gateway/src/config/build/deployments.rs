@@ -11,12 +11,13 @@ use super::models::States;
 use super::{Deployments, read, unknown, value};
 use crate::config::parse::closest;
 use crate::config::routing::BreakerConfig;
-use crate::config::{ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
+use crate::config::{AuthenticationConfig, ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
 use crate::deployment::{Confidentiality, Credential, Deployment, Endpoint, Exposure, Limits, Timeouts};
 use crate::plaintext::Secret;
 use crate::price::Price;
 use crate::price::catalogue::Catalogue;
-use crate::provider::{self, Access, Authentication};
+use crate::provider::azure_openai::AzureOpenAi;
+use crate::provider::{self, Access, Authentication, Naming, Provider};
 use crate::route::health::Health;
 use crate::route::health::breaker::BreakerSettings;
 use crate::wire::is_model_name;
@@ -53,7 +54,7 @@ fn one(
     if !is_model_name(&own.model) {
         return Err(value(path("model"), super::MODEL_NAME.to_owned()));
     }
-    let access = provider.access();
+    let access = access(name, own, provider)?;
     let address = address(own, access).map_err(|expected| value(path("base_url"), expected.to_owned()))?;
     let confidentiality = match &address.endpoint {
         Endpoint::Builtin => Confidentiality::Internal,
@@ -65,16 +66,12 @@ fn one(
         let expected = "1 to 100000, for provider 'builtin' only";
         return Err(value(path("tokens_per_second"), expected.to_owned()));
     }
-    let exposure = match own.exposure {
-        None if internal => Exposure::Attested,
-        None => Exposure::ProviderVisible,
-        Some(Exposure::Attested) if !internal => {
-            let expected = "'contract_zdr' or 'provider_visible': nothing attests this upstream";
-            return Err(value(path("exposure"), expected.to_owned()));
-        }
-        Some(stated) => stated,
-    };
+    let exposure = exposure(name, own, internal)?;
     labels(name, own)?;
+    let naming = Naming { model: &own.model, api_version: own.api_version.as_deref() };
+    let base_path = provider
+        .base_path(address.path, &naming)
+        .map_err(|expected| value(path("api_version"), expected.to_owned()))?;
     let known = catalogue.find(provider.name(), own.base_model.as_deref().unwrap_or(&own.model));
     let price = match &own.price {
         Some(stated) => Some(Arc::new(price::stated(name, stated)?)),
@@ -88,11 +85,13 @@ fn one(
         // Model names need no escaping.
         model_json: format!("\"{}\"", own.model).into(),
         endpoint: address.endpoint,
-        base_path: address.path.into(),
+        base_path: base_path.into(),
         credential: credential(name, own, access, secrets)?,
         confidentiality,
         exposure,
         timeouts: timeouts(name, &own.timeouts)?,
+        api_version: own.api_version.as_deref().map(Into::into),
+        cache_salt: own.cache_salt.unwrap_or_else(|| provider.salts_by_default()),
         price,
         on_unsupported: own.on_unsupported,
         capabilities: own.capabilities.clone(),
@@ -144,6 +143,43 @@ fn breaker(name: &str, own: &BreakerConfig) -> Result<BreakerSettings, ConfigErr
         failure_percent: within("failure_percent", own.failure_percent, usual.failure_percent, 100)?,
         open: time("open_ms", own.open_ms, usual.open)?,
         longest_open: time("longest_open_ms", own.longest_open_ms, usual.longest_open)?,
+    })
+}
+
+/// How far content is exposed: as stated, but never better than what was proved.
+fn exposure(name: &str, own: &DeploymentConfig, internal: bool) -> Result<Exposure, ConfigError> {
+    match own.exposure {
+        None if internal => Ok(Exposure::Attested),
+        None => Ok(Exposure::ProviderVisible),
+        Some(Exposure::Attested) if !internal => {
+            let expected = "'contract_zdr' or 'provider_visible': nothing attests this upstream";
+            Err(value(format!("deployments.{name}.exposure"), expected.to_owned()))
+        }
+        Some(stated) => Ok(stated),
+    }
+}
+
+/// How the provider is reached, with what the configuration may say about it.
+fn access(name: &str, own: &DeploymentConfig, provider: &dyn Provider) -> Result<Access, ConfigError> {
+    let path = |key: &str| format!("deployments.{name}.{key}");
+    let versioned = provider.name() == AzureOpenAi.name();
+    if !versioned && own.authentication.is_some() {
+        return Err(value(path("authentication"), "nothing: this provider has one way only".to_owned()));
+    }
+    let plain = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+        versioned && !text.is_empty() && text.len() <= 32 && text.bytes().all(plain)
+    };
+    if own.api_version.as_deref().is_some_and(|text| !plain(text)) {
+        return Err(value(
+            path("api_version"),
+            "a version such as '2024-10-21', for 'azure_openai' only".to_owned(),
+        ));
+    }
+    let access = provider.access();
+    Ok(match own.authentication {
+        Some(AuthenticationConfig::Bearer) => Access { authentication: Authentication::Bearer, ..access },
+        Some(AuthenticationConfig::ApiKey) | None => access,
     })
 }
 
@@ -219,7 +255,7 @@ fn credential(
 ) -> Result<Option<Credential>, ConfigError> {
     let path = format!("deployments.{name}.credential");
     let reference = match (access.authentication, &own.credential) {
-        (Authentication::Bearer, None) => {
+        (Authentication::Bearer | Authentication::Header(_), None) => {
             return Err(value(path, "a reference to the provider's API key".to_owned()));
         }
         (Authentication::Internal, Some(_)) => {
@@ -233,13 +269,14 @@ fn credential(
     if bare.is_empty() || !bare.iter().all(u8::is_ascii_graphic) {
         return Err(value(path, "a secret of visible ASCII characters".to_owned()));
     }
-    let scheme = b"Bearer ";
-    let whole = Zeroizing::new([scheme.as_slice(), bare].concat());
-    Ok(Some(Credential {
-        header: "authorization",
-        value: Arc::new(Secret::new(whole.to_vec())),
-        scheme_length: scheme.len(),
-    }))
+    let (header, scheme) = match access.authentication {
+        Authentication::Header(name) => (name, b"".as_slice()),
+        Authentication::Bearer | Authentication::Internal | Authentication::OptionalBearer => {
+            ("authorization", b"Bearer ".as_slice())
+        }
+    };
+    let whole = Zeroizing::new([scheme, bare].concat());
+    Ok(Some(Credential { header, value: Arc::new(Secret::new(whole.to_vec())), scheme_length: scheme.len() }))
 }
 
 /// Region and tags go into policies and headers: plain words only.

@@ -1,0 +1,59 @@
+//! Azure `OpenAI`: `OpenAI`'s API under names of one's own (Microsoft Learn, "Azure OpenAI REST API reference").
+//!
+//! With `api_version` the deployment is in the path and the body's `model` is ignored; without it, the newer `/openai/v1`
+//! takes the deployment's name as `model`. Either way that name says nothing about the model, so `base_model` does, for
+//! its price. The first chunk of a stream may have no choices, only the filter's results.
+
+use std::sync::Arc;
+
+use super::openai_compatible::{encode_openai, quirks};
+use super::{Access, Authentication, Naming, Outgoing, Provider, Refusal, explain_openai};
+use crate::deployment::Deployment;
+use crate::error::Error;
+use crate::upstream::UpstreamCall;
+use crate::wire::dialect::Dialect;
+use crate::wire::openai_chat::OpenAiChat;
+
+/// Azure `OpenAI`.
+pub struct AzureOpenAi;
+
+impl Provider for AzureOpenAi {
+    fn name(&self) -> &'static str {
+        "azure_openai"
+    }
+
+    fn access(&self) -> Access {
+        // Each customer has an address of their own.
+        Access { base_url: None, authentication: Authentication::Header("api-key") }
+    }
+
+    fn speaks(&self, _: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
+        &OpenAiChat
+    }
+
+    fn base_path(&self, configured: String, naming: &Naming<'_>) -> Result<String, &'static str> {
+        let resource = configured.strip_suffix("/v1").unwrap_or(&configured);
+        let resource = resource.strip_suffix("/openai").unwrap_or(resource);
+        match naming.api_version {
+            None => Ok(format!("{resource}/openai/v1")),
+            // One segment of the path: nothing in it may separate or escape.
+            Some(_) if naming.model.contains(['/', '@', '+', ':']) => {
+                Err("the name of an Azure deployment in 'model', or no 'api_version'")
+            }
+            Some(_) => Ok(format!("{resource}/openai/deployments/{}", naming.model)),
+        }
+    }
+
+    fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
+        let mut call = encode_openai(outgoing, at, &quirks::NONE)?;
+        if let Some(version) = &at.api_version {
+            call.path.push_str("?api-version=");
+            call.path.push_str(version);
+        }
+        Ok(call)
+    }
+
+    fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
+        explain_openai(refusal, at)
+    }
+}

@@ -1,0 +1,152 @@
+//! The table: addresses, authentication and [`Quirks`] of every compatible vendor.
+//!
+//! Vendors whose enclaves can be verified stand here like any other: this program does not verify them yet, so nothing
+//! sent to them counts as attested, and the configuration cannot say so either.
+
+use super::quirks::{AsksForUsage, NONE, Quirks};
+use crate::provider::Authentication;
+use crate::wire::dialect::Weight;
+
+/// One vendor.
+pub struct Vendor {
+    /// `gen_ai.provider.name`.
+    pub name: &'static str,
+    /// Public address, up to and including the version.
+    pub base_url: Option<&'static str>,
+    /// How the credential is sent.
+    pub authentication: Authentication,
+    /// Has the Responses API beside chat completions.
+    pub responses: bool,
+    /// What its API takes otherwise than `OpenAI`'s.
+    pub quirks: Quirks,
+}
+
+/// Every compatible vendor; addresses from the vendors' own API references.
+pub const VENDORS: &[Vendor] = &[
+    Vendor { quirks: CEREBRAS, ..vendor("cerebras", "https://api.cerebras.ai/v1") },
+    Vendor { quirks: COHERE, ..vendor("cohere", "https://api.cohere.ai/compatibility/v1") },
+    vendor("deepinfra", "https://api.deepinfra.com/v1/openai"),
+    Vendor { quirks: OLD_LIMIT, ..vendor("deepseek", "https://api.deepseek.com/v1") },
+    vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
+    Vendor { quirks: GROQ, ..vendor("groq", "https://api.groq.com/openai/v1") },
+    Vendor { quirks: MISTRAL, ..vendor("mistral_ai", "https://api.mistral.ai/v1") },
+    vendor("near_ai", "https://cloud-api.near.ai/v1"),
+    vendor("nebius", "https://api.studio.nebius.com/v1"),
+    own("ollama"),
+    Vendor { responses: true, ..vendor("openai", "https://api.openai.com/v1") },
+    // Any other: llama.cpp, a private gateway. The configuration names the address.
+    own("openai_compatible"),
+    vendor("openrouter", "https://openrouter.ai/api/v1"),
+    Vendor { quirks: PERPLEXITY, ..vendor("perplexity", "https://api.perplexity.ai") },
+    vendor("redpill", "https://api.redpill.ai/v1"),
+    vendor("sambanova", "https://api.sambanova.ai/v1"),
+    Vendor { quirks: SALTED, ..own("sglang") },
+    // Its router sets a salt of its own and drops ours.
+    vendor("tinfoil", "https://inference.tinfoil.sh/v1"),
+    Vendor { quirks: OLD_LIMIT, ..vendor("together", "https://api.together.xyz/v1") },
+    Vendor { quirks: SALTED, ..own("vllm") },
+    Vendor { responses: true, ..vendor("x_ai", "https://api.x.ai/v1") },
+];
+
+const fn vendor(name: &'static str, base_url: &'static str) -> Vendor {
+    Vendor {
+        name,
+        base_url: Some(base_url),
+        authentication: Authentication::Bearer,
+        responses: false,
+        quirks: NONE,
+    }
+}
+
+/// A server that one runs oneself.
+const fn own(name: &'static str) -> Vendor {
+    Vendor {
+        name,
+        base_url: None,
+        authentication: Authentication::OptionalBearer,
+        responses: false,
+        quirks: NONE,
+    }
+}
+
+/// A prompt cache that all of its clients share, unless they are told apart.
+const SALTED: Quirks = Quirks { cache_salt: true, ..NONE };
+
+/// The answer's limit has its older name only.
+const OLD_LIMIT: Quirks = Quirks { renames: &[("max_completion_tokens", "max_tokens")], ..NONE };
+
+/// "Extra inputs are not permitted": unknown fields are refused, not ignored. Usage is on the last chunk by itself.
+const MISTRAL: Quirks = Quirks {
+    renames: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
+    refuses: &[
+        ("logit_bias", Weight::Meaning),
+        ("logprobs", Weight::Meaning),
+        ("top_logprobs", Weight::Meaning),
+        ("metadata", Weight::Hint),
+        ("prompt_cache_key", Weight::Hint),
+        ("safety_identifier", Weight::Hint),
+        ("service_tier", Weight::Hint),
+        ("store", Weight::Hint),
+        ("user", Weight::Hint),
+    ],
+    most: &[("temperature", "1.5")],
+    usage: AsksForUsage::Never,
+    ..NONE
+};
+
+/// "The following fields are currently not supported and will result in a 400 error".
+const GROQ: Quirks = Quirks {
+    refuses: &[
+        ("logit_bias", Weight::Meaning),
+        ("logprobs", Weight::Meaning),
+        ("n", Weight::Meaning),
+        ("top_logprobs", Weight::Meaning),
+    ],
+    ..NONE
+};
+
+/// The fields that its compatibility API lists as unsupported.
+const COHERE: Quirks = Quirks {
+    renames: &[("max_completion_tokens", "max_tokens")],
+    refuses: &[
+        ("audio", Weight::Meaning),
+        ("logit_bias", Weight::Meaning),
+        ("modalities", Weight::Meaning),
+        ("n", Weight::Meaning),
+        ("parallel_tool_calls", Weight::Meaning),
+        ("prediction", Weight::Hint),
+        ("top_logprobs", Weight::Meaning),
+        ("metadata", Weight::Hint),
+        ("service_tier", Weight::Hint),
+        ("store", Weight::Hint),
+    ],
+    ..NONE
+};
+
+/// The fields that its compatibility page lists as answered with 400.
+const CEREBRAS: Quirks = Quirks {
+    refuses: &[
+        ("frequency_penalty", Weight::Meaning),
+        ("logit_bias", Weight::Meaning),
+        ("presence_penalty", Weight::Meaning),
+        ("service_tier", Weight::Hint),
+    ],
+    ..NONE
+};
+
+/// Usage comes on every chunk by itself; tools and several choices do not exist.
+const PERPLEXITY: Quirks = Quirks {
+    renames: &[("max_completion_tokens", "max_tokens")],
+    refuses: &[
+        ("logit_bias", Weight::Meaning),
+        ("n", Weight::Meaning),
+        ("tool_choice", Weight::Meaning),
+        ("tools", Weight::Meaning),
+        ("metadata", Weight::Hint),
+        ("service_tier", Weight::Hint),
+        ("store", Weight::Hint),
+        ("user", Weight::Hint),
+    ],
+    usage: AsksForUsage::Never,
+    ..NONE
+};
