@@ -17,6 +17,7 @@ mod tidy {
     mod links;
     mod machine_paths;
     mod manifests;
+    mod policy_rows;
     mod registries;
     mod size;
     mod threat_rows;

@@ -66,7 +66,7 @@ fn rows(document: &str) -> Vec<Row> {
 }
 
 /// Names of all test functions.
-fn test_names(files: &[SourceFile]) -> BTreeSet<String> {
+pub(super) fn test_names(files: &[SourceFile]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in files {
         let mut is_test = false;
