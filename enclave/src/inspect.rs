@@ -1,15 +1,20 @@
-//! Configuration files looked at without a TEE, keys or a listener: `check` and `diff`.
+//! Configuration files looked at without a TEE, keys or a listener: `check`, `diff` and `explain`.
 //!
 //! Names keys and shows public values; what could be a secret in the wrong place is never shown.
 
+use std::io::Read;
 use std::path::Path;
 
 use gateway::config::SecretSource;
 use gateway::config::problems::{self, NoSecrets};
+use gateway::pipeline::dry_run;
+use gateway::route::wishes::Wishes;
+use gateway::{Clock, Plaintext};
 use toml::{Table, Value};
 
 use crate::active::Active;
 use crate::boot::source_is_named;
+use crate::clock::ProcessClock;
 use crate::config::{Config, ConfigError};
 use crate::secrets::References;
 
@@ -56,6 +61,35 @@ pub fn check(file: &Path, without_secrets: bool) -> Report {
             lines.push(format!("ok: config_digest {}", active.digest.to_hex()));
             Report { lines, usable: true }
         }
+    }
+}
+
+/// How a chat request read from `request` would be routed for a key, as JSON. Sends nothing; every deployment counts as
+/// well and idle.
+pub fn explain(file: &Path, key: &str, request: impl Read) -> Report {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(error) => return Report::unusable(&[error]),
+    };
+    let refused = |line: String| Report { lines: vec![line], usable: false };
+    let gateway = match gateway::config::build(&config.gateway, &References) {
+        Ok(gateway) => gateway,
+        Err(error) => return refused(error.to_string()),
+    };
+    let mut body = Vec::new();
+    let limit = u64::try_from(gateway.max_body_bytes()).unwrap_or(u64::MAX);
+    if let Err(error) = request.take(limit).read_to_end(&mut body) {
+        return refused(format!("REQUEST: {}", error.kind()));
+    }
+    let wishes = Wishes::default();
+    let now = ProcessClock::shared().now();
+    let chat = &gateway::wire::openai_chat::OpenAiChat;
+    match dry_run(chat, Plaintext::new(body.into()), key, &wishes, &gateway, now) {
+        Ok(trace) => {
+            let text = serde_json::to_string_pretty(&trace).unwrap_or_default();
+            Report { lines: vec![text], usable: trace.error.is_none() }
+        }
+        Err(error) => refused(format!("REFUSED: {error}")),
     }
 }
 

@@ -19,12 +19,14 @@ const KEPT_MEMORY: u32 = 8 << 20;
 const USAGE: &str = "usage: postern-enclave --config FILE [--json-ready] [--exit-on-stdin-close]
        postern-enclave check [--without-secrets] FILE
        postern-enclave diff OLD NEW
+       postern-enclave explain FILE KEY-ID < REQUEST.json
 SIGHUP reads FILE again";
 
 /// What was asked for on the command line.
 enum Command {
     Check { file: PathBuf, without_secrets: bool },
     Diff { old: PathBuf, new: PathBuf },
+    Explain { file: PathBuf, key: String },
     Serve(Arguments),
 }
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(&arguments),
         Command::Check { file, without_secrets } => return report(inspect::check(&file, without_secrets)),
         Command::Diff { old, new } => return report(inspect::diff(&old, &new)),
+        Command::Explain { file, key } => return report(inspect::explain(&file, &key, std::io::stdin())),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -147,6 +150,7 @@ fn command(given: impl Iterator<Item = std::ffi::OsString>) -> Option<Command> {
         ["check" | "--check", file] => Command::Check { file: file.into(), without_secrets: false },
         ["check", "--without-secrets", file] => Command::Check { file: file.into(), without_secrets: true },
         ["diff", old, new] => Command::Diff { old: old.into(), new: new.into() },
+        ["explain", file, key] => Command::Explain { file: file.into(), key: key.to_owned() },
         _ => Command::Serve(arguments(given.into_iter())?),
     })
 }

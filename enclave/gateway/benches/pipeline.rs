@@ -12,21 +12,30 @@
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     clippy::format_collect,
+    clippy::format_push_string,
     reason = "bench code"
 )]
 
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use gateway::admission::{AllowedModels, Key};
+use gateway::route::decide;
+use gateway::route::tree::{Dice, FeaturesOnce, Question};
+use gateway::route::wishes::Wishes;
 use gateway::upstream::{Progress, ReadError, SendError};
-use gateway::{AnswerBody, Clock, Plaintext, Step, Upstream, UpstreamBody, UpstreamCall, UpstreamResponse};
+use gateway::wire::{Asked, Wire};
+use gateway::{
+    AnswerBody, Clock, Now, Plaintext, Step, Upstream, UpstreamBody, UpstreamCall, UpstreamResponse,
+};
 
 #[path = "../tests/pipeline/fake.rs"]
 mod fake;
 
-use fake::{CHAT, KEY, TestClock, gateway, head, run};
+use fake::{CHAT, KEY, TestClock, gateway, gateway_with, head, run};
 
 /// Answers with shared bytes and keeps nothing.
 struct Instant {
@@ -136,5 +145,52 @@ fn streamed(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, buffered, streamed);
+/// Filters and strategy alone, with ten deployments.
+fn routing(criterion: &mut Criterion) {
+    let mut text = String::new();
+    for place in 0..10 {
+        text += &format!(
+            "[deployments.d{place}]\nprovider = 'openai_compatible'\nmodel = 'm'\nbase_url = 'http://127.0.0.1:9'\ncontext_tokens = 100000\n"
+        );
+    }
+    let names: Vec<String> = (0..10).map(|place| format!("d{place}")).collect();
+    let strategies = ["priority", "weighted", "least_latency", "least_busy", "sticky"];
+    for strategy in strategies {
+        text += &format!("[models.{strategy}]\nstrategy = '{strategy}'\nmembers = {names:?}\n");
+    }
+    let gateway = gateway_with(&text);
+    let key = Key::new("bench".into(), AllowedModels::Every, None);
+    let wishes = Wishes::default();
+    let mut group = criterion.benchmark_group("routing_ten_deployments");
+    for strategy in strategies {
+        let chat = &gateway::wire::openai_chat::OpenAiChat;
+        let request = chat.parse(Asked::default(), Plaintext::new(request(strategy, ""))).expect("parses");
+        let model = gateway.models().find(strategy).expect("configured");
+        for (place, leaf) in model.leaves.iter().enumerate() {
+            let now = Now { monotonic: Duration::from_secs(5), ..Now::default() };
+            let mut flight = leaf.health.begin(1, true, now).expect("begins");
+            flight.reached(Duration::from_millis(100 + place as u64), now);
+        }
+        let dice = Dice::new(7);
+        group.bench_function(strategy, |bencher| {
+            bencher.iter(|| {
+                let features = FeaturesOnce::new(&request);
+                let question = Question {
+                    request: &request,
+                    key: &key,
+                    wishes: &wishes,
+                    labels: &[],
+                    now: Now { monotonic: Duration::from_secs(6), ..Now::default() },
+                    dice: &dice,
+                    leaves: &model.leaves,
+                    features: &features,
+                };
+                decide(&question, model, gateway.models().ceilings(), &mut |_, _| {}).expect("decides")
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, buffered, streamed, routing);
 criterion_main!(benches);

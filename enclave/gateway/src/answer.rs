@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
 use crate::route::Routed;
-use crate::settle::{Attempted, Exchange};
+use crate::settle::{Attempted, EXPLANATION, Exchange};
 use crate::upstream::{Progress, UpstreamBody, UpstreamResponse};
 use crate::wire::dialect::Shown;
 use crate::wire::{Request, Scratch};
@@ -264,6 +264,7 @@ pub(crate) fn deliver<B>(
     if exchange.attempted().len() > 1 {
         headers.push((Attempted::HEADER, Attempted::list(exchange.attempted())));
     }
+    headers.extend(exchange.explanation().map(|text| (EXPLANATION, text.to_owned())));
     exchange.first_content(now);
     let (Received::Stream { dropped, .. } | Received::Whole { dropped, .. }) = &received;
     if !dropped.is_empty() {

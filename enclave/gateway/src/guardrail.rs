@@ -8,6 +8,7 @@ use crate::admission::Admitted;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan;
+use crate::wire::Request;
 
 pub mod deny_list;
 
@@ -92,15 +93,22 @@ impl Guardrails {
     }
 }
 
-/// Puts every string of the request, field names included, before every guardrail.
+/// Puts the request before every guardrail.
 pub fn screen(admitted: Admitted, guardrails: &Guardrails) -> Result<Screened, Error> {
+    let labels = labels(admitted.request(), guardrails)?;
+    Ok(Screened { admitted, labels })
+}
+
+/// Puts every string of the request, field names included, before every guardrail. The labels that it gets; an error if
+/// one refuses it.
+pub fn labels(request: &Request, guardrails: &Guardrails) -> Result<Vec<Arc<str>>, Error> {
     let mut labels = Vec::new();
     if guardrails.checks.is_empty() {
-        return Ok(Screened { admitted, labels });
+        return Ok(labels);
     }
     let mut blocked: Option<&Arc<str>> = None;
     let mut decoded = Plaintext::new(String::new());
-    scan::strings(admitted.request().body.expose(), |raw| {
+    scan::strings(request.body.expose(), |raw| {
         if blocked.is_some() {
             return;
         }
@@ -111,7 +119,7 @@ pub fn screen(admitted: Admitted, guardrails: &Guardrails) -> Result<Screened, E
     });
     match blocked {
         Some(name) => Err(Error::ContentRefused { guardrail: Arc::clone(name) }),
-        None => Ok(Screened { admitted, labels }),
+        None => Ok(labels),
     }
 }
 

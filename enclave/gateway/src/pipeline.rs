@@ -13,6 +13,7 @@ use crate::config::Gateway;
 use crate::error::Error;
 use crate::guardrail;
 use crate::plaintext::Plaintext;
+use crate::route::trace::Trace;
 use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed, Unrouted};
 use crate::settle::Exchange;
@@ -95,9 +96,28 @@ pub async fn handle<U: Upstream>(
         Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),
         Err(error) => {
             exchange.refuse(&error, clock.now());
-            Err(Refused::new(error, exchange.attempted()))
+            Err(Refused::new(error, &exchange))
         }
     }
+}
+
+/// How a request would be routed for a key, by its public id, without sending anything. Nothing is held and nothing is
+/// written down.
+pub fn dry_run(
+    wire: &'static dyn Wire,
+    body: Plaintext<Bytes>,
+    key: &str,
+    wishes: &Wishes,
+    gateway: &Gateway,
+    now: Now,
+) -> Result<Trace, Error> {
+    let key = gateway.keys().with_id(key).ok_or(Error::CredentialUnknown)?;
+    let request = wire.parse(Asked::default(), body)?;
+    if !key.models.contains(&request.model) {
+        return Err(Error::ModelNotAllowed);
+    }
+    let labels = guardrail::labels(&request, gateway.guardrails())?;
+    route::dry_run(&request, key, &labels, wishes, gateway.models(), gateway.draw(), now)
 }
 
 /// What the stages work with: the configuration, the way out, the time.
@@ -150,7 +170,14 @@ async fn follow<U: Upstream, C: Clock>(
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Unrouted> {
-    let routed = planned?;
+    let routed = match planned {
+        Ok(routed) => routed,
+        Err(unrouted) => {
+            exchange.explain(unrouted.trace());
+            return Err(unrouted);
+        }
+    };
+    exchange.explain(routed.trace());
     match attempt::attempt(&routed, exchange, means).await {
         Ok(committed) => Ok(Reached::Fresh { committed, routed }),
         Err(error) => Err(Unrouted::after(routed, error)),

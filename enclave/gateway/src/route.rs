@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::Key;
 use crate::cache::Missed;
 use crate::clock::Now;
 use crate::deployment::{Deployment, Exposure};
 use crate::error::{Error, Reason};
+use crate::wire::Request;
 
 pub mod wishes;
 
@@ -27,12 +29,15 @@ pub mod turns;
 
 pub mod filter;
 
+pub mod trace;
+
 pub mod retry;
 
 pub mod course;
 
 use filter::Filter;
 use retry::{RetryBudget, RetrySettings};
+use trace::Trace;
 use tree::{Ceilings, Dice, FeaturesOnce, Leaf, Node, Order, Question};
 use wishes::Wishes;
 
@@ -116,6 +121,22 @@ impl Models {
         &self.headers
     }
 
+    /// Goes on with the health of those deployments that another configuration had too.
+    pub fn keep_health(&mut self, before: &Self) {
+        let known: BTreeMap<&str, &Leaf> = before
+            .iter()
+            .flat_map(|model| &model.leaves)
+            .map(|leaf| (&*leaf.deployment.name, leaf))
+            .collect();
+        for model in self.by_name.values_mut().filter_map(Arc::get_mut) {
+            for leaf in &mut model.leaves {
+                if let Some(old) = known.get(&*leaf.deployment.name).filter(|old| old.is_same_as(leaf)) {
+                    leaf.health = Arc::clone(&old.health);
+                }
+            }
+        }
+    }
+
     /// Which labels narrow the exposure everywhere.
     pub const fn ceilings(&self) -> &Ceilings {
         &self.ceilings
@@ -138,6 +159,7 @@ pub struct Routed {
     wishes: Wishes,
     model: Arc<Model>,
     decided: Decided,
+    trace: Option<Box<Trace>>,
 }
 
 /// In which order the leaves of a model are tried.
@@ -168,6 +190,11 @@ impl Routed {
     /// Whom to try at this turn, counted from zero; nothing after the last. There is always a first.
     pub fn leaf(&self, turn: usize) -> Option<&Leaf> {
         self.decided.order.places().get(turn).and_then(|place| self.model.leaves.get(*place))
+    }
+
+    /// How it was decided, if the client may know and asked.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_deref()
     }
 
     /// Whether breakers are overruled.
@@ -221,9 +248,16 @@ pub fn plan_with(
         leaves: &model.leaves,
         features: &features,
     };
-    match decide(&question, &model, models.ceilings(), &mut |_, _| {}) {
-        Ok(decided) => Ok(Routed { missed, wishes, model, decided }),
-        Err(error) => Err(Unrouted::new(error, missed, wishes)),
+    let explained = wishes.explain && admitted.key().rules.may_explain;
+    let (decided, trace) = if explained {
+        let (decided, trace) = trace::explain(&question, &model, models.ceilings());
+        (decided, Some(Box::new(trace)))
+    } else {
+        (decide(&question, &model, models.ceilings(), &mut |_, _| {}), None)
+    };
+    match decided {
+        Ok(decided) => Ok(Routed { missed, wishes, model, decided, trace }),
+        Err(error) => Err(Unrouted { trace, ..Unrouted::new(error, missed, wishes) }),
     }
 }
 
@@ -232,11 +266,17 @@ pub struct Unrouted {
     /// Why.
     pub error: Error,
     request: Box<(Missed, Wishes)>,
+    trace: Option<Box<Trace>>,
 }
 
 impl Unrouted {
     fn new(error: Error, missed: Missed, wishes: Wishes) -> Self {
-        Self { error, request: Box::new((missed, wishes)) }
+        Self { error, request: Box::new((missed, wishes)), trace: None }
+    }
+
+    /// How it was decided, if the client may know and asked.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_deref()
     }
 
     /// After attempts that failed.
@@ -267,6 +307,31 @@ pub fn substitutes(failed: &Unrouted, models: &Models) -> Vec<Arc<Model>> {
         (false, false) => &[],
     };
     names.iter().filter_map(|name| models.find(name).cloned()).collect()
+}
+
+/// The decision on a request that is not to be sent.
+pub fn dry_run(
+    request: &Request,
+    key: &Key,
+    labels: &[Arc<str>],
+    wishes: &Wishes,
+    models: &Models,
+    draw: u64,
+    now: Now,
+) -> Result<Trace, Error> {
+    let model = models.find(&request.model).ok_or(Error::ModelUnknown)?;
+    let features = FeaturesOnce::new(request);
+    let question = Question {
+        request,
+        key,
+        wishes,
+        labels,
+        now,
+        dice: &Dice::new(draw),
+        leaves: &model.leaves,
+        features: &features,
+    };
+    Ok(trace::explain(&question, model, models.ceilings()).1)
 }
 
 /// Filters and orders the leaves of a model. `report` hears which leaf did not pass which filter.

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::price::{NanoUsd, Price};
 use crate::route::Model;
 use crate::route::health::Flight;
+use crate::route::trace::Trace;
 use crate::wire::Wire;
 
 /// Where settled exchanges are written down.
@@ -33,8 +34,12 @@ pub struct Exchange {
     price: Option<Arc<Price>>,
     flight: Option<Flight>,
     attempted: Vec<Attempted>,
+    explanation: Option<String>,
     settled: bool,
 }
+
+/// The header with the decision trace, as JSON.
+pub const EXPLANATION: &str = "postern-explanation";
 
 /// One attempt, as the client may know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +104,7 @@ impl Exchange {
             price: None,
             flight: None,
             attempted: Vec::new(),
+            explanation: None,
             settled: false,
         }
     }
@@ -138,6 +144,17 @@ impl Exchange {
     /// The attempts so far, in the order in which they began.
     pub fn attempted(&self) -> &[Attempted] {
         &self.attempted
+    }
+
+    /// Keeps how it was decided, for a client that asked.
+    pub fn explain(&mut self, trace: Option<&Trace>) {
+        let text = trace.and_then(|trace| serde_json::to_string(trace).ok());
+        self.explanation = text.or_else(|| self.explanation.take());
+    }
+
+    /// How it was decided.
+    pub fn explanation(&self) -> Option<&str> {
+        self.explanation.as_deref()
     }
 
     /// Keeps the call that answers until the end.

@@ -62,6 +62,12 @@ impl KeyTable {
         self.len() == 0
     }
 
+    /// The key with this public id: for questions about a key, never for letting it in.
+    pub fn with_id(&self, id: &str) -> Option<&Key> {
+        let all = self.plain.iter().chain(&self.peppered);
+        all.map(|(_, key)| key.as_ref()).find(|key| *key.id == *id)
+    }
+
     /// The key a credential belongs to.
     ///
     /// What is compared is a digest that the caller cannot choose; the last comparison takes the same time whatever the

@@ -38,6 +38,7 @@ impl Gateway {
         self.seed = before.seed;
         self.sequence = Arc::clone(&before.sequence);
         self.books = Arc::clone(&before.books);
+        self.models.keep_health(&before.models);
         self
     }
 

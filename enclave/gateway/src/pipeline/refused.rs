@@ -1,18 +1,20 @@
 //! What the client gets in place of an answer: the error, and what was tried.
 
 use crate::error::Error;
-use crate::settle::Attempted;
+use crate::settle::{Attempted, EXPLANATION, Exchange};
 
 /// An error, and the attempts that led to it. Everything but the headers is the error's.
 #[derive(Debug)]
 pub struct Refused {
     error: Error,
     attempted: Vec<Attempted>,
+    explanation: Option<String>,
 }
 
 impl Refused {
-    pub(super) fn new(error: Error, attempted: &[Attempted]) -> Self {
-        Self { error, attempted: attempted.to_vec() }
+    pub(super) fn new(error: Error, exchange: &Exchange) -> Self {
+        let explanation = exchange.explanation().map(str::to_owned);
+        Self { error, attempted: exchange.attempted().to_vec(), explanation }
     }
 
     /// Headers of the answer, names in lower case: the error's, and which deployments were tried.
@@ -22,13 +24,14 @@ impl Refused {
             headers.push(("postern-attempts", self.attempted.len().to_string()));
             headers.push((Attempted::HEADER, Attempted::list(&self.attempted)));
         }
+        headers.extend(self.explanation.clone().map(|text| (EXPLANATION, text)));
         headers
     }
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error, attempted: Vec::new() }
+        Self { error, attempted: Vec::new(), explanation: None }
     }
 }
 

@@ -24,6 +24,7 @@ pub const SLOW_START: Duration = Duration::from_secs(10);
 /// The state of one deployment.
 #[derive(Debug)]
 pub struct Health {
+    settings: BreakerSettings,
     limits: Limits,
     in_flight: AtomicU32,
     /// Zero: closed. Otherwise when the first probe may go, microseconds of the monotonic clock.
@@ -53,6 +54,7 @@ impl Health {
     /// Of a deployment that nothing is known of.
     pub fn new(settings: BreakerSettings, limits: Limits) -> Self {
         Self {
+            settings,
             limits,
             in_flight: AtomicU32::new(0),
             open_until: AtomicU64::new(0),
@@ -63,6 +65,11 @@ impl Health {
             first_content: PeakEwma::default(),
             per_token: PeakEwma::default(),
         }
+    }
+
+    /// Whether both have the same limits and breaker settings.
+    pub fn has_settings_of(&self, other: &Self) -> bool {
+        self.limits == other.limits && self.settings == other.settings
     }
 
     /// Whether it may be asked now.

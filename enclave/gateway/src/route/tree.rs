@@ -31,6 +31,17 @@ pub struct Leaf {
     pub health: Arc<Health>,
 }
 
+impl Leaf {
+    /// Whether what is known of one is true of the other.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let (own, others) = (&self.deployment, &other.deployment);
+        own.provider == others.provider
+            && own.model == others.model
+            && own.endpoint == others.endpoint
+            && self.health.has_settings_of(&other.health)
+    }
+}
+
 /// A place in the tree.
 pub enum Node {
     /// A deployment, by its place in the model's list of leaves.

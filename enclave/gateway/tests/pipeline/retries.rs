@@ -309,3 +309,64 @@ fn a_client_that_leaves_while_waiting_counts_against_nobody() {
     let model = world.gateway.models().find("pair").expect("configured");
     assert!(model.leaves.iter().all(|leaf| leaf.health.in_flight() == 0));
 }
+
+#[test]
+fn a_key_with_leave_learns_how_it_was_decided() {
+    let digest = ring::digest::digest(&ring::digest::SHA256, b"sk-curious");
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = format!(
+        "[[admission.keys]]\nid = 'curious'\nsha256 = '{hex}'\nmodels = ['*']\nrouting = {{ explain = true, exposure_max = 'contract_zdr' }}\n[deployments.zdr]\nprovider = 'openai_compatible'\nmodel = 'z'\nbase_url = 'http://127.0.0.1:9'\nexposure = 'contract_zdr'\n[models.mixed]\nmembers = ['main', 'zdr']"
+    );
+    let world = World::new(gateway_with(&key), |up| up.of("zdr", [Reply::json(200, OK)]));
+    let headers: &[(&str, &[u8])] = &[("x-api-key", b"sk-curious"), ("postern-explain", b"true")];
+    let ask = |body: &str| {
+        crate::fake::ask_with(&world.gateway, &world.upstream, &head("POST", CHAT, headers), body)
+    };
+    let answer = ask(&ASK.replace("pair", "mixed")).expect("an answer");
+    let trace: serde_json::Value =
+        serde_json::from_str(header(&answer.headers, "postern-explanation")).expect("JSON");
+    assert_eq!(trace["excluded"], serde_json::json!([{"deployment": "main", "by": "exposure"}]));
+    assert_eq!(trace["order"][0]["deployment"], "zdr");
+    assert_eq!((&trace["exposure_max"], &trace["error"]), (&"contract_zdr".into(), &serde_json::Value::Null));
+    let refused = ask(ASK).err().expect("an error");
+    let trace: serde_json::Value =
+        serde_json::from_str(header(&refused.headers(), "postern-explanation")).expect("JSON");
+    assert_eq!(trace["error"], "no_compliant_deployment");
+    let world = World::new(gateway(), |up| up.of("main", [Reply::json(200, OK)]));
+    let answer = world.ask(ASK, &[("postern-explain", b"true")]).expect("an answer");
+    assert_eq!(header(&answer.headers, "postern-explanation"), "", "without leave, nothing");
+}
+
+#[test]
+fn a_dry_run_sends_nothing_and_decides_the_same() {
+    let gateway = gateway();
+    let body = Plaintext::new(bytes::Bytes::from_static(ASK.as_bytes()));
+    let wishes = gateway::route::wishes::Wishes::default();
+    let chat = &gateway::wire::openai_chat::OpenAiChat;
+    let now = gateway::Now::default();
+    let trace = gateway::pipeline::dry_run(chat, body, "tester", &wishes, &gateway, now).expect("a trace");
+    let order: Vec<_> = trace.order.iter().map(|own| own.deployment.as_str()).collect();
+    assert_eq!(order, ["main", "second"]);
+    assert!(gateway.books().journal.take().0.is_empty());
+    let body = Plaintext::new(bytes::Bytes::from_static(ASK.as_bytes()));
+    let error = gateway::pipeline::dry_run(chat, body, "narrow", &wishes, &gateway, now).err();
+    assert_eq!(error.expect("not its model").code(), "model_not_allowed");
+}
+
+#[test]
+fn a_new_configuration_knows_who_is_ill() {
+    let old = World::new(gateway(), |up| {
+        up.of("main", (0..6).map(|_| failure(500))).of("second", (0..9).map(|_| Reply::json(200, OK)))
+    });
+    for _ in 0..4 {
+        old.ask(ASK, &[]).expect("an answer");
+    }
+    let new = gateway_with("[models.more]\nmembers = ['main', 'second']").succeeding(&old.gateway);
+    let world = World {
+        gateway: new,
+        upstream: FakeUpstream::timed(&old.clock).of("second", [Reply::json(200, OK)]),
+        clock: old.clock,
+    };
+    world.ask(&ASK.replace("pair", "more"), &[]).expect("an answer");
+    assert_eq!(world.upstream.called(), ["second"]);
+}
