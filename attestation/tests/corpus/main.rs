@@ -43,6 +43,43 @@ fn corpus() -> Option<PathBuf> {
     None
 }
 
+/// The corpus' two lists, read once per test.
+struct Corpus {
+    folder: PathBuf,
+    manifest: serde_json::Value,
+    recipes: serde_json::Value,
+}
+
+impl Corpus {
+    /// None when the corpus is not there.
+    fn open() -> Option<Self> {
+        let folder = corpus()?;
+        let (manifest, recipes) = (json(&folder.join("MANIFEST.json")), json(&folder.join("MUTATIONS.json")));
+        Some(Self { folder, manifest, recipes })
+    }
+
+    fn all(&self) -> &[serde_json::Value] {
+        self.manifest["entries"].as_array().expect("entries")
+    }
+
+    /// The entries of a platform.
+    fn entries(&self, platform: &str) -> impl Iterator<Item = &serde_json::Value> {
+        self.all().iter().filter(move |entry| text(entry, "platform") == platform)
+    }
+
+    /// The entry of this name.
+    fn entry(&self, id: &str) -> &serde_json::Value {
+        self.all().iter().find(|entry| entry["id"] == id).unwrap_or_else(|| panic!("no entry {id}"))
+    }
+
+    /// The recipes that change an entry of a platform, with that entry.
+    fn recipes(&self, platform: &str) -> impl Iterator<Item = (&serde_json::Value, &serde_json::Value)> {
+        let recipes = self.recipes["mutations"].as_array().expect("mutations").iter();
+        let with_base = recipes.map(|recipe| (recipe, self.entry(text(recipe, "base"))));
+        with_base.filter(move |(_, base)| text(base, "platform") == platform)
+    }
+}
+
 fn json(path: &Path) -> serde_json::Value {
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

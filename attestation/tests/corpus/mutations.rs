@@ -1,6 +1,6 @@
 //! Every recipe of the corpus that changes an SNP entry.
 
-use crate::{Files, corpus, files, json, reasons, reference, text};
+use crate::{Corpus, Files, files, reasons, reference, text};
 use attestation::TeeType;
 use attestation::digest::from_hex;
 use serde_json::Value;
@@ -8,24 +8,12 @@ use std::path::Path;
 
 #[test]
 fn every_snp_mutation_has_the_outcome_the_corpus_names() {
-    let Some(folder) = corpus() else { return };
-    let manifest = json(&folder.join("MANIFEST.json"));
-    let recipes = json(&folder.join("MUTATIONS.json"));
-    let entries = manifest["entries"].as_array().expect("entries");
-    let entry =
-        |id: &str| entries.iter().find(|entry| entry["id"] == id).unwrap_or_else(|| panic!("no entry {id}"));
+    let Some(corpus) = Corpus::open() else { return };
     let mut failures = Vec::new();
     let mut judged = 0;
-    for recipe in recipes["mutations"].as_array().expect("mutations") {
-        let base = entry(text(recipe, "base"));
-        if text(base, "platform") != "sev-snp" {
-            continue;
-        }
+    for (recipe, base) in corpus.recipes("sev-snp") {
         judged += 1;
-        let mut changed = files(&folder, base);
-        for op in recipe["ops"].as_array().expect("ops") {
-            apply(op, recipe, &mut changed, &folder, &entry);
-        }
+        let changed = changed(&corpus, recipe, base);
         let trust_anchor = recipe["trust_anchor"].as_str();
         if let Err(failure) = judge(recipe, trust_anchor, &changed) {
             failures.push(format!("{}: {failure}", text(recipe, "id")));
@@ -34,6 +22,15 @@ fn every_snp_mutation_has_the_outcome_the_corpus_names() {
     eprintln!("{judged} mutations judged");
     assert!(judged >= 100, "only {judged} mutations");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// The files of `base` after a recipe that changes files only.
+pub(crate) fn changed(corpus: &Corpus, recipe: &Value, base: &Value) -> Files {
+    let mut changed = files(&corpus.folder, base);
+    for op in recipe["ops"].as_array().expect("ops") {
+        apply(op, recipe, &mut changed, &corpus.folder, &|id: &str| corpus.entry(id));
+    }
+    changed
 }
 
 fn judge(recipe: &Value, trust_anchor: Option<&str>, changed: &Files) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! Every Intel entry of the manifest, case by case, and every recipe that changes one.
 
-use crate::{Files, corpus, files, json, mutations, reasons, reference, text};
+use crate::{Corpus, Files, corpus, files, json, mutations, reasons, reference, text};
 use attestation::claims::{PlatformClaims, TdxClaims};
 use attestation::digest::{from_hex, to_hex};
 use attestation::endorsements::Endorsements;
@@ -274,21 +274,12 @@ fn a_log_of_another_boot_is_refused() {
 
 #[test]
 fn every_tdx_mutation_has_the_outcome_the_corpus_names() {
-    let Some(folder) = corpus() else { return };
-    let manifest = json(&folder.join("MANIFEST.json"));
-    let recipes = json(&folder.join("MUTATIONS.json"));
-    let entries = manifest["entries"].as_array().expect("entries");
-    let entry =
-        |id: &str| entries.iter().find(|entry| entry["id"] == id).unwrap_or_else(|| panic!("no entry {id}"));
+    let Some(corpus) = Corpus::open() else { return };
     let mut failures = Vec::new();
     let mut judged = 0;
-    for recipe in recipes["mutations"].as_array().expect("mutations") {
-        let base = entry(text(recipe, "base"));
-        if text(base, "platform") != "intel-tdx" {
-            continue;
-        }
+    for (recipe, base) in corpus.recipes("intel-tdx") {
         judged += 1;
-        let (changed, collateral) = mutated(recipe, base, &folder, &entry);
+        let (changed, collateral) = mutated(&corpus, recipe, base);
         let at = UnixTime::from_rfc3339(text(recipe, "verify_at")).expect("time");
         let anchor = recipe["trust_anchor"].as_str();
         let own = Case { files: &changed, collateral, anchor, at };
@@ -312,19 +303,15 @@ fn every_tdx_mutation_has_the_outcome_the_corpus_names() {
 }
 
 /// Files and collateral of a recipe.
-fn mutated<'a>(
-    recipe: &Value,
-    base: &Value,
-    folder: &Path,
-    entry: &impl Fn(&str) -> &'a Value,
-) -> (Files, Vec<u8>) {
+fn mutated(corpus: &Corpus, recipe: &Value, base: &Value) -> (Files, Vec<u8>) {
+    let folder = &corpus.folder;
     let mut changed = files(folder, base);
     let mut collateral = set(folder, text(recipe, "collateral"));
     for op in recipe["ops"].as_array().expect("ops") {
         if text(op, "op").starts_with("collateral_") {
             change_collateral(op, &mut collateral, folder);
         } else {
-            mutations::apply(op, recipe, &mut changed, folder, entry);
+            mutations::apply(op, recipe, &mut changed, folder, &|id: &str| corpus.entry(id));
         }
     }
     (changed, collateral.to_string().into_bytes())
@@ -376,9 +363,8 @@ fn stricter(code: Code) -> bool {
 
 #[test]
 fn dcap_qvl_alone_agrees_or_the_difference_is_known() {
-    let Some(folder) = corpus() else { return };
-    let manifest = json(&folder.join("MANIFEST.json"));
-    let recipes = json(&folder.join("MUTATIONS.json"));
+    let Some(corpus) = Corpus::open() else { return };
+    let folder = &corpus.folder;
     let (mut both, mut neither, mut ours_only) = (0, 0, 0);
     let mut compare = |id: &str, own: &Case<'_>| {
         let root = own
@@ -402,12 +388,10 @@ fn dcap_qvl_alone_agrees_or_the_difference_is_known() {
             (false, Ok(_)) => panic!("{id}: accepted, and refused by dcap-qvl"),
         }
     };
-    let entries = manifest["entries"].as_array().expect("entries");
-    let tdx = |entry: &&Value| text(entry, "platform") == "intel-tdx" && !entry["files"]["quote"].is_null();
-    for entry in entries.iter().filter(tdx) {
-        let files = files(&folder, entry);
+    for entry in corpus.entries("intel-tdx").filter(|entry| !entry["files"]["quote"].is_null()) {
+        let files = files(folder, entry);
         for case in entry["cases"].as_array().expect("cases") {
-            let collateral = collateral(&folder, case["collateral"].as_str(), &files);
+            let collateral = collateral(folder, case["collateral"].as_str(), &files);
             let at = UnixTime::from_rfc3339(text(case, "verify_at")).expect("time");
             compare(
                 text(entry, "id"),
@@ -415,15 +399,11 @@ fn dcap_qvl_alone_agrees_or_the_difference_is_known() {
             );
         }
     }
-    let entry = |id: &str| entries.iter().find(|entry| entry["id"] == id).expect("entry");
-    for recipe in recipes["mutations"].as_array().expect("mutations") {
-        let base = entry(text(recipe, "base"));
-        if text(base, "platform") == "intel-tdx" {
-            let (changed, collateral) = mutated(recipe, base, &folder, &entry);
-            let at = UnixTime::from_rfc3339(text(recipe, "verify_at")).expect("time");
-            let anchor = recipe["trust_anchor"].as_str();
-            compare(text(recipe, "id"), &Case { files: &changed, collateral, anchor, at });
-        }
+    for (recipe, base) in corpus.recipes("intel-tdx") {
+        let (changed, collateral) = mutated(&corpus, recipe, base);
+        let at = UnixTime::from_rfc3339(text(recipe, "verify_at")).expect("time");
+        let anchor = recipe["trust_anchor"].as_str();
+        compare(text(recipe, "id"), &Case { files: &changed, collateral, anchor, at });
     }
     eprintln!("both accept {both}, both refuse {neither}, only dcap-qvl accepts {ours_only}");
     assert!(both >= 10 && neither >= 150 && ours_only >= 10);
