@@ -18,6 +18,7 @@ mod tidy {
     mod machine_paths;
     mod manifests;
     mod policy_rows;
+    mod pure_verifier;
     mod registries;
     mod size;
     mod threat_rows;
