@@ -9,6 +9,10 @@ use crate::plaintext::Secret;
 use crate::price::Price;
 use crate::wire::dialect::OnUnsupported;
 
+mod account;
+
+pub use account::AwsKeys;
+
 /// One model at one provider, from the configuration; immutable.
 pub struct Deployment {
     /// Its name in the configuration.
@@ -25,6 +29,8 @@ pub struct Deployment {
     pub base_path: Arc<str>,
     /// The provider's credential, ready to send.
     pub credential: Option<Credential>,
+    /// Keys that sign calls instead of being sent.
+    pub aws_keys: Option<AwsKeys>,
     /// How far the upstream has proved itself.
     pub confidentiality: Confidentiality,
     /// How far content sent there is exposed.

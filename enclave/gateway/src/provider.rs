@@ -15,7 +15,7 @@ use crate::plaintext::Plaintext;
 use crate::refusal;
 use crate::route::Routed;
 use crate::scan::{Fields, Kind};
-use crate::upstream::UpstreamCall;
+use crate::upstream::{HeaderValue, UpstreamCall};
 use crate::wire::Request;
 use crate::wire::dialect::{Dialect, Expressible, FrontDialect, Target};
 
@@ -25,8 +25,15 @@ pub mod azure_openai;
 
 pub mod builtin;
 
+mod path;
+
+pub mod bedrock;
+
+pub mod gemini;
+
 /// Every provider with a file of its own; [`find`] also looks into the table of compatible vendors.
-pub const PROVIDERS: &[&dyn Provider] = &[&azure_openai::AzureOpenAi, &builtin::Builtin];
+pub const PROVIDERS: &[&dyn Provider] =
+    &[&azure_openai::AzureOpenAi, &bedrock::Bedrock, &builtin::Builtin, &gemini::Gemini];
 
 /// A vendor of models.
 pub trait Provider: Sync {
@@ -79,6 +86,8 @@ pub enum Authentication {
     Header(&'static str),
     /// `authorization: Bearer` if configured.
     OptionalBearer,
+    /// Not at all: AWS keys sign every call; or `authorization: Bearer` with a Bedrock API key. One of the two.
+    AwsKeys,
     /// None: it runs in here.
     Internal,
 }
@@ -120,6 +129,8 @@ pub struct Outgoing<'a> {
     pub tenant: &'a str,
     /// Takes note of what the provider cannot be told.
     pub expressible: &'a mut Expressible,
+    /// The time, for calls that are signed.
+    pub now: Now,
 }
 
 /// A call to send, and how to read its answer.
@@ -166,7 +177,7 @@ impl Reading {
 }
 
 /// Encodes for the provider of `at`: the original bytes if it speaks the client's dialect, or else a translation.
-pub fn encode(routed: &Routed, at: &Arc<Deployment>) -> Result<Encoded, Error> {
+pub fn encode(routed: &Routed, at: &Arc<Deployment>, now: Now) -> Result<Encoded, Error> {
     let provider = find(at.provider).ok_or(Error::NoCompliantDeployment)?;
     let admitted = routed.missed().screened().admitted();
     let (request, tenant) = (admitted.request(), &*admitted.key().id);
@@ -175,7 +186,7 @@ pub fn encode(routed: &Routed, at: &Arc<Deployment>) -> Result<Encoded, Error> {
     let mut expressible = Expressible::new(at.on_unsupported);
     let Some((to, from)) = asked.zip(dialect).filter(|(to, from)| to.name() != from.name()) else {
         let expressible = &mut expressible;
-        let outgoing = Outgoing { request, dialect, translated: None, tenant, expressible };
+        let outgoing = Outgoing { request, dialect, translated: None, tenant, expressible, now };
         let call = provider.encode(outgoing, at)?;
         return Ok(Encoded { call, reading: Reading::Same { dropped: expressible.told().to_vec() } });
     };
@@ -183,11 +194,22 @@ pub fn encode(routed: &Routed, at: &Arc<Deployment>) -> Result<Encoded, Error> {
     let target = Target { model: &at.model, max_output_tokens: at.max_output_tokens };
     let written = from.write_request(&conversation, &target, &mut expressible)?;
     let (translated, names) = (Some(written.body), written.names);
-    let outgoing = Outgoing { request, dialect, translated, tenant, expressible: &mut expressible };
+    let outgoing = Outgoing { request, dialect, translated, tenant, expressible: &mut expressible, now };
     let call = provider.encode(outgoing, at)?;
     let reasoning = conversation.expose().reasoning.as_ref().is_some_and(|own| own.visible);
     let dropped = expressible.told().to_vec();
     Ok(Encoded { call, reading: Reading::Translated(Translated { from, to, names, reasoning, dropped }) })
+}
+
+/// The headers of every call with a JSON body.
+fn json_headers(stream: bool) -> Vec<(&'static str, HeaderValue)> {
+    let accept = if stream { "text/event-stream" } else { "application/json" };
+    let mut headers = Vec::with_capacity(7);
+    headers.push(("content-type", HeaderValue::Static("application/json")));
+    headers.push(("accept", HeaderValue::Static(accept)));
+    headers.push(("accept-encoding", HeaderValue::Static("identity")));
+    headers.push(("user-agent", HeaderValue::Static("postern")));
+    headers
 }
 
 /// Understands an error status of the provider of `at`.

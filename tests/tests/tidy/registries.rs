@@ -18,7 +18,10 @@ const FOLDERS: &[Folder] = &[
     Folder {
         path: "enclave/gateway/src/provider",
         list: "PROVIDERS",
-        others: &[("openai_compatible", "a table of vendors with a registry of its own")],
+        others: &[
+            ("openai_compatible", "a table of vendors with a registry of its own"),
+            ("path", "model names inside paths"),
+        ],
     },
     Folder { path: "enclave/gateway/src/route/strategy", list: "STRATEGIES", others: &[] },
     Folder {

@@ -82,7 +82,7 @@ async fn once<U: Upstream, C: Clock>(
 ) -> Result<Received<U::Body>, Error> {
     let Means { gateway, upstream, clock } = *means;
     let at = &leaf.deployment;
-    let Encoded { mut call, reading } = provider::encode(routed, at)?;
+    let Encoded { mut call, reading } = provider::encode(routed, at, clock.now())?;
     call.timeouts = limits(routed, leaf, left);
     let stream = routed.missed().screened().admitted().request().stream;
     let limit = if stream { call.timeouts.first_content } else { call.timeouts.total };

@@ -62,7 +62,7 @@ pub(super) fn encode_openai(
     at: &Arc<Deployment>,
     quirks: &Quirks,
 ) -> Result<UpstreamCall, Error> {
-    let Outgoing { request, dialect, translated, tenant, expressible } = outgoing;
+    let Outgoing { request, dialect, translated, tenant, expressible, .. } = outgoing;
     let wire = dialect.and_then(|dialect| wire::named(dialect.name())).unwrap_or(request.wire);
     let operation = wire.path().strip_prefix("/v1").ok_or(Error::EndpointUnknown)?;
     // Only chat has a prompt cache; servers refuse the field elsewhere.
@@ -83,14 +83,7 @@ pub(super) fn encode_openai(
             None => splice(document, &request.fields, wanted, at)?,
         })
     };
-    let mut headers = Vec::with_capacity(5);
-    headers.push(("content-type", HeaderValue::Static("application/json")));
-    headers.push((
-        "accept",
-        HeaderValue::Static(if request.stream { "text/event-stream" } else { "application/json" }),
-    ));
-    headers.push(("accept-encoding", HeaderValue::Static("identity")));
-    headers.push(("user-agent", HeaderValue::Static("postern")));
+    let mut headers = super::json_headers(request.stream);
     if let Some(credential) = &at.credential {
         headers.push((credential.header, HeaderValue::Secret(Arc::clone(&credential.value))));
     }

@@ -87,13 +87,18 @@ pub fn gateway() -> Gateway {
     gateway_with("")
 }
 
-/// Knows `test:main` only.
+/// Temporary AWS keys, `test:aws`.
+pub const AWS_KEYS: &str =
+    r#"{"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"wJalrXUtnFEMI","SessionToken":"TOKEN/+="}"#;
+
+/// Knows `test:main` and `test:aws`.
 pub struct Secrets;
 
 impl SecretSource for Secrets {
     fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError> {
         match reference.parts() {
             Some(("test", "main")) => Ok(Secret::new(format!("{CREDENTIAL}\n").into_bytes())),
+            Some(("test", "aws")) => Ok(Secret::new(AWS_KEYS.as_bytes().to_vec())),
             Some(("test", _)) => Err(SecretError::Missing),
             _ => Err(SecretError::UnknownScheme),
         }

@@ -15,6 +15,7 @@
 )]
 
 mod canary;
+mod cloud;
 mod cost;
 mod compile_fail;
 mod exchange;

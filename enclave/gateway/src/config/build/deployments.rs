@@ -12,7 +12,9 @@ use super::{Deployments, read, unknown, value};
 use crate::config::parse::closest;
 use crate::config::routing::BreakerConfig;
 use crate::config::{AuthenticationConfig, ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
-use crate::deployment::{Confidentiality, Credential, Deployment, Endpoint, Exposure, Limits, Timeouts};
+use crate::deployment::{
+    AwsKeys, Confidentiality, Credential, Deployment, Endpoint, Exposure, Limits, Timeouts,
+};
 use crate::plaintext::Secret;
 use crate::price::Price;
 use crate::price::catalogue::Catalogue;
@@ -72,6 +74,7 @@ fn one(
     let base_path = provider
         .base_path(address.path, &naming)
         .map_err(|expected| value(path("api_version"), expected.to_owned()))?;
+    let proof = credential(name, own, access, secrets)?;
     let known = catalogue.find(provider.name(), own.base_model.as_deref().unwrap_or(&own.model));
     let price = match &own.price {
         Some(stated) => Some(Arc::new(price::stated(name, stated)?)),
@@ -86,7 +89,8 @@ fn one(
         model_json: format!("\"{}\"", own.model).into(),
         endpoint: address.endpoint,
         base_path: base_path.into(),
-        credential: credential(name, own, access, secrets)?,
+        credential: proof.credential,
+        aws_keys: proof.aws_keys,
         confidentiality,
         exposure,
         timeouts: timeouts(name, &own.timeouts)?,
@@ -247,36 +251,51 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// How a deployment proves who it is to its provider.
+#[derive(Default)]
+struct Proof {
+    credential: Option<Credential>,
+    aws_keys: Option<AwsKeys>,
+}
+
 fn credential(
     name: &str,
     own: &DeploymentConfig,
     access: Access,
     secrets: &dyn SecretSource,
-) -> Result<Option<Credential>, ConfigError> {
+) -> Result<Proof, ConfigError> {
     let path = format!("deployments.{name}.credential");
     let reference = match (access.authentication, &own.credential) {
-        (Authentication::Bearer | Authentication::Header(_), None) => {
+        (Authentication::AwsKeys | Authentication::Bearer | Authentication::Header(_), None) => {
             return Err(value(path, "a reference to the provider's API key".to_owned()));
         }
         (Authentication::Internal, Some(_)) => {
             return Err(value(path, "no credential: this provider is built in".to_owned()));
         }
-        (_, None) => return Ok(None),
+        (_, None) => return Ok(Proof::default()),
         (_, Some(reference)) => reference,
     };
     let secret = read(secrets, reference, &path)?;
     let bare = secret.expose().trim_ascii();
+    if access.authentication == Authentication::AwsKeys && bare.starts_with(b"{") {
+        let expected = "JSON with AccessKeyId and SecretAccessKey, or a Bedrock API key";
+        let keys = AwsKeys::parse(bare).ok_or_else(|| value(path, expected.to_owned()))?;
+        return Ok(Proof { aws_keys: Some(keys), ..Proof::default() });
+    }
     if bare.is_empty() || !bare.iter().all(u8::is_ascii_graphic) {
         return Err(value(path, "a secret of visible ASCII characters".to_owned()));
     }
     let (header, scheme) = match access.authentication {
         Authentication::Header(name) => (name, b"".as_slice()),
-        Authentication::Bearer | Authentication::Internal | Authentication::OptionalBearer => {
-            ("authorization", b"Bearer ".as_slice())
-        }
+        Authentication::AwsKeys
+        | Authentication::Bearer
+        | Authentication::Internal
+        | Authentication::OptionalBearer => ("authorization", b"Bearer ".as_slice()),
     };
     let whole = Zeroizing::new([scheme, bare].concat());
-    Ok(Some(Credential { header, value: Arc::new(Secret::new(whole.to_vec())), scheme_length: scheme.len() }))
+    let value = Arc::new(Secret::new(whole.to_vec()));
+    let credential = Credential { header, value, scheme_length: scheme.len() };
+    Ok(Proof { credential: Some(credential), ..Proof::default() })
 }
 
 /// Region and tags go into policies and headers: plain words only.

@@ -1,0 +1,104 @@
+//! Amazon Bedrock (Amazon Bedrock API reference, "Amazon Bedrock Runtime"), with an AWS access key or a Bedrock API key.
+
+use std::sync::Arc;
+
+use super::path::segment;
+use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
+use crate::clock::Now;
+use crate::deployment::{AwsKeys, Deployment, Endpoint};
+use crate::error::Error;
+use crate::plaintext::{Plaintext, Secret};
+use crate::upstream::{BodyParts, HeaderValue, UpstreamCall};
+use crate::wire::bedrock_converse::BedrockConverse;
+use crate::wire::dialect::Dialect;
+
+mod sigv4;
+
+use sigv4::{Scope, Unsigned};
+
+/// The Bedrock runtime.
+pub struct Bedrock;
+
+impl Provider for Bedrock {
+    fn name(&self) -> &'static str {
+        "bedrock"
+    }
+
+    fn access(&self) -> Access {
+        Access { base_url: None, authentication: Authentication::AwsKeys }
+    }
+
+    fn speaks(&self, _: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
+        &BedrockConverse
+    }
+
+    fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
+        let Outgoing { request, translated, now, .. } = outgoing;
+        // No client speaks this API: whatever is not translated has no path here.
+        let body = translated.ok_or(Error::EndpointUnknown)?;
+        let method = if request.stream { "converse-stream" } else { "converse" };
+        let path = format!("{}/model/{}/{method}", at.base_path, segment(&at.model));
+        let mut headers = super::json_headers(request.stream);
+        if request.stream {
+            headers.retain(|(name, _)| *name != "accept");
+            headers.push(("accept", HeaderValue::Static("application/vnd.amazon.eventstream")));
+        }
+        match (&at.aws_keys, &at.credential) {
+            (Some(keys), _) => headers.extend(signature(at, keys, &path, body.expose(), now)),
+            (None, Some(credential)) => {
+                headers.push((credential.header, HeaderValue::Secret(Arc::clone(&credential.value))));
+            }
+            (None, None) => return Err(Error::UpstreamCredential),
+        }
+        let deployment = Arc::clone(at);
+        let body: Plaintext<BodyParts> = body.map(BodyParts::whole);
+        Ok(UpstreamCall { deployment, method: "POST", path, headers, body, timeouts: at.timeouts })
+    }
+
+    fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
+        explain_openai(refusal, at)
+    }
+}
+
+/// The headers that sign a call.
+fn signature(
+    at: &Deployment,
+    keys: &AwsKeys,
+    path: &str,
+    body: &[u8],
+    now: Now,
+) -> Vec<(&'static str, HeaderValue)> {
+    let timestamp = sigv4::timestamp(now.unix_seconds());
+    let host = host(&at.endpoint);
+    let mut signed = vec![
+        ("content-type", "application/json"),
+        ("host", host.as_str()),
+        ("x-amz-date", timestamp.as_str()),
+    ];
+    let token = keys.session_token.as_ref().map(|token| token.expose().as_str());
+    signed.extend(token.map(|token| ("x-amz-security-token", token)));
+    let payload_sha256 = sigv4::sha256(body);
+    let request = Unsigned { method: "POST", path, headers: &signed, payload_sha256: &payload_sha256 };
+    let region = region(at, &host);
+    let scope = Scope { region, service: "bedrock" };
+    let value = sigv4::authorization(&request, scope, keys, &timestamp);
+    let secret = |text: &str| HeaderValue::Secret(Arc::new(Secret::new(text.as_bytes().to_vec())));
+    let mut headers = vec![("authorization", secret(&value)), ("x-amz-date", secret(&timestamp))];
+    headers.extend(token.map(|token| ("x-amz-security-token", secret(token))));
+    headers
+}
+
+/// The AWS region: as configured, or as in `bedrock-runtime.REGION.amazonaws.com`.
+fn region<'a>(at: &'a Deployment, host: &'a str) -> &'a str {
+    let named = host.split('.').nth(1).filter(|_| host.starts_with("bedrock-runtime"));
+    at.region.as_deref().or(named).unwrap_or("us-east-1")
+}
+
+/// The `host` header that the shell sends: without the scheme's own port.
+fn host(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Builtin => String::new(),
+        Endpoint::Http { host, port: 80 } | Endpoint::Https { host, port: 443 } => host.to_string(),
+        Endpoint::Http { host, port } | Endpoint::Https { host, port } => format!("{host}:{port}"),
+    }
+}
