@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub(crate) mod sev_snp;
 pub(crate) mod tdx;
-mod azure;
+pub(crate) mod azure;
 
 /// One kind of hardware.
 pub(crate) trait Platform: Sync {

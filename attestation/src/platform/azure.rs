@@ -19,7 +19,7 @@ use runtime_data::RuntimeData;
 use tpm_quote::TpmQuote;
 
 mod steps;
-mod hcl;
+pub(crate) mod hcl;
 mod runtime_data;
 mod tpm_quote;
 mod td_report;

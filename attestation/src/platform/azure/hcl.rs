@@ -26,18 +26,18 @@ const HASH_SHA256: u32 = 1;
 
 /// The parts of a blob, none of them believed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HclReport<'a> {
+pub(crate) struct HclReport<'a> {
     /// Version of the header: 1 or 2.
-    pub(super) version: u32,
+    pub(crate) version: u32,
     /// The hardware's own report.
-    pub(super) hardware: Hardware<'a>,
+    pub(crate) hardware: Hardware<'a>,
     /// JSON, exactly as hashed.
-    pub(super) runtime_data: &'a [u8],
+    pub(crate) runtime_data: &'a [u8],
 }
 
 /// The hardware's report.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Hardware<'a> {
+pub(crate) enum Hardware<'a> {
     /// A SEV-SNP report.
     Snp(&'a [u8]),
     /// A TD report, which only its own machine can authenticate.
@@ -48,7 +48,7 @@ impl<'a> HclReport<'a> {
     /// # Errors
     /// `ATT_MALFORMED`: another signature, version, request, report type or hash, a size that does not fit, a
     /// reserved byte or a byte after the run-time data that is not zero.
-    pub(super) fn parse(blob: &'a [u8]) -> Result<Self, Rejection> {
+    pub(crate) fn parse(blob: &'a [u8]) -> Result<Self, Rejection> {
         if blob.len() > MAX_HCL_REPORT_BYTES {
             return Err(malformed(format!("at most {MAX_HCL_REPORT_BYTES} bytes"), blob.len().to_string()));
         }
