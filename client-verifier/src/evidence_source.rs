@@ -81,6 +81,8 @@ pub struct Verifier {
     state: Option<StateFile>,
     known: Mutex<Vec<Arc<Appraised>>>,
     chains: Arc<VerifiedChains>,
+    /// Whether a rejection lists also what follows the check that decided.
+    explains: bool,
     /// One appraisal at a time; the last failure serves those who waited for it.
     refresh: tokio::sync::Mutex<Option<(Instant, Error)>>,
 }
@@ -96,6 +98,7 @@ impl Verifier {
             state: None,
             known: Mutex::new(Vec::new()),
             chains: Arc::default(),
+            explains: false,
             refresh: tokio::sync::Mutex::new(None),
         })
     }
@@ -104,6 +107,14 @@ impl Verifier {
     #[must_use]
     pub fn with_state(mut self, state: StateFile) -> Self {
         self.state = Some(state);
+        self
+    }
+
+    /// Lists, with every rejection, also the checks after the one that decided, as far as they can be made. Verdict and
+    /// first failure stay the same.
+    #[must_use]
+    pub fn explaining(mut self) -> Self {
+        self.explains = true;
         self
     }
 
@@ -177,11 +188,27 @@ impl Verifier {
         let document = connection.evidence(&nonce).await?;
         let config = connection.config().await?;
         let expected = Expected::Challenge { role: Role::Gateway, nonce };
-        let appraised = Appraised::judge(&document, &config, &expected, &self.policy, &self.chains)?;
+        let appraised = Appraised::judge(&document, &config, &expected, &self.policy, &self.chains)
+            .map_err(|error| self.explained(error, &document, &config, &expected))?;
         if let Some(state) = &self.state {
             state.check_and_remember(appraised.verified(), self.policy.floors_version())?;
         }
         Ok(appraised)
+    }
+
+    /// The same rejection with every check that can be made.
+    fn explained(&self, error: Error, document: &[u8], config: &Bytes, expected: &Expected) -> Error {
+        let Error::Appraisal(rejected) = &error else { return error };
+        if !self.explains {
+            return error;
+        }
+        match attestation::explain(document, config, expected, &self.policy.appraisal, now()) {
+            Err(explained) if explained.rejection.code == rejected.rejection.code => {
+                Error::Appraisal(Arc::new(explained))
+            }
+            // the clock has moved on in between: what was decided stays
+            Ok(_) | Err(_) => error,
+        }
     }
 
     fn known_for(&self, spki: &Sha256) -> Option<Arc<Appraised>> {

@@ -87,6 +87,18 @@ async fn verify_speaks_json() {
 }
 
 #[tokio::test]
+async fn an_explanation_shows_what_comes_after_the_first_failure() {
+    let gateway = FakeGateway::start(Lies { measurement: [1; 48], ..Lies::default() }).await;
+    let (code, short, _) = run(reach(&gateway, &["verify", &gateway.url()])).await;
+    let (explained, long, _) = run(reach(&gateway, &["verify", &gateway.url(), "--explain"])).await;
+    assert_eq!((code, explained), (1, 1));
+    assert_eq!(short.lines().next(), long.lines().next(), "the verdict is the same");
+    assert!(short.contains("not_reached freshness") || short.matches("not_reached").count() > 3, "{short}");
+    assert!(!long.contains("not_reached deployment") && long.contains("pass        deployment"), "{long}");
+    assert!(long.matches("not_reached").count() < short.matches("not_reached").count(), "{long}");
+}
+
+#[tokio::test]
 async fn the_exit_code_tells_the_kind_of_failure() {
     let rejected = FakeGateway::start(Lies { other_sbk: true, ..Lies::default() }).await;
     let (code, out, _) = run(reach(&rejected, &["verify", &rejected.url()])).await;

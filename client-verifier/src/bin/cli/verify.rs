@@ -11,6 +11,7 @@ use crate::{exit, fetch};
 
 pub(crate) async fn run(args: &Verify, output: &Output) -> ExitCode {
     let verifier = fetch::verifier(&args.url, &args.reach);
+    let verifier = if args.explain { verifier.map(Verifier::explaining) } else { verifier };
     let result = match &verifier {
         Ok(verifier) => verifier.connect().await,
         Err(error) => Err(error.clone()),
