@@ -34,6 +34,7 @@ pub mod evidence_source;
 pub mod channel;
 pub mod local_proxy;
 pub mod appraise;
+pub mod evidence_view;
 
 pub use channel::VerifiedChannel;
 pub use error::{Error, Outcome};

@@ -23,3 +23,4 @@ mod process;
 #[path = "../../../attestation/tests/corpus/reasons.rs"]
 mod reasons;
 mod schema;
+mod views;

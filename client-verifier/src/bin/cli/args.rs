@@ -31,6 +31,15 @@ pub(crate) enum Command {
     /// Judge evidence offline: one request (JSON) on stdin, one answer (JSON) on stdout
     #[command(after_help = APPRAISE_HELP)]
     Appraise(Appraise),
+    /// Look at evidence without judging it
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Show a report, quote or document in words: every field, every bit
+    Show(EvidenceShow),
 }
 
 #[derive(Subcommand)]
@@ -64,6 +73,9 @@ pub(crate) struct Verify {
     /// Print the verdict as one JSON document (format postern.verdict/1)
     #[arg(long)]
     pub(crate) json: bool,
+    /// On a rejection, go on after the check that decided and show every check that can be made
+    #[arg(long)]
+    pub(crate) explain: bool,
 }
 
 #[derive(ClapArgs)]
@@ -121,6 +133,15 @@ pub(crate) struct Appraise {
     /// Go on after a check that fails, and show every check with expected and found on stderr
     #[arg(long)]
     pub(crate) explain: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct EvidenceShow {
+    /// File with a raw report, quote, Azure HCL blob, or one of Postern's own documents; - reads stdin
+    pub(crate) file: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(ClapArgs)]

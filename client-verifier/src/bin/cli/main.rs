@@ -10,6 +10,7 @@ mod appraise;
 mod args;
 mod argument;
 mod chat;
+mod evidence;
 mod exit;
 mod fetch;
 mod output;
@@ -21,35 +22,32 @@ mod verify;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     let output = output::Output::new();
-    // needs neither network nor time, so no runtime either
-    if let args::Command::Appraise(appraise) = &args.command {
-        return appraise::run(appraise, &output);
+    match args.command {
+        args::Command::Appraise(own) => appraise::run(&own, &output),
+        args::Command::Chat(own) => on_runtime(&output, chat::run(&own, &output)),
+        args::Command::Evidence(args::EvidenceCommand::Show(own)) => evidence::show(&own, &output),
+        args::Command::Policy(args::PolicyCommand::Check(own)) => policy::check(&own, &output),
+        args::Command::Policy(args::PolicyCommand::Init(own)) => policy::init(&own, &output),
+        args::Command::Proxy(own) => on_runtime(&output, proxy::run(&own, &output)),
+        args::Command::Verify(own) => on_runtime(&output, verify::run(&own, &output)),
     }
-    let runtime =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                output.failure(
-                    "LOCAL_RUNTIME",
-                    &format!("no runtime: {}", error.kind()),
-                    "free some memory or threads",
-                );
-                return exit::undecided();
-            }
-        };
-    let code = runtime.block_on(async {
-        match args.command {
-            args::Command::Verify(verify) => verify::run(&verify, &output).await,
-            args::Command::Proxy(proxy) => proxy::run(&proxy, &output).await,
-            args::Command::Chat(chat) => chat::run(&chat, &output).await,
-            args::Command::Policy(args::PolicyCommand::Init(init)) => policy::init(&init, &output),
-            args::Command::Policy(args::PolicyCommand::Check(check)) => policy::check(&check, &output),
-            args::Command::Appraise(appraise) => appraise::run(&appraise, &output),
+}
+
+/// Runs what needs the network.
+fn on_runtime(output: &output::Output, command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(command);
+            // A read of stdin that nobody waits for must not keep the process.
+            runtime.shutdown_background();
+            code
         }
-    });
-    // A read of stdin that nobody waits for must not keep the process.
-    runtime.shutdown_background();
-    code
+        Err(error) => {
+            let what = format!("no runtime: {}", error.kind());
+            output.failure("LOCAL_RUNTIME", &what, "free some memory or threads");
+            exit::undecided()
+        }
+    }
 }
 
 const WORKERS: usize = 2;
