@@ -10,6 +10,7 @@ use crate::audit::RequestId;
 use crate::cache::{self, Hit, Lookup};
 use crate::clock::{Clock, Now};
 use crate::config::Gateway;
+use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::guardrail;
 use crate::plaintext::Plaintext;
@@ -18,7 +19,7 @@ use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed, Unrouted};
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
-use crate::wire::openai_models::{self, Listed};
+use crate::wire::model_list::{self, Form, Listed, Page};
 use crate::wire::{self, Asked, Operation, RequestHead, Wire};
 
 mod attempt;
@@ -82,10 +83,13 @@ pub async fn handle<U: Upstream>(
     let Some(who) = authenticated else { return Ok(answer::local(&request_id, Vec::new())) };
     let (wire, asked) = match operation {
         Operation::Inference(wire, asked) => (wire, asked),
-        Operation::ListModels => return Ok(answer::local(&request_id, list_models(&who, gateway))),
+        Operation::ListModels(page) => {
+            let body = list_models(&page, &who, gateway)?;
+            return Ok(answer::local(&request_id, body));
+        }
         Operation::Probe => return Ok(answer::local(&request_id, Vec::new())),
-        Operation::ShowModel(name) => {
-            let body = show_model(&name, &who, gateway)?;
+        Operation::ShowModel(name, form) => {
+            let body = show_model(&name, form, &who, gateway)?;
             return Ok(answer::local(&request_id, body));
         }
     };
@@ -221,23 +225,44 @@ fn body_limit(head: &RequestHead<'_>, gateway: &Gateway) -> Result<usize, Error>
 }
 
 /// The models this key may use, and no others.
-fn list_models(who: &Authenticated, gateway: &Gateway) -> Vec<u8> {
+fn list_models(page: &Page, who: &Authenticated, gateway: &Gateway) -> Result<Vec<u8>, Error> {
     let allowed = gateway.models().iter().filter(|model| who.key().models.contains(&model.name));
-    openai_models::list(allowed.map(|model| listed(model)))
+    model_list::list(allowed.map(|model| listed(model)), page)
 }
 
-fn show_model(name: &str, who: &Authenticated, gateway: &Gateway) -> Result<Vec<u8>, Error> {
+fn show_model(name: &str, form: Form, who: &Authenticated, gateway: &Gateway) -> Result<Vec<u8>, Error> {
     let allowed = who.key().models.contains(name);
     let model = gateway.models().find(name).filter(|_| allowed).ok_or(Error::ModelUnknown)?;
-    Ok(openai_models::show(&listed(model)))
+    Ok(model_list::show(&listed(model), form))
 }
 
-/// A model as the list shows it; its exposure is the widest of its deployments.
+/// A model as the list shows it. What several deployments say differently is told as the most cautious of them says.
 fn listed(model: &Model) -> Listed<'_> {
-    let first = model.deployments().next();
+    let deployments = || model.deployments();
+    let least = |of: fn(&Deployment) -> Option<u64>| {
+        let all: Option<Vec<u64>> = deployments().map(|own| of(own)).collect();
+        all.and_then(|all| all.into_iter().min())
+    };
+    let mut regions: Vec<&str> = deployments().filter_map(|own| own.region.as_deref()).collect();
+    regions.sort_unstable();
+    regions.dedup();
+    let first = deployments().next();
+    let price = first.and_then(|own| own.price.as_deref());
+    let capabilities = first.and_then(|own| own.capabilities.as_ref());
+    let mut extension = serde_json::Map::new();
+    let mut put = |name: &str, value| extension.insert(name.to_owned(), value);
+    put("exposure_class", route::widest_exposure(model).as_str().into());
+    put("regions", regions.into());
+    put(
+        "price_usd_per_million_tokens",
+        serde_json::to_value(price.map(|own| &own.rates)).unwrap_or_default(),
+    );
+    put("capabilities", serde_json::to_value(capabilities).unwrap_or_default());
     Listed {
         id: &model.name,
         owned_by: first.map_or("postern", |own| own.provider),
-        exposure_class: route::widest_exposure(model).as_str(),
+        context_tokens: least(|own| own.context_tokens),
+        max_output_tokens: least(|own| own.max_output_tokens),
+        extension,
     }
 }

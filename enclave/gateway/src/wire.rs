@@ -19,7 +19,7 @@ pub mod openai_chat;
 
 pub mod openai_embeddings;
 
-pub mod openai_models;
+pub mod model_list;
 
 pub mod sse;
 
@@ -34,7 +34,7 @@ pub mod gemini;
 pub mod openai_responses;
 
 use dialect::FrontDialect;
-use openai_models::percent_decode;
+use model_list::percent_decode;
 pub(crate) use openai_shape::is_model_name;
 
 /// Every API format that goes upstream.
@@ -76,11 +76,11 @@ pub enum Operation {
     /// Something an upstream answers.
     Inference(&'static dyn Wire, Asked),
     /// `GET /v1/models`
-    ListModels,
+    ListModels(model_list::Page),
     /// `GET` or `HEAD /`: is anybody there.
     Probe,
     /// `GET /v1/models/{id}`, with the decoded id.
-    ShowModel(String),
+    ShowModel(String, model_list::Form),
 }
 
 /// `gen_ai.operation.name`.
@@ -235,7 +235,7 @@ pub fn operation(head: &RequestHead<'_>) -> Result<Operation, Error> {
     if head.path == "/" {
         return allow(head, "GET, HEAD", read, Operation::Probe);
     }
-    match openai_models::target(head.path)? {
+    match model_list::target(head)? {
         Some(target) => allow(head, "GET", read, target),
         None => Err(Error::EndpointUnknown),
     }

@@ -28,7 +28,7 @@ const FOLDERS: &[Folder] = &[
         path: "enclave/gateway/src/wire",
         list: "WIRES",
         others: &[
-            ("openai_models", "answered from the configuration, never sent upstream"),
+            ("model_list", "answered from the configuration, never sent upstream"),
             ("dialect", "the trait of formats that are read and written"),
             ("json", "reading and writing bodies that are translated"),
             ("openai_shape", "what the OpenAI formats share"),
