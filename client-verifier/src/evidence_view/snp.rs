@@ -1,7 +1,8 @@
 //! SEV-SNP reports (AMD 56860, table `ATTESTATION_REPORT`).
 
 use attestation::Rejection;
-use attestation::claims::snp::{CpuId, GuestPolicy, PlatformInfo, Product};
+use attestation::claims::snp::{CpuId, GuestPolicy, PlatformInfo, Product, TcbVersion};
+use attestation::digest::to_hex;
 use attestation::endorsements::Endorsements;
 use attestation::inspect::{SnpReportFields, snp_report};
 
@@ -10,6 +11,7 @@ use super::{Part, View, certificate};
 pub(super) fn view(report: &[u8], table: &[u8]) -> Result<View, Rejection> {
     let own = snp_report(report)?;
     let mut parts = parts(&own);
+    parts.extend(sources(&own));
     if table.iter().any(|byte| *byte != 0) {
         parts.extend(certificate::endorsements(&Endorsements::from_snp_certificate_table(table)?));
     }
@@ -248,6 +250,41 @@ fn signature(own: &SnpReportFields) -> Part {
         must_be_zero(reserved.is_none()),
     );
     part
+}
+
+/// Where AMD publishes what an appraisal of this report needs (AMD 57230, chapter 4).
+fn sources(own: &SnpReportFields) -> Option<Part> {
+    let product = own.product()?;
+    let level = SnpReportFields::level(product, own.reported_tcb)?;
+    let mut part = Part::new("where AMD publishes what an appraisal needs");
+    let vlek = own.signing_key == 1;
+    let base = format!("https://kdsintf.amd.com/{}/v1/{product}", if vlek { "vlek" } else { "vcek" });
+    if own.signing_key == 0 && !own.mask_chip_key {
+        let used = if product == Product::Turin { 8 } else { 64 };
+        let chip = to_hex(own.chip_id.get(..used).unwrap_or_default());
+        let fmc = level.fmc.map(|fmc| format!("fmcSPL={fmc:02}&")).unwrap_or_default();
+        let TcbVersion { bootloader, tee, snp, microcode, .. } = level;
+        let levels =
+            format!("{fmc}blSPL={bootloader:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}");
+        part.add(
+            "key certificate",
+            format!("{base}/{chip}?{levels}"),
+            "DER: endorsements.certificates_der_b64",
+        );
+    }
+    if vlek {
+        part.add(
+            "key certificate",
+            "-",
+            "from the cloud provider, in the certificate table beside the report",
+        );
+    }
+    part.add("its issuers", format!("{base}/cert_chain"), "PEM: endorsements.certificates_pem").add(
+        "revocation list",
+        format!("{base}/crl"),
+        "DER: endorsements.crls_der_b64",
+    );
+    Some(part)
 }
 
 pub(super) fn on(set: bool) -> &'static str {

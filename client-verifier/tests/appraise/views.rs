@@ -90,6 +90,9 @@ fn every_bit_is_named_and_explained() {
             assert!(!meaning.is_empty() && meaning != "not known here", "bit {bit} {name}");
         }
     }
+    // the certificate of exactly this chip at exactly this level
+    let place = "https://kdsintf.amd.com/vcek/v1/Turin/59790fb1c39f35c1?fmcSPL=01&blSPL=01&teeSPL=01&snpSPL=04&ucodeSPL=81";
+    assert!(values(&snp).contains(place), "{snp:?}");
     let debug = of("snp-milan-v2-debug-policy", "report");
     assert!(
         bits(&debug).iter().any(|(name, meaning)| name == "bit 19 debug" && meaning.starts_with("DANGER"))
