@@ -9,10 +9,12 @@ use crate::reference_values::Requirement;
 pub mod paravisor;
 pub mod snp;
 pub mod tdx;
+mod trust;
 
 pub use paravisor::{Paravisor, ParavisorClaims};
 pub use snp::SnpClaims;
 pub use tdx::TdxClaims;
+pub use trust::Trusted;
 
 /// Which kind of root the vendor chain ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::claims::snp::Product;
+use attestation::claims::snp::{AbiVersion, Product};
 use attestation::evidence::TeeType;
 use attestation::policy::{
     ConfigRequirement, ConfigRule, ConfigValue, DeploymentRule, FloorRule, HardwareRule, Policy,
@@ -23,6 +23,7 @@ use reader::{Section, Value};
 pub use error::{PolicyCode, PolicyError};
 pub use template::{PLACEHOLDER, Template};
 
+mod azure;
 mod error;
 mod reader;
 mod tdx;
@@ -114,7 +115,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         _ => SnpPolicy::standard(floors),
     };
     let snp = with_overrides(profile, &overrides)?;
-    let releases = root
+    let mut releases = root
         .required("measurements")?
         .list()?
         .iter()
@@ -124,7 +125,8 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
                 item.parsed(SPELL_MEASUREMENT, |text| Measurement::from_hex(text).ok())?,
             ))
         })
-        .collect::<Result<_, PolicyError>>()?;
+        .collect::<Result<Vec<_>, PolicyError>>()?;
+    releases.extend(azure::paravisors(&root)?);
     let mut appraisal = Policy::standard(
         tee_types(&root)?,
         releases,
@@ -134,6 +136,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         snp,
     );
     appraisal.tdx = tdx::policy(&root)?;
+    appraisal.azure = azure::policy(&root, &overrides)?;
     appraisal.trust_anchors = trust_anchors(&root, folder)?;
     appraisal.max_evidence_age =
         Duration::from_secs(60 * root.required("max_evidence_age_minutes")?.integer()?);
@@ -321,6 +324,10 @@ fn with_overrides(mut snp: SnpPolicy, overrides: &Section<'_>) -> Result<SnpPoli
     if let Some(csp_id) = overrides.optional("vlek_csp_id") {
         snp.signing_key = SigningKeyRule::Vlek { csp_id: csp_id.text()?.to_owned() };
     }
+    if let Some(least) = overrides.optional("abi") {
+        snp.abi =
+            Requirement::AtLeast(least.parsed("the firmware's ABI as a text, for example \"0.31\"", abi)?);
+    }
     if let Some(level) = overrides.optional("vmpl") {
         let level = u32::try_from(level.integer()?).map_err(|_| level.error(PolicyCode::Value, "0 to 3"))?;
         snp.vmpl = Requirement::Exactly(level);
@@ -331,6 +338,13 @@ fn with_overrides(mut snp: SnpPolicy, overrides: &Section<'_>) -> Result<SnpPoli
         *grace = Duration::from_secs(days.integer()?.saturating_mul(86_400));
     }
     Ok(snp)
+}
+
+/// `major.minor`, each in its one spelling.
+fn abi(text: &str) -> Option<AbiVersion> {
+    let (major, minor) = text.split_once('.')?;
+    let version = AbiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? };
+    (version.to_string() == text).then_some(version)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "people need words for two kinds; the rest is rare")]
@@ -349,7 +363,7 @@ fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, &'static str> {
 
 const FORMAT_VERSION: u64 = 1;
 
-const ROOT_KEYS: [&str; 14] = [
+const ROOT_KEYS: [&str; 16] = [
     "version",
     "profile",
     "tee_types",
@@ -364,10 +378,14 @@ const ROOT_KEYS: [&str; 14] = [
     "config_rules",
     "overrides",
     "tdx",
+    "azure",
+    "azure_paravisor",
 ];
 const CHANNEL_KEYS: [&str; 4] = ["binding", "post_quantum", "webpki", "webpki_roots"];
-const OVERRIDE_KEYS: [&str; 8] = [
+const OVERRIDE_KEYS: [&str; 10] = [
+    "abi",
     "accept_risk",
+    "azure_pcrs",
     "floors_grace_days",
     "hardware_any_reason",
     "offline_grace_reason",

@@ -71,6 +71,9 @@ fn a_vlek_is_accepted_only_with_its_provider_and_without_a_chip_list() {
     world.policy.snp.signing_key = SigningKeyRule::Vlek { csp_id: AWS.to_owned() };
     let verified = world.appraise().expect("good VLEK");
     assert_eq!(verified.hardware().hardware_id, None);
+    let parties: Vec<_> = verified.hardware().trusted().into_iter().map(|own| own.party).collect();
+    assert_eq!(parties, ["amd", AWS]);
+    assert!(verified.hardware().not_proven().contains(&"which processor it is"));
     assert!(verified.waivers().iter().any(|waiver| waiver.rule == "snp.signing_key"));
     let chip = attestation::HardwareId::try_from(&[0; 64][..]).expect("id");
     world.policy.hardware = HardwareRule::Listed(vec![chip]);

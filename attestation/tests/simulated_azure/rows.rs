@@ -17,6 +17,9 @@ fn good_guests_are_accepted_and_say_whom_they_trust() {
             (spec.certified, spec.hcl.version) = (certified, version);
             let accepted = judge(tee, &spec, &policy()).expect("good");
             assert_eq!((accepted.hardware.tee, accepted.hardware.anchor), (tee, Anchor::Simulated));
+            let parties: Vec<_> = accepted.hardware.trusted().into_iter().map(|own| own.party).collect();
+            assert_eq!(parties, [if tee == TeeType::AzureSnp { "amd" } else { "intel" }, "microsoft"]);
+            assert_eq!(accepted.hardware.not_proven().len(), 2);
             assert_eq!(accepted.hardware.commitment(), Commitment::TpmExtra(spec.extra_data.clone()));
             let paravisor = accepted.hardware.paravisor.expect("a paravisor");
             assert_eq!((paravisor.paravisor, paravisor.header_version), (Paravisor::Microsoft, version));

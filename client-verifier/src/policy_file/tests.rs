@@ -1,4 +1,6 @@
 use super::*;
+use attestation::policy::PcrRule;
+use attestation::reference_values::{IdBlock, ReferenceValues};
 use std::path::PathBuf;
 
 fn filled() -> Template {
@@ -303,4 +305,55 @@ fn tdx_needs_every_register_of_a_release() {
     assert_eq!(refused(&good.replace("\"0xe7\"", "\"0xe4\"")).code(), "POL_VALUE");
     assert_eq!(refused(&good.replace("rtmr2 =", "rtmr3 =")).code(), "POL_UNKNOWN_KEY");
     assert_eq!(refused(&good.replace(&register, "0a")).code(), "POL_VALUE");
+}
+
+/// A policy for Azure's guests on SEV-SNP with the values of a real machine's paravisor.
+fn azure() -> String {
+    let text = with_line("tee_types", "tee_types = [\"az-snp\"]");
+    let registers: Vec<String> =
+        [4, 7, 9, 11].iter().map(|index| format!("pcr{index} = \"{}\"", "0b".repeat(32))).collect();
+    let paravisor = format!(
+        "measurement = \"{}\"\nid_key_digest = \"{}\"\nfamily_id = \"01232{}\"\nimage_id = \"02{}\"\nguest_svn = 10",
+        "f5".repeat(48),
+        "94".repeat(48),
+        "0".repeat(27),
+        "0".repeat(30)
+    );
+    let text = text.replace("[overrides]", "[overrides]\nabi = \"0.31\"");
+    format!("{text}\n[[azure]]\n{}\n[[azure_paravisor]]\n{paravisor}\n", registers.join("\n"))
+}
+
+#[test]
+fn azure_needs_registers_and_a_paravisor() {
+    let policy = parse(&azure(), Path::new("")).unwrap();
+    let PcrRule::Pinned(releases) = &policy.appraisal.azure.pcrs else { panic!("pinned") };
+    assert_eq!(releases[0].values.keys().copied().collect::<Vec<_>>(), [4, 7, 9, 11]);
+    let ReferenceValues::Pinned(paravisors) = &policy.appraisal.references else { panic!("pinned") };
+    let paravisor = paravisors.last().unwrap();
+    assert_eq!(paravisor.measurement, Requirement::Exactly(Measurement::new([0xf5; 48])));
+    assert_eq!(paravisor.guest_svn, Requirement::AtLeast(10));
+    let keys = IdBlock::Keys { id_key_digest: [0x94; 48], author_key_digest: None };
+    assert_eq!(paravisor.id_block, keys);
+    let rules: Vec<&str> = policy.waivers().iter().map(|waiver| waiver.rule).collect();
+    assert!(rules.contains(&"snp.abi"), "{rules:?}");
+
+    let code = |from: &str, to: &str| {
+        assert!(azure().contains(from), "{from}");
+        refused(&azure().replacen(from, to, 1)).code().to_owned()
+    };
+    assert_eq!(code("[[azure]]\npcr4", "[[azure]]\npcr5"), "POL_INVALID");
+    assert_eq!(code("[[azure]]\npcr4", "[[azure]]\npcr24"), "POL_UNKNOWN_KEY");
+    assert_eq!(code("0b0b", "0b"), "POL_VALUE");
+    assert_eq!(code("\nfamily_id", "\nimage_idd"), "POL_UNKNOWN_KEY");
+    assert_eq!(code("\nguest_svn = 10", ""), "POL_MISSING_KEY");
+    assert_eq!(code("\"0.31\"", "\"0.031\""), "POL_VALUE");
+    let none = with_line("tee_types", "tee_types = [\"az-snp\"]");
+    assert_eq!(refused(&none).code(), "POL_EMPTY_ALLOWLIST");
+    let fewer = azure()
+        .replacen("[overrides]", "[overrides]\nazure_pcrs = [11]", 1)
+        .replacen("pcr4 = ", "pcr5 = ", 1);
+    let fewer = parse(&fewer, Path::new("")).unwrap();
+    assert!(fewer.waivers().iter().any(|waiver| waiver.rule == "azure.mandatory_pcrs"));
+    let wrong = azure().replacen("[overrides]", "[overrides]\nazure_pcrs = [24]", 1);
+    assert_eq!(refused(&wrong).code(), "POL_VALUE");
 }

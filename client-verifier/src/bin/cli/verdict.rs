@@ -206,6 +206,12 @@ fn gateway_lines(verified: &Verified, output: &Output) -> Vec<String> {
         .as_ref()
         .map_or_else(|| "none (VLEK)".to_owned(), attestation::HardwareId::to_hex);
     lines.push(format!("  platform    {}", hardware.tee));
+    if let Some(paravisor) = &hardware.paravisor {
+        lines.push(format!("  paravisor   {}", paravisor.paravisor));
+    }
+    for trusted in hardware.trusted() {
+        lines.push(format!("  trusts      {}: {}", trusted.party, trusted.role));
+    }
     lines.push(format!("  measurement {}", hardware.measurement.to_hex()));
     lines.push(format!("  processor   {id}"));
     lines.push(format!("  instance    {}", hex(&verified.claims().instance_id)));
@@ -215,7 +221,14 @@ fn gateway_lines(verified: &Verified, output: &Output) -> Vec<String> {
 
 fn gateway_json(verified: &Verified) -> Value {
     let claims = verified.claims();
+    let hardware = verified.hardware();
+    let trusted = hardware.trusted();
+    let trusted: Vec<Value> =
+        trusted.iter().map(|own| json!({ "party": own.party, "role": own.role })).collect();
     json!({
+        "paravisor": hardware.paravisor.as_ref().map(|own| own.paravisor.as_str()),
+        "trusted": trusted,
+        "not_proven": hardware.not_proven(),
         "tee": verified.hardware().tee.as_str(),
         "measurement": verified.hardware().measurement.to_hex(),
         "hardware_id": verified.hardware().hardware_id.as_ref().map(attestation::HardwareId::to_hex),
