@@ -2,12 +2,15 @@
 //!
 //! One versioned TOML file. An unknown key is an error. It names secrets, it never holds one.
 
+mod stream_shape;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
+pub use self::stream_shape::StreamShape;
 use crate::transport::Address;
 
 /// The whole file.
@@ -48,6 +51,9 @@ pub struct Listen {
     /// Key exchange groups offered.
     #[serde(default)]
     pub key_exchange: KeyExchange,
+    /// How answers are padded and timed, unless a request asks otherwise; see [`StreamShape`].
+    #[serde(default)]
+    pub stream_shape: StreamShape,
     /// Worker threads, each with its own runtime. Default: one per CPU.
     pub workers: Option<usize>,
 }
@@ -315,7 +321,7 @@ impl Config {
             "version": 1,
             "content_logging": false,
             "debug": false,
-            "stream_shape": "none",
+            "stream_shape": self.listen.stream_shape.as_str(),
             "memory_locked": self.process.lock_memory,
             "tls": {
                 "names": self.listen.names,

@@ -3,6 +3,7 @@
 pub mod http1;
 pub mod http2;
 pub mod response;
+pub mod shape;
 pub mod well_known;
 
 use std::rc::Rc;

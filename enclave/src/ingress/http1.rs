@@ -11,18 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::{Answer, AnswerBody, AnswerStream, Opened, Plaintext, RequestHead, Step, pipeline};
+use gateway::{Answer, AnswerBody, Opened, Plaintext, RequestHead, Step, pipeline};
 use tokio::time::{Instant, Sleep, sleep};
 
 use self::duplex::{BodyError, Duplex, Gone};
 use super::response::{Body, LAST_CHUNK, SHUTTING_DOWN, begin_chunk, end_chunk, write_head};
+use super::shape::{self, Shaped};
 use super::well_known::{self, Reply, WellKnown};
 use crate::active::Active;
 use crate::clock::{ProcessClock, deadline};
+use crate::config::StreamShape;
 use crate::http1::Framing;
 use crate::http1::head::{self, HeadError};
 use crate::tls::Secured;
-use crate::upstream::UpstreamBody;
 use crate::worker::{Phase, Worker};
 
 /// Serves the connection until either side ends it.
@@ -65,6 +66,7 @@ struct Incoming {
     framing: Framing,
     expects_continue: bool,
     close: bool,
+    shape: StreamShape,
 }
 
 /// Ends when the process reaches a phase. Made once per connection: waiting on it again costs nothing.
@@ -82,7 +84,7 @@ struct Http1 {
 
 impl Http1 {
     async fn exchange(&mut self) -> Next {
-        let Incoming { route, framing, expects_continue, close } = match self.read_head().await {
+        let Incoming { route, framing, expects_continue, close, shape } = match self.read_head().await {
             Ok(Some(incoming)) => incoming,
             Ok(None) => return Next::Close,
             Err(error) => return self.refuse(error.status(), error.code()).await,
@@ -105,7 +107,7 @@ impl Http1 {
         };
         let next = keep(close || self.worker.shared.phase() >= Phase::Draining);
         match route {
-            Route::Gateway(opened) => self.run_pipeline(opened, body, next).await,
+            Route::Gateway(opened) => self.run_pipeline(opened, body, shape, next).await,
             Route::WellKnown(which) => {
                 let connection = &self.duplex.secured;
                 let reply = which.answer(body.expose(), &self.worker, connection, &self.active).await;
@@ -148,7 +150,13 @@ impl Http1 {
     }
 
     /// The life of one request; see `gateway::pipeline`.
-    async fn run_pipeline(&mut self, opened: Opened, body: Plaintext<Bytes>, next: Next) -> Next {
+    async fn run_pipeline(
+        &mut self,
+        opened: Opened,
+        body: Plaintext<Bytes>,
+        shape: StreamShape,
+        next: Next,
+    ) -> Next {
         let (worker, active) = (Rc::clone(&self.worker), Arc::clone(&self.active));
         let id = opened.request_id().clone();
         let handled = {
@@ -164,17 +172,17 @@ impl Http1 {
         };
         match handled {
             Ok(Answer { status, headers, body: AnswerBody::Whole(body) }) => {
-                self.send_whole(status, &headers, body.expose(), next).await
+                self.send_whole(status, &headers, body.expose(), shape, next).await
             }
             Ok(Answer { status, headers, body: AnswerBody::Stream(stream) }) => {
                 write_head(
                     self.duplex.out.expose_mut(),
                     status,
-                    pairs(&headers),
+                    pairs(&headers).chain([(StreamShape::HEADER, shape.as_str())]),
                     Body::Chunked,
                     next != Next::KeepAlive,
                 );
-                self.send_stream(stream, next).await
+                self.send_stream(Shaped::new(stream, shape), next).await
             }
             Err(refused) => {
                 let headers = refused.headers();
@@ -188,29 +196,34 @@ impl Http1 {
         status: u16,
         headers: &[(&'static str, String)],
         body: &[u8],
+        shape: StreamShape,
         next: Next,
     ) -> Next {
+        let length = shape::whole_length(shape, body.len());
+        let padding = length.saturating_sub(body.len());
         write_head(
             self.duplex.out.expose_mut(),
             status,
             pairs(headers),
-            Body::Length(body.len()),
+            Body::Length(length),
             next != Next::KeepAlive,
         );
         // Head and body leave in one write while the copy is cheaper than a second system call.
         if body.len() <= ONE_WRITE_BYTES {
             self.duplex.out.expose_mut().extend_from_slice(body);
+            append_spaces(self.duplex.out.expose_mut(), padding);
             return after(self.duplex.flush().await, next);
         }
-        match self.duplex.flush().await {
-            Ok(()) => after(self.duplex.send(body).await, next),
-            Err(Gone) => Next::Abort,
+        if self.duplex.flush().await.is_err() || self.duplex.send(body).await.is_err() {
+            return Next::Abort;
         }
+        append_spaces(self.duplex.out.expose_mut(), padding);
+        after(self.duplex.flush().await, next)
     }
 
     /// Sends a stream as it comes. Head and first event leave in one write: two small ones would wait for
     /// each other's acknowledgement.
-    async fn send_stream(&mut self, mut stream: Box<AnswerStream<UpstreamBody>>, next: Next) -> Next {
+    async fn send_stream(&mut self, mut stream: Shaped, next: Next) -> Next {
         let mut silence = Silence::new();
         loop {
             let (out, secured, mut early) = self.duplex.split();
@@ -224,6 +237,7 @@ impl Http1 {
                     Step::More
                 }
                 () = &mut self.cutting => {
+                    stream.drain(out);
                     out.expose_mut().extend_from_slice(SHUTTING_DOWN);
                     Step::Broken
                 }
@@ -257,7 +271,9 @@ impl Http1 {
         id: Option<&str>,
         next: Next,
     ) -> Next {
-        let body = error.body_json();
+        let mut body = error.body_json();
+        let shape = self.active.config.listen.stream_shape;
+        body.resize(shape::whole_length(shape, body.len()), b' ');
         let ids = id.into_iter().flat_map(|id| [("x-request-id", id), ("request-id", id)]);
         let out = self.duplex.out.expose_mut();
         write_head(
@@ -328,8 +344,13 @@ fn incoming(received: &[u8], active: &Active) -> Result<Option<(Incoming, usize)
             Err(error) => Route::Refused(error),
         },
     };
+    let shape = active.config.listen.stream_shape.chosen(message.fields.first(StreamShape::HEADER));
     let (framing, expects_continue, close) = (message.framing, message.expects_continue, message.close);
-    Ok(Some((Incoming { route, framing, expects_continue, close }, message.length)))
+    Ok(Some((Incoming { route, framing, expects_continue, close, shape }, message.length)))
+}
+
+fn append_spaces(out: &mut Vec<u8>, count: usize) {
+    out.resize(out.len().saturating_add(count), b' ');
 }
 
 fn pairs<'h>(headers: &'h [(&'static str, String)]) -> impl Iterator<Item = (&'h str, &'h str)> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use attestation::digest::Sha256;
 use bytes::{Buf, Bytes};
 use gateway::audit::RequestId;
-use gateway::{Answer, AnswerBody, AnswerStream, Plaintext, RequestHead, Step, pipeline};
+use gateway::{Answer, AnswerBody, Plaintext, RequestHead, Step, pipeline};
 use http::{HeaderValue, Request, Response, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -24,12 +24,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::response::SHUTTING_DOWN;
+use super::shape::{self, Shaped};
 use super::well_known::{self, Reply, WellKnown};
 use crate::active::Active;
 use crate::agent::Connection;
 use crate::clock::ProcessClock;
+use crate::config::StreamShape;
 use crate::tls::{ALPN_H2, Secured};
-use crate::upstream::UpstreamBody;
 use crate::worker::{Phase, Worker};
 
 /// Serves the connection until either side ends it, or it has been idle long enough.
@@ -105,6 +106,8 @@ async fn respond(
         };
         return from_reply(reply);
     }
+    let asked = parts.headers.get(StreamShape::HEADER).map(HeaderValue::as_bytes);
+    let shape = active.config.listen.stream_shape.chosen(asked);
     let headers: Vec<_> =
         parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let head =
@@ -112,31 +115,35 @@ async fn respond(
     let clock = ProcessClock::shared();
     let opened = match pipeline::open(&head, &active.gateway, gateway::Clock::now(clock)) {
         Ok(opened) => opened,
-        Err(error) => return from_error(&error, None),
+        Err(error) => return from_error(&error, None, shape),
     };
     let id = opened.request_id().clone();
     let body = match collect(body, opened.max_body_bytes(), worker).await {
         Ok(body) => body,
         Err(413) => {
-            return from_error(&gateway::Error::BodyTooLarge { limit: opened.max_body_bytes() }, Some(&id));
+            let error = gateway::Error::BodyTooLarge { limit: opened.max_body_bytes() };
+            return from_error(&error, Some(&id), shape);
         }
         Err(status) => return from_reply(Reply::problem(status, "HTTP_BODY")),
     };
     // Dropped by the library, and with it the upstream request, when the client resets the stream.
     match pipeline::handle(opened, body, &active.gateway, &worker.upstreams, clock).await {
         Ok(Answer { status, headers, body: AnswerBody::Whole(body) }) => {
-            build(status, &headers, Body::whole(body.into_exposed()))
+            build(status, &headers, Body::padded(body.into_exposed(), shape))
         }
         Ok(Answer { status, headers, body: AnswerBody::Stream(stream) }) => {
-            let body = pump(stream, Rc::clone(worker), busy).await;
-            build(status, &headers, body)
+            let body = pump(Shaped::new(stream, shape), Rc::clone(worker), busy).await;
+            let mut response = build(status, &headers, body);
+            let name = HeaderValue::from_static(shape.as_str());
+            response.headers_mut().insert(StreamShape::HEADER, name);
+            response
         }
-        Err(refused) => refusal(&refused, refused.headers(), Some(&id)),
+        Err(refused) => refusal(&refused, refused.headers(), Some(&id), shape),
     }
 }
 
 /// Starts a stream. The first piece is made here, so that it leaves with the head; a task makes the rest.
-async fn pump(mut stream: Box<AnswerStream<UpstreamBody>>, worker: Rc<Worker>, busy: Busy) -> Body {
+async fn pump(mut stream: Shaped, worker: Rc<Worker>, busy: Busy) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     let mut first = Plaintext::new(Vec::new());
     let step = stream.next(&mut first, ProcessClock::shared()).await;
@@ -151,14 +158,10 @@ async fn pump(mut stream: Box<AnswerStream<UpstreamBody>>, worker: Rc<Worker>, b
             });
         }
     }
-    Body { first: (!first.is_empty()).then_some(first), rest: Some(receiver) }
+    Body { first: (!first.is_empty()).then_some(first), padding: None, rest: Some(receiver) }
 }
 
-async fn rest(
-    mut stream: Box<AnswerStream<UpstreamBody>>,
-    worker: &Worker,
-    sender: mpsc::Sender<Result<Bytes, Cut>>,
-) {
+async fn rest(mut stream: Shaped, worker: &Worker, sender: mpsc::Sender<Result<Bytes, Cut>>) {
     let mut phase = worker.shared.phase.subscribe();
     loop {
         let mut out = Plaintext::new(Vec::new());
@@ -171,6 +174,7 @@ async fn rest(
                 Step::More
             }
             _ = phase.wait_for(|phase| *phase == Phase::Cutting) => {
+                stream.drain(&mut out);
                 out.expose_mut().extend_from_slice(SHUTTING_DOWN);
                 Step::Broken
             }
@@ -217,20 +221,21 @@ fn build(status: u16, headers: &[(&'static str, String)], body: Body) -> Respons
     response
 }
 
-fn from_error(error: &gateway::Error, id: Option<&RequestId>) -> Response<Body> {
-    refusal(error, error.headers(), id)
+fn from_error(error: &gateway::Error, id: Option<&RequestId>, shape: StreamShape) -> Response<Body> {
+    refusal(error, error.headers(), id, shape)
 }
 
 fn refusal(
     error: &gateway::Error,
     mut headers: Vec<(&'static str, String)>,
     id: Option<&RequestId>,
+    shape: StreamShape,
 ) -> Response<Body> {
     let ids = id
         .into_iter()
         .flat_map(|id| ["x-request-id", "request-id"].map(|name| (name, id.as_str().to_owned())));
     headers.extend(ids);
-    build(error.status(), &headers, Body::whole(Bytes::from(error.body_json())))
+    build(error.status(), &headers, Body::padded(Bytes::from(error.body_json()), shape))
 }
 
 fn from_reply(reply: Reply) -> Response<Body> {
@@ -248,6 +253,7 @@ fn from_reply(reply: Reply) -> Response<Body> {
 /// A response body: at most one piece that is there already, then pieces as they come.
 pub struct Body {
     first: Option<Bytes>,
+    padding: Option<Bytes>,
     rest: Option<mpsc::Receiver<Result<Bytes, Cut>>>,
 }
 
@@ -265,7 +271,14 @@ impl std::error::Error for Cut {}
 
 impl Body {
     fn whole(bytes: Bytes) -> Self {
-        Self { first: Some(bytes), rest: None }
+        Self { first: Some(bytes), padding: None, rest: None }
+    }
+
+    /// A whole JSON body of the length that stands for its own.
+    fn padded(bytes: Bytes, shape: StreamShape) -> Self {
+        let padding = shape::whole_length(shape, bytes.len()).saturating_sub(bytes.len());
+        let padding = (padding > 0).then(|| Bytes::from(vec![b' '; padding]));
+        Self { padding, ..Self::whole(bytes) }
     }
 }
 
@@ -274,7 +287,8 @@ impl http_body::Body for Body {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if let Some(first) = self.first.take() {
+        let ready = self.first.take().or_else(|| self.padding.take());
+        if let Some(first) = ready {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         match self.rest.as_mut() {
@@ -284,7 +298,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_none()
+        self.first.is_none() && self.padding.is_none() && self.rest.is_none()
     }
 }
 
