@@ -9,6 +9,7 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
@@ -22,6 +23,8 @@ pub mod workspace;
 pub mod programs;
 pub mod canary;
 pub mod memory;
+pub mod capture;
+pub mod classifier;
 pub mod security_processor;
 pub mod upstream;
 pub mod evilhost;

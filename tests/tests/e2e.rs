@@ -18,5 +18,6 @@ mod e2e {
     mod http2;
     mod life;
     mod limits;
+    mod shape;
     mod tls_settings;
 }

@@ -1,0 +1,207 @@
+//! How well sizes and times tell two kinds of streams apart: simple learners, and how sure one can be of their score.
+
+use std::collections::BTreeMap;
+
+/// Random numbers that are the same in every run (xorshift, Marsaglia 2003).
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// Dice that always fall the same way for the same `seed`, which is not zero.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).expect("48 bits fit") % limit
+    }
+}
+
+/// A stream as a learner sees it: what it shows, in order, and which of the two kinds it is.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// One number for each thing observed, such as a record's size.
+    pub shown: Vec<u64>,
+    /// The second kind.
+    pub positive: bool,
+}
+
+/// Area under the curve, and its 95 % interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Auc {
+    /// 0.5 is guessing, 1 is certainty.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Scores every sample by naive Bayes on single observations and pairs of neighbours, learned from the other folds of
+/// five, and says how well the scores separate the kinds.
+pub fn naive_bayes(samples: &[Sample]) -> Auc {
+    let features: Vec<Vec<(u64, u64)>> = samples.iter().map(grams).collect();
+    cross_validated(samples, |train| {
+        let mut counts: BTreeMap<(u64, u64), [f64; 2]> = BTreeMap::new();
+        let mut totals = [0.0; 2];
+        for index in train {
+            let kind = usize::from(samples[*index].positive);
+            for gram in &features[*index] {
+                counts.entry(*gram).or_default()[kind] += 1.0;
+                totals[kind] += 1.0;
+            }
+        }
+        let kinds = counts.len() as f64 + 1.0;
+        let features = &features;
+        Box::new(move |index| {
+            let weigh = |gram: &(u64, u64)| {
+                let seen = counts.get(gram).copied().unwrap_or_default();
+                ((seen[1] + 1.0) / (totals[1] + kinds)).ln() - ((seen[0] + 1.0) / (totals[0] + kinds)).ln()
+            };
+            features[index].iter().map(weigh).sum()
+        })
+    })
+}
+
+/// The same by the share of the kinds among the fifteen nearest others, by sums, counts and spread.
+pub fn nearest_neighbours(samples: &[Sample]) -> Auc {
+    let features: Vec<[f64; 4]> = samples.iter().map(|sample| summary(&sample.shown)).collect();
+    cross_validated(samples, |train| {
+        let (scale, features) = (spread(&features), &features);
+        let train = train.to_vec();
+        Box::new(move |index| {
+            let mut near: Vec<(f64, bool)> = train
+                .iter()
+                .map(|other| {
+                    (distance(&features[index], &features[*other], &scale), samples[*other].positive)
+                })
+                .collect();
+            near.sort_by(|a, b| a.0.total_cmp(&b.0));
+            near.iter().take(15).filter(|(_, positive)| *positive).count() as f64
+        })
+    })
+}
+
+type Score<'s> = Box<dyn Fn(usize) -> f64 + 's>;
+
+fn cross_validated<'s>(samples: &'s [Sample], learn: impl Fn(&[usize]) -> Score<'s>) -> Auc {
+    const FOLDS: usize = 5;
+    let mut scored = Vec::new();
+    for fold in 0..FOLDS {
+        let (test, train): (Vec<usize>, Vec<usize>) =
+            (0..samples.len()).partition(|index| index / 2 % FOLDS == fold);
+        let score = learn(&train);
+        scored.extend(test.iter().map(|index| (score(*index), samples[*index].positive)));
+    }
+    let mut dice = Dice::new(0x5eed);
+    let mut resampled: Vec<f64> = (0..300)
+        .map(|_| area(&(0..scored.len()).map(|_| scored[dice.below(scored.len())]).collect::<Vec<_>>()))
+        .collect();
+    resampled.sort_by(f64::total_cmp);
+    Auc { value: area(&scored), low: resampled[7], high: resampled[292] }
+}
+
+/// How often a positive scores above a negative; ties count half.
+fn area(scored: &[(f64, bool)]) -> f64 {
+    let mut sorted = scored.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut wins, mut at) = (0.0, 0.0, 0);
+    while at < sorted.len() {
+        let tied = sorted[at..].iter().take_while(|other| other.0.total_cmp(&sorted[at].0).is_eq()).count();
+        let positives = sorted[at..at + tied].iter().filter(|(_, positive)| *positive).count() as f64;
+        let negatives = tied as f64 - positives;
+        wins += positives * (below + negatives / 2.0);
+        below += negatives;
+        at += tied;
+    }
+    let positives = scored.len() as f64 - below;
+    wins / (below * positives).max(1.0)
+}
+
+fn grams(sample: &Sample) -> Vec<(u64, u64)> {
+    let singles = sample.shown.iter().map(|one| (*one, u64::MAX));
+    singles.chain(sample.shown.windows(2).map(|pair| (pair[0], pair[1]))).collect()
+}
+
+fn summary(shown: &[u64]) -> [f64; 4] {
+    let count = shown.len().max(1) as f64;
+    let mean = shown.iter().map(|one| *one as f64).sum::<f64>() / count;
+    let variance = shown.iter().map(|one| (*one as f64 - mean).powi(2)).sum::<f64>() / count;
+    [mean, variance.sqrt(), count, shown.iter().copied().max().unwrap_or_default() as f64]
+}
+
+fn spread(features: &[[f64; 4]]) -> [f64; 4] {
+    std::array::from_fn(|column| {
+        let count = features.len() as f64;
+        let mean = features.iter().map(|row| row[column]).sum::<f64>() / count;
+        (features.iter().map(|row| (row[column] - mean).powi(2)).sum::<f64>() / count).sqrt().max(1e-9)
+    })
+}
+
+fn distance(a: &[f64; 4], b: &[f64; 4], scale: &[f64; 4]) -> f64 {
+    (0..4).map(|column| ((a[column] - b[column]) / scale[column]).powi(2)).sum()
+}
+
+/// Bits that `shown` tells about `hidden`, of those who know `given` already: the plug-in estimate, and the same after
+/// Miller and Madow's correction for small samples.
+pub fn information(triples: &[(usize, usize, usize)]) -> (f64, f64) {
+    let count = |key: fn(&(usize, usize, usize)) -> (usize, usize, usize)| {
+        let mut counts: BTreeMap<(usize, usize, usize), f64> = BTreeMap::new();
+        triples.iter().for_each(|triple| *counts.entry(key(triple)).or_default() += 1.0);
+        counts
+    };
+    let total = triples.len().max(1) as f64;
+    let entropy = |counts: &BTreeMap<(usize, usize, usize), f64>| {
+        let plug_in: f64 = counts.values().map(|seen| -(seen / total) * (seen / total).log2()).sum();
+        (plug_in, plug_in + (counts.len() as f64 - 1.0) / (2.0 * total * std::f64::consts::LN_2))
+    };
+    // I(H;S|G) = H(H,G) + H(S,G) - H(H,S,G) - H(G)
+    let hidden = entropy(&count(|(given, hidden, _)| (*given, *hidden, 0)));
+    let shown = entropy(&count(|(given, _, shown)| (*given, 0, *shown)));
+    let all = entropy(&count(|triple| *triple));
+    let given = entropy(&count(|(given, ..)| (*given, 0, 0)));
+    (hidden.0 + shown.0 - all.0 - given.0, (hidden.1 + shown.1 - all.1 - given.1).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(difference: usize) -> Vec<Sample> {
+        let mut dice = Dice::new(7);
+        let mut one = |positive| {
+            let shift = if positive { difference } else { 0 };
+            Sample { shown: (0..20).map(|_| (dice.below(8) + shift) as u64).collect(), positive }
+        };
+        (0..400).map(|index| one(index % 2 == 1)).collect()
+    }
+
+    #[test]
+    fn learners_find_a_difference_and_only_if_there_is_one() {
+        for (name, learn) in
+            [("Bayes", naive_bayes as fn(&[Sample]) -> Auc), ("neighbours", nearest_neighbours)]
+        {
+            let (same, other) = (learn(&samples(0)), learn(&samples(1)));
+            assert!((0.4..0.6).contains(&same.value) && same.low < 0.5 && same.high > 0.5, "{name} {same:?}");
+            assert!(other.value > 0.9 && other.low > 0.85, "{name} {other:?}");
+        }
+    }
+
+    #[test]
+    fn information_is_counted_in_bits() {
+        let mut dice = Dice::new(9);
+        let hidden: Vec<usize> = (0..4000).map(|_| dice.below(4)).collect();
+        let told: Vec<_> = hidden.iter().map(|hidden| (1, *hidden, *hidden * 3)).collect();
+        let half: Vec<_> = hidden.iter().map(|hidden| (1, *hidden, *hidden / 2)).collect();
+        let known: Vec<_> = hidden.iter().map(|hidden| (*hidden, *hidden, *hidden)).collect();
+        let random: Vec<_> = hidden.iter().map(|hidden| (1, *hidden, dice.below(4))).collect();
+        for (triples, bits) in [(told, 2.0), (half, 1.0), (known, 0.0), (random, 0.0)] {
+            let (_, corrected) = information(&triples);
+            assert!((corrected - bits).abs() < 0.02, "{corrected} instead of {bits}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The gates: what learners may get out of shaped streams, and what they must get out of unshaped ones.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postern_tests::classifier::{Auc, Sample, information, naive_bayes, nearest_neighbours};
+use postern_tests::programs::lasting_folder;
+use postern_tests::workspace;
+
+use super::corpus::{TOKENS, answers};
+use super::record::{Recorded, streamed};
+
+/// Answers of each kind.
+const EACH: usize = 500;
+
+/// What the learners make of one shape.
+struct Judged {
+    shape: &'static str,
+    sizes: Auc,
+    neighbours: Auc,
+    times: Auc,
+    bits: (f64, f64),
+    bytes: usize,
+    took: Duration,
+}
+
+fn judge(shape: &'static str, recorded: &[Recorded]) -> Judged {
+    let samples = |show: &dyn Fn(&Recorded) -> Vec<u64>| -> Vec<Sample> {
+        recorded.iter().map(|one| Sample { shown: show(one), positive: one.index % 2 == 1 }).collect()
+    };
+    let sizes = samples(&|one| one.records.iter().map(|record| record.size as u64).collect());
+    // A size and the time since the record before, in steps of five milliseconds, as one observation.
+    let times = samples(&|one| {
+        let gaps = one.records.windows(2).map(|pair| pair[1].at.duration_since(pair[0].at).as_millis() / 5);
+        let gaps = std::iter::once(0).chain(gaps).map(|gap| u64::try_from(gap).unwrap());
+        one.records.iter().zip(gaps).map(|(record, gap)| record.size as u64 * 1000 + gap.min(999)).collect()
+    });
+    // The first record carries the head, which is as long as the names of deployments.
+    let triples: Vec<_> = recorded
+        .iter()
+        .flat_map(|one| one.records.iter().zip(&one.inside).skip(1))
+        .filter(|(_, (events, _))| *events > 0)
+        .map(|(record, (events, letters))| (*events, *letters, record.size))
+        .collect();
+    assert!(triples.len() > recorded.len(), "{shape}: tokens were not found in the records");
+    Judged {
+        shape,
+        sizes: naive_bayes(&sizes),
+        neighbours: nearest_neighbours(&sizes),
+        times: naive_bayes(&times),
+        bits: information(&triples),
+        bytes: recorded.iter().map(|one| one.bytes).sum(),
+        took: recorded.iter().map(|one| one.took).sum::<Duration>() / u32::try_from(recorded.len()).unwrap(),
+    }
+}
+
+fn report(judged: &[Judged]) -> String {
+    let mut out = format!(
+        "# Traffic analysis\n\n\
+Written by `cargo test -p postern-tests --test traffic` with `POSTERN_TRAFFIC_REPORT=write`; the same run is part of every `cargo test`.\n\n\
+{EACH} answers each of two kinds (legal and engineering prose), {TOKENS} tokens each, one token an event every 12 ms, so that the kinds differ in nothing but the lengths of words. They are\n\
+streamed through `postern-enclave`, 32 at a time, and captured as sizes and times of TLS records. Scores are areas under the curve over five folds, with the 95 % interval of 300 resamplings: 0.5 is\n\
+guessing. Bits are what a record's size tells about the letters in it to those who know how many tokens are in it: plug-in estimate, and with Miller and Madow's correction.\n\n\
+| shape | naive Bayes, sizes | nearest neighbours, sizes | naive Bayes, sizes and times | bits | corrected | bytes | time |\n|---|---|---|---|---|---|---|---|\n"
+    );
+    let auc = |auc: &Auc| format!("{:.2} ({:.2} to {:.2})", auc.value, auc.low, auc.high);
+    let plain = judged[0].bytes as f64;
+    for one in judged {
+        let _infallible = writeln!(
+            out,
+            "| `{}` | {} | {} | {} | {:.2} | {:.2} | {:.2} | {} ms |",
+            one.shape,
+            auc(&one.sizes),
+            auc(&one.neighbours),
+            auc(&one.times),
+            one.bits.0,
+            one.bits.1,
+            one.bytes as f64 / plain,
+            one.took.as_millis()
+        );
+    }
+    out + "\nBytes are relative to `none`; times are those of whole answers on a busy machine. Who talks when, how long an answer is, and how fast tokens come stays visible.\n"
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_42_shaped_streams_do_not_tell_their_topics_apart() {
+    let answers = Arc::new(answers(2 * EACH));
+    let none = judge("none", &streamed(&answers, "none").await);
+    let bucketed = judge("bucketed", &streamed(&answers, "bucketed").await);
+    let judged = [none, bucketed];
+    let text = report(&judged);
+    let place = if std::env::var_os("POSTERN_TRAFFIC_REPORT").is_some() {
+        workspace::root().join("tests/traffic/REPORT.md")
+    } else {
+        lasting_folder().join("traffic.md")
+    };
+    std::fs::write(place, &text).unwrap();
+    let [none, bucketed] = judged;
+    // control: unshaped, the same learners and the same answers
+    assert!(none.sizes.low > 0.75 && none.times.low > 0.75 && none.bits.1 > 1.0, "{text}");
+    assert!(bucketed.sizes.value <= 0.55 && bucketed.neighbours.value <= 0.55, "{text}");
+    assert!(bucketed.times.value <= 0.60, "{text}");
+    assert!(bucketed.bits.1 <= 0.05, "{text}");
+    assert!(bucketed.took < none.took + Duration::from_millis(60), "{text}");
+}
