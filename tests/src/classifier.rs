@@ -146,16 +146,21 @@ fn distance(a: &[f64; 4], b: &[f64; 4], scale: &[f64; 4]) -> f64 {
     (0..4).map(|column| ((a[column] - b[column]) / scale[column]).powi(2)).sum()
 }
 
+/// What is known, what is hidden, what is shown.
+pub type Triple = (usize, usize, usize);
+
 /// Bits that `shown` tells about `hidden`, of those who know `given` already: the plug-in estimate, and the same after
 /// Miller and Madow's correction for small samples.
-pub fn information(triples: &[(usize, usize, usize)]) -> (f64, f64) {
-    let count = |key: fn(&(usize, usize, usize)) -> (usize, usize, usize)| {
-        let mut counts: BTreeMap<(usize, usize, usize), f64> = BTreeMap::new();
-        triples.iter().for_each(|triple| *counts.entry(key(triple)).or_default() += 1.0);
+pub fn information(triples: &[Triple]) -> (f64, f64) {
+    let count = |key: fn(&Triple) -> Triple| {
+        let mut counts: BTreeMap<Triple, f64> = BTreeMap::new();
+        for triple in triples {
+            *counts.entry(key(triple)).or_default() += 1.0;
+        }
         counts
     };
     let total = triples.len().max(1) as f64;
-    let entropy = |counts: &BTreeMap<(usize, usize, usize), f64>| {
+    let entropy = |counts: &BTreeMap<Triple, f64>| {
         let plug_in: f64 = counts.values().map(|seen| -(seen / total) * (seen / total).log2()).sum();
         (plug_in, plug_in + (counts.len() as f64 - 1.0) / (2.0 * total * std::f64::consts::LN_2))
     };

@@ -10,9 +10,8 @@ pub(super) const TOKENS: usize = 24;
 /// Answers of both kinds, alternating; the second kind at odd places.
 pub(super) fn answers(count: usize) -> Vec<Vec<String>> {
     let law = tokens(&workspace::read("LICENSE"));
-    let engineering = tokens(
-        &["DECISIONS.md", "ARCHITECTURE.md", "README.md"].map(|file| workspace::read(file)).join("\n"),
-    );
+    let engineering =
+        tokens(&["DECISIONS.md", "ARCHITECTURE.md", "README.md"].map(workspace::read).join("\n"));
     let mut dice = Dice::new(0xc0de);
     let mut one = |text: &[String]| {
         let start = dice.below(text.len() - TOKENS);
