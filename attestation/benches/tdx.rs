@@ -3,10 +3,15 @@
 
 #![allow(
     missing_docs,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "criterion's macro has no docs; a bench fails by panicking"
 )]
+
+mod cpu_time;
 
 use attestation::claims::tdx::Xfam;
 use attestation::endorsements::Endorsements;
@@ -16,6 +21,7 @@ use attestation::reference_values::Requirement;
 use attestation::{
     HardwareId, Measurement, Policy, ReportData, TeeType, UnixTime, VerifiedChains, appraise_evidence,
 };
+use cpu_time::CpuTime;
 use criterion::{Criterion, criterion_group, criterion_main};
 use dcap_qvl::QuoteCollateralV3;
 use dcap_qvl::configs::RingConfig;
@@ -62,7 +68,7 @@ fn requoted(authority: &TdxAuthority, first: &TdxEvidence, spec: &mut TdxSpec, d
     parts.concat()
 }
 
-fn benches(criterion: &mut Criterion) {
+fn benches(criterion: &mut Criterion<CpuTime>) {
     let authority = TdxAuthority::create().expect("keys");
     let policy = policy(&authority);
     let mut spec = TdxSpec::version_5(NOW);
@@ -107,5 +113,5 @@ fn benches(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(tdx, benches);
+criterion_group! { name = tdx; config = Criterion::default().with_measurement(CpuTime); targets = benches }
 criterion_main!(tdx);
