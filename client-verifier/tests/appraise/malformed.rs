@@ -208,6 +208,14 @@ fn text_that_is_no_request_is_refused() {
 }
 
 #[test]
+fn no_part_of_a_request_is_a_request() {
+    let whole = request().to_string();
+    for length in 0..whole.len() {
+        assert_eq!(answer(&whole.as_bytes()[..length]).verdict, Verdict::Malformed, "{length} bytes");
+    }
+}
+
+#[test]
 fn a_register_is_named_once() {
     let value = "00".repeat(32);
     for (registers, accepted) in [

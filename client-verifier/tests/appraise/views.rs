@@ -160,6 +160,27 @@ fn what_is_not_known_is_refused_clearly() {
     assert!(said(&newer).contains("expected 2 to 5, found 6"), "{}", said(&newer));
 }
 
+#[test]
+fn no_change_of_evidence_stops_the_view() {
+    let Some(folder) = folder() else { return };
+    let entries = manifest(&folder);
+    for (id, role) in
+        [("snp-turin-v5-azure", "report"), ("tdx-v5-gtg", "quote"), ("azure-snp-genoa", "hcl_report")]
+    {
+        let bytes = files(&folder, named(&entries, id))[role].clone();
+        let (mut shown, mut refused) = (0, 0);
+        let mut count =
+            |found: Result<View, ViewError>| if found.is_ok() { shown += 1 } else { refused += 1 };
+        for at in (0..bytes.len()).step_by(7) {
+            count(view(&bytes[..at]));
+            let mut changed = bytes.clone();
+            changed[at] ^= 0xff;
+            count(view(&changed));
+        }
+        assert!(shown > 50 && refused > 50, "{id}: {shown} shown, {refused} refused");
+    }
+}
+
 fn run(args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_postern"))
         .args(["evidence", "show"])
