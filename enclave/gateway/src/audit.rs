@@ -52,6 +52,10 @@ pub struct AuditRecord {
     /// What the tokens cost: in nano-dollars, null if the price or the tokens are not known. An answer from the cache costs
     /// nothing.
     pub cost_nano_usd: Option<NanoUsd>,
+    /// Calls that were cancelled because another was quicker.
+    pub hedges_lost: u32,
+    /// What those are guessed to have cost besides, if the price is known: their prompts.
+    pub hedge_cost_nano_usd: Option<u64>,
     /// Why the completion stopped.
     pub finish_reason: Option<FinishReason>,
     /// Size of the request body.

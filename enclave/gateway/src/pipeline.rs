@@ -22,7 +22,11 @@ use crate::upstream::Upstream;
 use crate::wire::model_list::{self, Form, Listed, Page};
 use crate::wire::{self, Asked, Operation, RequestHead, Wire};
 
+mod hedged;
+
 mod attempt;
+
+mod room;
 
 mod refused;
 
@@ -150,6 +154,7 @@ async fn infer<U: Upstream, C: Clock>(
         Lookup::Miss(missed) => missed,
     };
     let planned = route::plan(missed, wishes, gateway.models(), gateway.draw(), clock.now());
+    let planned = room::wait(planned, means).await;
     let mut failed = match follow(planned, exchange, means).await {
         Ok(reached) => return Ok(reached),
         Err(failed) => failed,

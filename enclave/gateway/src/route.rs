@@ -35,7 +35,13 @@ pub mod retry;
 
 pub mod course;
 
+pub mod queue;
+
+pub mod hedge;
+
 use filter::Filter;
+use hedge::{HedgeBudget, HedgeSettings};
+use queue::{Queue, QueueSettings};
 use retry::{RetryBudget, RetrySettings};
 use trace::Trace;
 use tree::{Ceilings, Dice, FeaturesOnce, Leaf, Node, Order, Question};
@@ -53,6 +59,10 @@ pub struct Model {
     pub settings: ModelSettings,
     /// What is left for further attempts.
     pub budget: RetryBudget,
+    /// What is left for hedges.
+    pub hedges: HedgeBudget,
+    /// Who waits for room.
+    pub queue: Queue,
 }
 
 /// How a model's requests are tried.
@@ -62,6 +72,10 @@ pub struct ModelSettings {
     pub retry: RetrySettings,
     /// At most so long; the deployment's own times hold where absent.
     pub timeouts: ModelTimeouts,
+    /// Waiting for room.
+    pub queue: QueueSettings,
+    /// A second deployment at the same time; none if absent.
+    pub hedge: Option<HedgeSettings>,
     /// With these models, in order, where the prompt is too long for this one.
     pub context_window: Vec<Arc<str>>,
     /// With these models, in order, where the provider's rules are against the content.
@@ -282,6 +296,11 @@ impl Unrouted {
     /// After attempts that failed.
     pub fn after(routed: Routed, error: Error) -> Self {
         Self::new(error, routed.missed, routed.wishes)
+    }
+
+    /// The request.
+    pub fn missed(&self) -> &Missed {
+        &self.request.0
     }
 
     /// Gives the request to another plan.

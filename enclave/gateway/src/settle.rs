@@ -89,6 +89,8 @@ impl Exchange {
             guardrail: None,
             usage: None,
             cost_nano_usd: None,
+            hedges_lost: 0,
+            hedge_cost_nano_usd: None,
             finish_reason: None,
             request_bytes: count(size),
             answer_bytes: 0,
@@ -126,18 +128,37 @@ impl Exchange {
     }
 
     /// A deployment is being tried.
-    pub fn attempt(&mut self, at: &Deployment) {
+    ///
+    /// Returns its place in the list of attempts.
+    pub fn attempt(&mut self, at: &Deployment) -> usize {
         self.record.attempts = self.record.attempts.saturating_add(1);
+        self.serves(at);
+        self.attempted.push(Attempted { deployment: Arc::clone(&at.name), error: None });
+        self.attempted.len().saturating_sub(1)
+    }
+
+    /// This deployment answers, or is the last that was asked.
+    pub fn serves(&mut self, at: &Deployment) {
         self.record.deployment = Some(Arc::clone(&at.name));
         self.record.provider = Some(at.provider);
         self.price.clone_from(&at.price);
-        self.attempted.push(Attempted { deployment: Arc::clone(&at.name), error: None });
     }
 
-    /// The attempt that began last has failed.
-    pub fn attempt_failed(&mut self, code: &'static str) {
-        if let Some(last) = self.attempted.last_mut() {
-            last.error = Some(code);
+    /// The attempt at this place of the list has failed.
+    pub fn attempt_failed(&mut self, entry: usize, code: &'static str) {
+        if let Some(own) = self.attempted.get_mut(entry) {
+            own.error = Some(code);
+        }
+    }
+
+    /// The attempt at this place was cancelled, because another was quicker. What it took is only guessed: its prompt.
+    pub fn attempt_lost(&mut self, entry: usize, at: &Deployment, input_tokens: u64) {
+        self.attempt_failed(entry, "hedge_lost");
+        self.record.hedges_lost = self.record.hedges_lost.saturating_add(1);
+        if let Some(price) = &at.price {
+            let cost = price.estimate(input_tokens, 0).0;
+            let before = self.record.hedge_cost_nano_usd.unwrap_or(0);
+            self.record.hedge_cost_nano_usd = Some(before.saturating_add(cost));
         }
     }
 

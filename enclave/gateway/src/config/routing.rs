@@ -27,6 +27,62 @@ pub struct ModelConfig {
     /// Models to try in place of this one.
     #[serde(default)]
     pub fallbacks: FallbacksConfig,
+    /// Waiting where everything is busy; nobody waits unless stated.
+    #[serde(default)]
+    pub queue: QueueConfig,
+    /// Asking a second deployment while the first is slow; never unless stated.
+    #[serde(default)]
+    pub hedge: Option<HedgeConfig>,
+}
+
+/// Waiting where everything is busy.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueConfig {
+    /// Most requests that wait; 0 to 1,000.
+    pub length: usize,
+    /// Longest wait, in milliseconds; 10,000 unless stated.
+    pub wait_ms: Option<u64>,
+}
+
+/// Asking a second deployment. It costs up to twice the tokens; both are counted.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HedgeConfig {
+    /// `parallel`: both at once. `delayed`: the second when the first is slow.
+    pub mode: HedgeMode,
+    /// For `delayed`: after so long; the first deployment's own 95th percentile unless stated.
+    #[serde(default)]
+    pub delay_ms: Option<u64>,
+    /// Most hedges as a percentage of requests; 5 unless stated.
+    #[serde(default)]
+    pub budget_percent: Option<u32>,
+    /// For which answers; both unless stated.
+    #[serde(default)]
+    pub scope: HedgeScope,
+}
+
+/// When the second call starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HedgeMode {
+    /// When the first is slow.
+    Delayed,
+    /// With the first.
+    Parallel,
+}
+
+/// Which answers are hedged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HedgeScope {
+    /// All.
+    #[default]
+    Both,
+    /// Buffered ones.
+    Buffered,
+    /// Streams.
+    Stream,
 }
 
 /// How often and how fast a model's requests are tried again.

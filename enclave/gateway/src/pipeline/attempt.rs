@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Means;
+use super::hedged::{Fight, Outcome};
 use crate::answer::{self, Awaited, Received};
 use crate::audit::RequestId;
 use crate::clock::{Clock, Now};
@@ -14,7 +15,6 @@ use crate::race::{Won, race};
 use crate::route::course::{Course, Next};
 use crate::route::features::rough_tokens;
 use crate::route::health::Flight;
-use crate::route::retry::Meaning;
 use crate::route::tree::{Dice, Leaf};
 use crate::route::{ModelTimeouts, Routed};
 use crate::settle::Exchange;
@@ -38,6 +38,9 @@ pub(super) async fn attempt<U: Upstream, C: Clock>(
     let mut course = Course::new(routed, exchange.attempts());
     let dice = Dice::new(means.gateway.draw());
     routed.model().budget.earn(began);
+    if let Some(hedge) = routed.model().settings.hedge {
+        routed.model().hedges.earn(hedge.budget_percent);
+    }
     loop {
         let left = by.saturating_sub(clock.now().monotonic);
         let Some(Next { turn, after }) = course.next(left, clock.now()) else { break };
@@ -46,34 +49,84 @@ pub(super) async fn attempt<U: Upstream, C: Clock>(
         }
         let Some(leaf) = routed.leaf(turn) else { break };
         let now = clock.now();
-        let tokens = rough_tokens(routed.missed().screened().admitted().request());
         // Half-open breakers let a few calls through and no more.
-        let Some(mut flight) = leaf.health.begin(tokens, routed.relaxed(), now) else { continue };
-        if !course.begin(now) {
+        let Some(mut one) = Try::begin(routed, turn, now) else { continue };
+        if !course.begin(turn, now) {
             break;
         }
-        exchange.attempt(&leaf.deployment);
-        let left = by.saturating_sub(now.monotonic);
-        match once(routed, leaf, exchange.id(), left, means).await {
-            Ok(received) => {
-                land(&mut flight, &received, clock.now().since(now), clock.now());
-                exchange.fly(flight);
-                return Ok(Committed { received, at: Arc::clone(&leaf.deployment) });
+        one.entry = exchange.attempt(&leaf.deployment);
+        let id = exchange.id().clone();
+        let fight = Fight { routed, id: &id, by, means };
+        let ended = fight.run(one, &mut course, exchange).await;
+        let mut won = None;
+        for (own, outcome) in ended {
+            match outcome {
+                Outcome::Answered(received) => won = Some((own, received)),
+                Outcome::Failed(error) => {
+                    exchange.attempt_failed(own.entry, error.code());
+                    own.blame(routed, &mut course, error, dice.fraction(), clock.now());
+                }
+                Outcome::Cancelled => exchange.attempt_lost(own.entry, &own.leaf.deployment, own.tokens),
             }
-            Err(error) => {
-                exchange.attempt_failed(error.code());
-                let chance = dice.fraction();
-                let meaning = course.failed(turn, error, chance);
-                let backoff = routed.model().settings.retry.backoff(1, chance);
-                blame(flight, meaning, backoff, limits(routed, leaf, left).first_content, clock.now());
-            }
+        }
+        if let Some((own, received)) = won {
+            let at = Arc::clone(&own.leaf.deployment);
+            exchange.serves(&at);
+            exchange.fly(own.land(&received, clock.now()));
+            return Ok(Committed { received, at });
         }
     }
     Err(course.into_error())
 }
 
+/// One attempt under way.
+pub(super) struct Try<'r> {
+    /// The deployment.
+    pub(super) leaf: &'r Leaf,
+    /// Its place in the plan.
+    pub(super) turn: usize,
+    /// Its place in the exchange's list of attempts.
+    pub(super) entry: usize,
+    flight: Flight,
+    tokens: u64,
+    began: Now,
+}
+
+impl<'r> Try<'r> {
+    /// Begins at that place of the plan, if the deployment's breaker gives leave.
+    pub(super) fn begin(routed: &'r Routed, turn: usize, now: Now) -> Option<Self> {
+        let leaf = routed.leaf(turn)?;
+        let tokens = rough_tokens(routed.missed().screened().admitted().request());
+        let flight = leaf.health.begin(tokens, routed.relaxed(), now)?;
+        Some(Self { leaf, turn, entry: 0, flight, tokens, began: now })
+    }
+
+    /// Tells the deployment's health that the call went well; the call goes on.
+    fn land<B>(mut self, received: &Received<B>, now: Now) -> Flight {
+        let took = now.since(self.began);
+        self.flight.reached(took, now);
+        if let Received::Whole { usage: Some(usage), .. } = received {
+            self.flight.answered(usage.output_tokens, took, now);
+        }
+        self.flight
+    }
+
+    /// Tells the deployment's health and the course what went wrong. A failure that counts is taken for the slowest
+    /// answer there can be.
+    fn blame(self, routed: &Routed, course: &mut Course<'_>, error: Error, chance: f64, now: Now) {
+        let meaning = course.failed(self.turn, error, chance);
+        if let Some(advice) = meaning.pause {
+            let backoff = routed.model().settings.retry.backoff(1, chance);
+            self.flight.health().pause(advice.unwrap_or(backoff), now);
+        }
+        if meaning.counts {
+            self.flight.failed(limits(routed, self.leaf, Duration::MAX).first_content, now);
+        }
+    }
+}
+
 /// One attempt, from sending to the commit point.
-async fn once<U: Upstream, C: Clock>(
+pub(super) async fn once<U: Upstream, C: Clock>(
     routed: &Routed,
     leaf: &Leaf,
     id: &RequestId,
@@ -94,24 +147,6 @@ async fn once<U: Upstream, C: Clock>(
     match race(answering, clock.sleep(limit)).await {
         Won::First(outcome) => outcome,
         Won::Second(()) => Err(Error::UpstreamTimeout),
-    }
-}
-
-/// Tells the deployment's health that the call went well.
-fn land<B>(flight: &mut Flight, received: &Received<B>, took: Duration, now: Now) {
-    flight.reached(took, now);
-    if let Received::Whole { usage: Some(usage), .. } = received {
-        flight.answered(usage.output_tokens, took, now);
-    }
-}
-
-/// Tells the deployment's health what went wrong. A failure that counts is taken for the slowest answer there can be.
-fn blame(flight: Flight, meaning: Meaning, backoff: Duration, slowest: Duration, now: Now) {
-    if let Some(advice) = meaning.pause {
-        flight.health().pause(advice.unwrap_or(backoff), now);
-    }
-    if meaning.counts {
-        flight.failed(slowest, now);
     }
 }
 

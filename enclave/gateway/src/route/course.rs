@@ -25,6 +25,7 @@ pub struct Course<'r> {
 /// What is known of one turn's deployment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tries {
+    begun: bool,
     failures: u32,
     /// It would take the request later.
     later: bool,
@@ -74,9 +75,22 @@ impl<'r> Course<'r> {
         Some(next)
     }
 
+    /// Whether a second call may be made at this turn while the first is under way.
+    pub fn may_hedge(&self, turn: usize) -> bool {
+        let fresh = self.tries.get(turn).is_none_or(|own| !own.begun);
+        fresh && self.attempts < self.most && !self.routed.wishes().no_fallback
+    }
+
+    /// A second call begins; it has a budget of its own.
+    pub fn hedged(&mut self, turn: usize) {
+        self.with_tries(turn, |own| own.begun = true);
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
     /// An attempt begins. Not, if it is a further one and the model's budget for those is spent.
-    pub fn begin(&mut self, now: Now) -> bool {
+    pub fn begin(&mut self, turn: usize, now: Now) -> bool {
         let first = self.attempts == 0;
+        self.with_tries(turn, |own| own.begun = true);
         self.attempts = self.attempts.saturating_add(1);
         first || self.routed.model().budget.spend(now)
     }
@@ -90,14 +104,13 @@ impl<'r> Course<'r> {
     pub fn failed(&mut self, turn: usize, error: Error, chance: f64) -> Meaning {
         let settings = self.routed.model().settings.retry;
         let meaning = Meaning::of(&error);
-        if self.tries.len() <= turn {
-            self.tries.resize(turn.saturating_add(1), Tries::default());
-        }
-        let failures = self.tries.get_mut(turn).map_or(1, |own| {
+        let later = matches!(error, Error::UpstreamStatus { .. }) && meaning.pause.is_some();
+        let failures = self.with_tries(turn, |own| {
             own.failures = own.failures.saturating_add(1);
-            own.later = matches!(error, Error::UpstreamStatus { .. }) && meaning.pause.is_some();
+            own.later = later;
             own.failures
         });
+        let failures = failures.unwrap_or(1);
         // Whether the provider carried it out is not known, and it must not be carried out twice.
         self.over = !meaning.next || (self.once_only && !meaning.not_carried_out);
         if meaning.same && failures <= settings.per_deployment {
@@ -119,6 +132,13 @@ impl<'r> Course<'r> {
         error
     }
 
+    fn with_tries<T>(&mut self, turn: usize, act: impl FnOnce(&mut Tries) -> T) -> Option<T> {
+        if self.tries.len() <= turn {
+            self.tries.resize(turn.saturating_add(1), Tries::default());
+        }
+        self.tries.get_mut(turn).map(act)
+    }
+
     /// The next of the plan that is not known to lack the model.
     fn fresh(&mut self) -> Option<Next> {
         loop {
@@ -128,7 +148,8 @@ impl<'r> Course<'r> {
             if turn > 0 && self.routed.wishes().no_fallback {
                 return None;
             }
-            if !self.lacks_model(leaf, turn) {
+            let begun = self.tries.get(turn).is_some_and(|own| own.begun);
+            if !begun && !self.lacks_model(leaf, turn) {
                 return Some(Next { turn, after: Duration::ZERO });
             }
         }

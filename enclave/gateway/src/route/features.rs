@@ -95,6 +95,13 @@ pub fn must_run_once(request: &Request) -> bool {
     tools.is_some_and(|tools| SERVER_TOOLS.iter().any(|token| has_string(tools, token)))
 }
 
+/// Whether a second execution at the same time leaves no traces and costs no more than twice.
+pub fn may_be_doubled(request: &Request) -> bool {
+    let document = request.body.expose();
+    let n = request.fields.find(document, "n").is_none_or(|n| n.unsigned(document) == Some(1));
+    n && request.fields.find(document, "audio").is_none() && !must_run_once(request)
+}
+
 /// Types of tools that the provider runs itself.
 const SERVER_TOOLS: &[&[u8]] =
     &[b"mcp", b"code_interpreter", b"computer_use_preview", b"image_generation", b"local_shell"];

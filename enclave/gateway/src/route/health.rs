@@ -1,6 +1,7 @@
 //! How a deployment is doing: its breaker, pauses, calls in flight, latency, and use of its limits. One per deployment,
 //! shared by all workers and all models; reading it for routing takes no lock.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,7 +38,13 @@ pub struct Health {
     minute: Mutex<SlidingMinute>,
     first_content: PeakEwma,
     per_token: PeakEwma,
+    samples: Mutex<VecDeque<Duration>>,
 }
+
+/// Times to the first content that are kept.
+const MAX_SAMPLES: usize = 64;
+/// How many it takes to say what is usual.
+pub const ENOUGH_SAMPLES: usize = 10;
 
 /// Whether a deployment may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +71,7 @@ impl Health {
             minute: Mutex::default(),
             first_content: PeakEwma::default(),
             per_token: PeakEwma::default(),
+            samples: Mutex::default(),
         }
     }
 
@@ -130,6 +138,15 @@ impl Health {
     /// Expected time to the first content in microseconds; nothing if unknown.
     pub fn first_content(&self, now: Now) -> Option<f64> {
         self.first_content.micros(now.monotonic)
+    }
+
+    /// Within what time nineteen of twenty of the last calls had their first content; nothing before there were
+    /// [`ENOUGH_SAMPLES`].
+    pub fn first_content_95(&self) -> Option<Duration> {
+        let mut sorted: Vec<Duration> = lock(&self.samples).iter().copied().collect();
+        sorted.sort_unstable();
+        let place = sorted.len().saturating_mul(95).div_ceil(100).checked_sub(1)?;
+        sorted.get(place).copied().filter(|_| sorted.len() >= ENOUGH_SAMPLES)
     }
 
     /// Expected time for each token of a buffered answer in microseconds; nothing if unknown.
@@ -218,6 +235,12 @@ impl Flight {
     /// The first content came after so long. The call goes on.
     pub fn reached(&mut self, after: Duration, now: Now) {
         self.health.first_content.observe(after, now.monotonic);
+        let mut samples = lock(&self.health.samples);
+        if samples.len() >= MAX_SAMPLES {
+            samples.pop_front();
+        }
+        samples.push_back(after);
+        drop(samples);
         if let Some(ticket) = self.ticket.take() {
             self.health.tell(now, |breaker| breaker.succeeded(&ticket, now.monotonic));
         }

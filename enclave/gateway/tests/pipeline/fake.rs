@@ -347,6 +347,22 @@ pub fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// Runs both to their ends; what the first gives.
+pub async fn both<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut value, mut ended) = (None, false);
+    poll_fn(move |context| {
+        if value.is_none()
+            && let Poll::Ready(own) = first.as_mut().poll(context)
+        {
+            value = Some(own);
+        }
+        ended = ended || second.as_mut().poll(context).is_ready();
+        if ended && value.is_some() { Poll::Ready(value.take().expect("just looked")) } else { Poll::Pending }
+    })
+    .await
+}
+
 pub fn head<'a>(method: &'a str, path: &'a str, headers: &'a [(&'a str, &'a [u8])]) -> RequestHead<'a> {
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
     RequestHead { method, path, query, headers }

@@ -22,6 +22,7 @@ mod exchange;
 mod fake;
 mod golden;
 mod head;
+mod hedging;
 mod retries;
 mod stream;
 mod vendors;

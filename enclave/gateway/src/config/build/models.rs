@@ -9,6 +9,8 @@ use crate::config::parse::closest;
 use crate::config::routing::{MemberConfig, ModelConfig, StrategyConfig};
 use crate::deployment::{Deployment, Exposure};
 use crate::route::health::Health;
+use crate::route::hedge::HedgeBudget;
+use crate::route::queue::Queue;
 use crate::route::retry::RetryBudget;
 use crate::route::strategy::{self, MemberSettings, Settings, Strategy, Wrong};
 use crate::route::tree::{Branch, Leaf, MAX_DEPTH, MAX_LEAVES, Node};
@@ -41,8 +43,15 @@ pub(super) fn build(
         let root = tree.branch(&own.strategy, &own.members, &format!("models.{name}"))?;
         let leaves = tree.leaves;
         let settings = settings::build(own, configured, &format!("models.{name}"))?;
-        let budget = RetryBudget::default();
-        models.insert(Model { name: name.as_str().into(), root, leaves, settings, budget });
+        models.insert(Model {
+            name: name.as_str().into(),
+            root,
+            leaves,
+            settings,
+            budget: RetryBudget::default(),
+            hedges: HedgeBudget::default(),
+            queue: Queue::default(),
+        });
     }
     Ok(models)
 }

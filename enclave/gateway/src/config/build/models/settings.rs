@@ -7,7 +7,11 @@ use std::time::Duration;
 use crate::config::ConfigError;
 use crate::config::build::{unknown, value};
 use crate::config::parse::closest;
-use crate::config::routing::{ModelConfig, ModelTimeoutsConfig, RetryConfig};
+use crate::config::routing::{
+    HedgeConfig, HedgeMode, HedgeScope, ModelConfig, ModelTimeoutsConfig, QueueConfig, RetryConfig,
+};
+use crate::route::hedge::{HedgeSettings, Start};
+use crate::route::queue::{MAX_WAITING, QueueSettings};
 use crate::route::retry::RetrySettings;
 use crate::route::{ModelSettings, ModelTimeouts};
 
@@ -30,6 +34,8 @@ pub(super) fn build(
     Ok(ModelSettings {
         retry: retry(&own.retry, &format!("{path}.retry"))?,
         timeouts: timeouts(&own.timeouts, &format!("{path}.timeouts"))?,
+        queue: queue(&own.queue, &format!("{path}.queue"))?,
+        hedge: own.hedge.as_ref().map(|own| hedge(own, &format!("{path}.hedge"))).transpose()?,
         context_window: fallbacks("context_window", &own.fallbacks.context_window)?,
         content_policy: fallbacks("content_policy", &own.fallbacks.content_policy)?,
     })
@@ -52,6 +58,36 @@ fn retry(own: &RetryConfig, path: &str) -> Result<RetrySettings, ConfigError> {
         base: time("base_ms", own.base_ms, usual.base)?,
         longest: time("longest_ms", own.longest_ms, usual.longest)?,
         longest_advised: time("longest_advised_ms", own.longest_advised_ms, usual.longest_advised)?,
+    })
+}
+
+fn queue(own: &QueueConfig, path: &str) -> Result<QueueSettings, ConfigError> {
+    if own.length > MAX_WAITING {
+        return Err(value(format!("{path}.length"), format!("0 to {MAX_WAITING}")));
+    }
+    let wait = milliseconds(&format!("{path}.wait_ms"), own.wait_ms)?;
+    Ok(QueueSettings { length: own.length, wait: wait.unwrap_or_else(|| QueueSettings::default().wait) })
+}
+
+fn hedge(own: &HedgeConfig, path: &str) -> Result<HedgeSettings, ConfigError> {
+    let delay = milliseconds(&format!("{path}.delay_ms"), own.delay_ms)?;
+    let start = match (own.mode, delay) {
+        (HedgeMode::Parallel, None) => Start::AtOnce,
+        (HedgeMode::Parallel, Some(_)) => {
+            return Err(value(format!("{path}.delay_ms"), "nothing here: both start at once".to_owned()));
+        }
+        (HedgeMode::Delayed, Some(time)) => Start::After(time),
+        (HedgeMode::Delayed, None) => Start::Percentile95,
+    };
+    let budget_percent = own.budget_percent.unwrap_or(5);
+    if !(1..=100).contains(&budget_percent) {
+        return Err(value(format!("{path}.budget_percent"), "1 to 100".to_owned()));
+    }
+    Ok(HedgeSettings {
+        start,
+        budget_percent,
+        streams: own.scope != HedgeScope::Buffered,
+        buffered: own.scope != HedgeScope::Stream,
     })
 }
 
