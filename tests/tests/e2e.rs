@@ -16,6 +16,7 @@ mod e2e {
     mod hardening;
     mod http;
     mod http2;
+    mod import;
     mod life;
     mod limits;
     mod shape;

@@ -34,6 +34,33 @@ pub(crate) enum Command {
     /// Look at evidence without judging it
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Write another gateway's configuration as ours, and say what could not be carried
+    #[command(after_help = IMPORT_HELP)]
+    Import(Import),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Import {
+    /// Whose configuration it is
+    pub(crate) format: Format,
+    /// The other gateway's file (YAML or JSON)
+    pub(crate) file: PathBuf,
+    /// Print the report as one JSON document (format postern.import/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whose configuration is imported.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Bifrost's config.json
+    Bifrost,
+    /// LiteLLM's config.yaml
+    Litellm,
+    /// Routing options as OpenRouter's clients send them
+    Openrouter,
+    /// A Portkey routing configuration
+    Portkey,
 }
 
 #[derive(Subcommand)]
@@ -218,6 +245,12 @@ Exit codes: 0 accepted, 10 rejected, 30 malformed request, 1 internal fault.
 
   postern appraise < request.json
   postern appraise --explain < request.json > answer.json";
+
+const IMPORT_HELP: &str = "\
+The configuration goes to stdout, the report to stderr. Secrets are never copied: the report says where to put them.
+
+  postern import litellm config.yaml > enclave.toml
+  postern-enclave check --without-secrets enclave.toml";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.

@@ -13,6 +13,7 @@ mod chat;
 mod evidence;
 mod exit;
 mod fetch;
+mod import;
 mod output;
 mod policy;
 mod proxy;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         args::Command::Appraise(own) => appraise::run(&own, &output),
         args::Command::Chat(own) => on_runtime(&output, chat::run(&own, &output)),
         args::Command::Evidence(args::EvidenceCommand::Show(own)) => evidence::show(&own, &output),
+        args::Command::Import(own) => import::run(&own, &output),
         args::Command::Policy(args::PolicyCommand::Check(own)) => policy::check(&own, &output),
         args::Command::Policy(args::PolicyCommand::Init(own)) => policy::init(&own, &output),
         args::Command::Proxy(own) => on_runtime(&output, proxy::run(&own, &output)),
