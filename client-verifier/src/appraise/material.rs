@@ -81,7 +81,8 @@ fn bundle(platform: Platform, azure: &Azure) -> Result<(Vec<u8>, Vec<u8>), Malfo
     Ok((bundle.encode(), hardware))
 }
 
-/// Certificates and lists from every place where the request may have them; the same certificate counts once.
+/// Certificates and lists from every place where the request may have them. One that an earlier place has as well counts
+/// once; one that a single place has twice is left for the verifier to refuse.
 fn endorsements(request: &Request) -> Result<Endorsements, Malformed> {
     let given = &request.endorsements;
     let mut read = match &given.cert_table_b64 {
@@ -92,16 +93,12 @@ fn endorsements(request: &Request) -> Result<Endorsements, Malformed> {
         })?,
     };
     let pem = given.certificates_pem.iter().flat_map(|pem| pem.0.0.iter().cloned());
-    for certificate in bytes(&given.certificates_der_b64).into_iter().chain(pem) {
-        if !read.certificates.contains(&certificate) {
-            read.certificates.push(certificate);
-        }
+    for place in [bytes(&given.certificates_der_b64), pem.collect()] {
+        let earlier = read.certificates.clone();
+        read.certificates.extend(place.into_iter().filter(|own| !earlier.contains(own)));
     }
-    for list in bytes(&given.crls_der_b64) {
-        if !read.crls.contains(&list) {
-            read.crls.push(list);
-        }
-    }
+    let earlier = read.crls.clone();
+    read.crls.extend(bytes(&given.crls_der_b64).into_iter().filter(|own| !earlier.contains(own)));
     if let Some(collateral) = &given.tdx_collateral {
         read.collateral = serde_json::to_vec(&collateral.0).map_err(|_| {
             Malformed::new(MalformedCode::Value, "endorsements.tdx_collateral", "texts", "another value")

@@ -188,7 +188,7 @@ fn amds_own_revocation_lists_count() {
 }
 
 #[test]
-fn certificates_may_come_as_pem_and_twice() {
+fn certificates_may_come_from_two_places() {
     let Some(folder) = folder() else { return };
     let entries = manifest(&folder);
     let entry = named(&entries, "snp-turin-v5-azure");
@@ -205,6 +205,9 @@ fn certificates_may_come_as_pem_and_twice() {
         "certificates_pem": [der.iter().map(pem).collect::<String>()],
     });
     assert_eq!(answer(&request).verdict, Verdict::Accepted);
+    // the intermediate in the place of the root
+    request["endorsements"] = json!({ "certificates_der_b64": [der[0], der[1], der[1]] });
+    assert_eq!(answer(&request).code, Some("SNP_CHAIN"));
 }
 
 #[test]
