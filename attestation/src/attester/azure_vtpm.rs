@@ -92,7 +92,10 @@ impl Attester for AzureVtpm {
             ak_certificates: certificates(device)?,
             td_quote,
         };
-        Ok(Quote { bytes: evidence.encode(), auxiliary: Vec::new() })
+        let bytes = evidence.encode();
+        // a part over its limit would be refused by every verifier: say so here
+        AzureEvidence::decode(&bytes).map_err(|_| AttesterError::Malformed("a part over its limit"))?;
+        Ok(Quote { bytes, auxiliary: Vec::new() })
     }
 }
 

@@ -117,6 +117,15 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn a_quote_over_its_limit_is_not_passed_on() {
+    let blob = guest(TeeType::AzureTdx, &spec()).hcl_report;
+    let script = Arc::new(Mutex::new(Script::default()));
+    let device = Wire { tpm: AZURE.tpm(&spec(), blob).expect("TPM"), script };
+    let attester = AzureVtpm::detect(Box::new(device), Box::new(|_| Ok(vec![0; 40_000]))).expect("detected");
+    assert_eq!(attester.quote(&DATA), Err(AttesterError::Malformed("a part over its limit")));
+}
+
+#[test]
 fn broken_responses_are_malformed() {
     let (attester, script) = attester(TeeType::AzureSnp, |_| ());
     let attester = attester.expect("detected");
