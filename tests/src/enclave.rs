@@ -37,6 +37,8 @@ pub struct Setup {
     pub process: String,
     /// Lines at the end of `[gateway]`, whole tables; `UPSTREAM` stands for the provider's address.
     pub gateway: String,
+    /// Where the host leads connections to every name that is not the provider's.
+    pub led_to: Option<SocketAddr>,
     /// Variables for its environment.
     pub environment: Vec<(&'static str, String)>,
     /// A shell command before it, such as `ulimit`, after which it starts in the same process.
@@ -93,10 +95,14 @@ impl Enclave {
     pub fn on(processor: SecurityProcessor, setup: &Setup, folder: TempDir) -> Self {
         let upstream = Upstream::start();
         let socket = folder.path().join("egress.sock");
-        let provider = upstream.address;
+        let (provider, led_to) = (upstream.address, setup.led_to);
         egress(
             &socket,
-            Arc::new(move |host, port| (host == "127.0.0.1" && port == provider.port()).then_some(provider)),
+            Arc::new(
+                move |host, port| {
+                    if host == "127.0.0.1" && port == provider.port() { Some(provider) } else { led_to }
+                },
+            ),
         );
         let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
         let process = Running::start(&mut command(folder.path(), &config, setup));

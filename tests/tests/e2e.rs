@@ -19,6 +19,7 @@ mod e2e {
     mod import;
     mod life;
     mod limits;
+    mod load;
     mod shape;
     mod tls_settings;
 }

@@ -14,6 +14,7 @@ mod threats {
     mod evidence;
     mod freshness;
     mod impostors;
+    mod names;
     mod policy;
     mod reports;
     mod simulation;
@@ -34,11 +35,12 @@ mod threats {
         }
     }
 
-    /// A request with the good key.
+    /// A request with the good key. Unshaped, so that the same answer is the same bytes in the same records each time.
     fn request(path: &str, body: &serde_json::Value) -> http::Request<ChannelBody> {
         http::Request::post(path)
             .header("authorization", format!("Bearer {KEY}"))
             .header("content-type", "application/json")
+            .header("postern-stream-shape", "none")
             .body(postern_client::full_body(body.to_string()))
             .unwrap()
     }
