@@ -1,6 +1,6 @@
 //! Every Azure entry of the manifest, case by case, every recipe that changes one, and what no bit of one may do.
 
-use crate::{Files, corpus, files, json, mutations, reasons, reference, tdx, text};
+use crate::{Files, corpus, files, json, reasons, recipes, reference, tdx, text};
 use attestation::claims::paravisor::{AkEndorsement, VmSetting};
 use attestation::claims::{Commitment, PlatformClaims};
 use attestation::digest::{from_hex, to_hex};
@@ -234,7 +234,7 @@ fn every_azure_mutation_has_the_outcome_the_corpus_names() {
         judged += 1;
         let mut changed = files(&folder, base);
         for op in recipe["ops"].as_array().expect("ops") {
-            mutations::apply(op, recipe, &mut changed, &folder, &entry);
+            recipes::apply(op, recipe, &mut changed, &folder, &entry);
         }
         let collateral = tdx::collateral(&folder, base["cases"][0]["collateral"].as_str(), &changed);
         let own = Case::new(base, &changed, collateral, text(recipe, "verify_at"));

@@ -23,6 +23,7 @@ mod flips;
 mod manifest;
 mod mutations;
 mod reasons;
+mod recipes;
 mod reference;
 mod second_opinion;
 mod tdx;

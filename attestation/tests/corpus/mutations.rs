@@ -1,10 +1,8 @@
 //! Every recipe of the corpus that changes an SNP entry.
 
-use crate::{Corpus, Files, files, reasons, reference, text};
+use crate::{Corpus, Files, files, reasons, recipes, reference, text};
 use attestation::TeeType;
-use attestation::digest::from_hex;
 use serde_json::Value;
-use std::path::Path;
 
 #[test]
 fn every_snp_mutation_has_the_outcome_the_corpus_names() {
@@ -28,7 +26,7 @@ fn every_snp_mutation_has_the_outcome_the_corpus_names() {
 pub(crate) fn changed(corpus: &Corpus, recipe: &Value, base: &Value) -> Files {
     let mut changed = files(&corpus.folder, base);
     for op in recipe["ops"].as_array().expect("ops") {
-        apply(op, recipe, &mut changed, &corpus.folder, &|id: &str| corpus.entry(id));
+        recipes::apply(op, recipe, &mut changed, &corpus.folder, &|id: &str| corpus.entry(id));
     }
     changed
 }
@@ -48,44 +46,5 @@ fn judge(recipe: &Value, trust_anchor: Option<&str>, changed: &Files) -> Result<
         }
         (expect, Ok(_)) => Err(format!("accepted, {expect} expected")),
         (expect, Err(rejected)) => Err(format!("{rejected}, {expect} expected")),
-    }
-}
-
-pub(crate) fn apply<'a>(
-    op: &Value,
-    recipe: &Value,
-    changed: &mut Files,
-    folder: &Path,
-    entry: &impl Fn(&str) -> &'a Value,
-) {
-    let role = op["role"].as_str().unwrap_or_else(|| text(recipe, "role")).to_owned();
-    let bytes = changed.entry(role).or_default();
-    let hex = || from_hex(text(op, "hex"), 1 << 16).expect("hex");
-    let number = |key: &str| usize::try_from(op[key].as_u64().expect(key)).expect("small");
-    match text(op, "op") {
-        "xor" => {
-            let at = number("offset");
-            for (own, flip) in bytes[at..].iter_mut().zip(hex()) {
-                *own ^= flip;
-            }
-        }
-        "set" => {
-            let (at, new) = (number("offset"), hex());
-            bytes[at..at + new.len()].copy_from_slice(&new);
-        }
-        "truncate" => bytes.truncate(number("length")),
-        "append" => bytes.extend_from_slice(&hex()),
-        "insert" => {
-            let at = number("offset");
-            bytes.splice(at..at, hex());
-        }
-        "use" => {
-            let path = match op["file"].as_str() {
-                Some(path) => path,
-                None => text(&entry(text(op, "from_entry"))["files"], text(op, "from_role")),
-            };
-            *bytes = std::fs::read(folder.join(path)).expect(path);
-        }
-        other => panic!("unknown operation {other}"),
     }
 }

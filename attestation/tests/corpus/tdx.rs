@@ -1,8 +1,8 @@
 //! Every Intel entry of the manifest, case by case, and every recipe that changes one.
 
-use crate::{Corpus, Files, corpus, files, json, mutations, reasons, reference, text};
+use crate::{Corpus, Files, corpus, files, json, reasons, recipes, reference, text};
 use attestation::claims::{PlatformClaims, TdxClaims};
-use attestation::digest::{from_hex, to_hex};
+use attestation::digest::to_hex;
 use attestation::endorsements::Endorsements;
 use attestation::policy::TrustAnchors;
 use attestation::policy::tdx::EvaluationRule;
@@ -309,40 +309,12 @@ fn mutated(corpus: &Corpus, recipe: &Value, base: &Value) -> (Files, Vec<u8>) {
     let mut collateral = set(folder, text(recipe, "collateral"));
     for op in recipe["ops"].as_array().expect("ops") {
         if text(op, "op").starts_with("collateral_") {
-            change_collateral(op, &mut collateral, folder);
+            recipes::change_collateral(op, &mut collateral, folder);
         } else {
-            mutations::apply(op, recipe, &mut changed, folder, &|id: &str| corpus.entry(id));
+            recipes::apply(op, recipe, &mut changed, folder, &|id: &str| corpus.entry(id));
         }
     }
     (changed, collateral.to_string().into_bytes())
-}
-
-fn change_collateral(op: &Value, collateral: &mut Value, folder: &Path) {
-    match text(op, "op") {
-        "collateral_use" => *collateral = set(folder, text(op, "set")),
-        "collateral_field_from" => {
-            let field = text(op, "field");
-            collateral[field] = set(folder, text(op, "from"))[field].clone();
-        }
-        "collateral_xor_hex" => {
-            let field = text(op, "field");
-            let mut bytes = from_hex(text(collateral, field), 1 << 20).expect("hex");
-            let at = usize::try_from(op["offset"].as_u64().expect("offset")).expect("small");
-            for (own, flip) in bytes[at..].iter_mut().zip(from_hex(text(op, "hex"), 64).expect("hex")) {
-                *own ^= flip;
-            }
-            collateral[field] = to_hex(&bytes).into();
-        }
-        "collateral_replace" => {
-            let field = text(op, "field");
-            let before = text(collateral, field);
-            let after = before.replacen(text(op, "find"), text(op, "replace"), 1);
-            assert_ne!(before, after, "{op}");
-            collateral[field] = after.into();
-        }
-        "collateral_clear" => collateral[text(op, "field")] = "".into(),
-        other => panic!("unknown operation {other}"),
-    }
 }
 
 /// Codes with which we refuse what dcap-qvl alone lets pass, each an answer to something it leaves open.

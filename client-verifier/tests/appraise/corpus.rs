@@ -5,8 +5,8 @@ use attestation::{Code, TeeType};
 use postern_client::appraise::{Answer, CheckResult, Depth, Verdict, appraise};
 use serde_json::{Value, json};
 
-use crate::entries::{collateral, files, folder, manifest, named, request, tee, text};
-use crate::{reasons, schema};
+use crate::entries::{collateral, files, folder, manifest, named, read_json, request, request_of, tee, text};
+use crate::{reasons, recipes, schema};
 
 pub(crate) fn answer(request: &Value) -> Answer {
     appraise(request.to_string().as_bytes(), Depth::Decide).answer
@@ -161,6 +161,41 @@ fn compare(path: &str, stated: &Value, claims: &Value, compared: &mut usize) -> 
         }
     }
     Ok(())
+}
+
+#[test]
+fn every_mutation_recipe_has_its_outcome() {
+    let Some(folder) = folder() else { return };
+    let entries = manifest(&folder);
+    let recipes = read_json(&folder.join("MUTATIONS.json"));
+    let (mut failures, mut judged) = (Vec::new(), 0);
+    for recipe in recipes["mutations"].as_array().expect("mutations") {
+        let base = named(&entries, text(recipe, "base"));
+        if tee(base).is_none() || text(base, "platform") == "intel-sgx" {
+            continue;
+        }
+        judged += 1;
+        let mut changed = files(&folder, base);
+        let mut set = recipe["collateral"].as_str().map_or(Value::Null, |name| collateral(&folder, name));
+        for op in recipe["ops"].as_array().expect("ops") {
+            if text(op, "op").starts_with("collateral_") {
+                recipes::change_collateral(op, &mut set, &folder);
+            } else {
+                recipes::apply(op, recipe, &mut changed, &folder, &|id: &str| named(&entries, id));
+            }
+        }
+        let answer = answer(&request_of(base, recipe, &changed, set));
+        let holds = matches!(
+            (text(recipe, "expect"), answer.verdict),
+            ("either", _) | ("accept" | "crypto-valid", Verdict::Accepted) | ("reject", Verdict::Rejected)
+        );
+        if !holds {
+            failures.push(format!("{}: {:?} {:?}", text(recipe, "id"), answer.verdict, answer.code));
+        }
+    }
+    eprintln!("{judged} recipes judged");
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert!(judged >= 370, "only {judged} recipes");
 }
 
 #[test]

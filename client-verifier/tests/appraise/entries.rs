@@ -70,19 +70,26 @@ pub(crate) fn files(folder: &Path, entry: &Value) -> Files {
 /// One case under the reference profile.
 pub(crate) fn request(folder: &Path, entry: &Value, case: &Value) -> Value {
     let files = files(folder, entry);
+    let own = files.get("collateral").map(|own| serde_json::from_slice(own).expect("collateral"));
+    let set = case["collateral"].as_str().map(|name| collateral(folder, name));
+    request_of(entry, case, &files, set.or(own).unwrap_or_default())
+}
+
+/// The same with other files and collateral; `case` is a case or a recipe.
+pub(crate) fn request_of(entry: &Value, case: &Value, files: &Files, collateral: Value) -> Value {
     let tee = tee(entry).expect("a platform");
     let mut request = json!({
         "format": "postern.appraise/1",
         "platform": tee.as_str(),
         "at": text(case, "verify_at"),
-        "endorsements": endorsements(folder, case, &files),
+        "endorsements": endorsements(files, collateral),
         "expected": { "report_data_hex": "any", "measurements_hex": "any" },
         "policy": { "profile": "reference" },
     });
     match tee {
         TeeType::Snp => request["evidence_b64"] = b64(&files["report"]),
-        TeeType::Tdx => request["evidence_b64"] = b64(&quote(&files)),
-        TeeType::AzureSnp | TeeType::AzureTdx => request["azure"] = azure(&files),
+        TeeType::Tdx => request["evidence_b64"] = b64(&quote(files)),
+        TeeType::AzureSnp | TeeType::AzureTdx => request["azure"] = azure(files),
     }
     if let Some(log) = files.get("event_log").or_else(|| files.get("ccel")) {
         request["event_log_b64"] = b64(log);
@@ -100,7 +107,7 @@ pub(crate) fn request(folder: &Path, entry: &Value, case: &Value) -> Value {
     request
 }
 
-fn endorsements(folder: &Path, case: &Value, files: &Files) -> Value {
+fn endorsements(files: &Files, collateral: Value) -> Value {
     let mut endorsements = json!({});
     let roles = ["vek", "ask", "ark"].into_iter().filter_map(|role| files.get(role));
     let certificates: Vec<Value> = roles.map(|der| b64(der)).collect();
@@ -110,9 +117,7 @@ fn endorsements(folder: &Path, case: &Value, files: &Files) -> Value {
     if let Some(table) = files.get("cert_table") {
         endorsements["cert_table_b64"] = b64(table);
     }
-    let own = files.get("collateral").map(|own| serde_json::from_slice(own).expect("collateral"));
-    let set = case["collateral"].as_str().map(|name| collateral(folder, name));
-    if let Some(collateral) = set.or(own) {
+    if !collateral.is_null() {
         endorsements["tdx_collateral"] = collateral;
     }
     endorsements

@@ -22,5 +22,7 @@ mod policies;
 mod process;
 #[path = "../../../attestation/tests/corpus/reasons.rs"]
 mod reasons;
+#[path = "../../../attestation/tests/corpus/recipes.rs"]
+mod recipes;
 mod schema;
 mod views;
