@@ -1,12 +1,13 @@
 //! What the policy decides once everything is authentic: report data, registers, nonce, certificate, status, floors.
 
-use crate::world::{BOTH, NOW, code, guest, judge, judge_bundle, on_tdx_with, parts, policy, spec};
+use crate::world::{BOTH, DATA, NOW, code, guest, judge, judge_bundle, on_tdx_with, parts, policy, spec};
+use attestation::endorsements::Endorsements;
 use attestation::policy::azure::{AkCertificateRule, ExtraDataRule, PcrRule};
 use attestation::policy::snp::Bit;
 use attestation::policy::tdx::OutOfDateException;
 use attestation::policy::{HardwareRule, Policy};
 use attestation::reference_values::{ReferenceValues, Requirement};
-use attestation::{Code, Measurement, Sha256, TeeType, UnixTime};
+use attestation::{AzureEvidence, Code, Measurement, Sha256, TeeType, UnixTime, VerifiedChains};
 
 #[test]
 fn other_report_data_are_refused() {
@@ -119,4 +120,21 @@ fn the_family_azure_leaves_out_of_date_needs_a_dated_exception_that_is_listed() 
         )
         .is_ok()
     );
+}
+
+#[test]
+fn a_remembered_chain_serves_the_hardware_and_nothing_above_it() {
+    let (now, expected) = (UnixTime::from_seconds(*NOW), Requirement::Exactly(DATA));
+    for tee in BOTH {
+        let chains = VerifiedChains::new();
+        let verdict = |(bundle, endorsements): &(AzureEvidence, Endorsements)| {
+            chains.appraise_evidence(tee, &bundle.encode(), &endorsements.encode(), &expected, &policy(), now)
+        };
+        let mut good = parts(tee, &guest(tee, &spec()));
+        let first = verdict(&good).expect("good");
+        assert_eq!(chains.len(), 1, "{tee}");
+        assert_eq!(verdict(&good).expect("remembered").hardware, first.hardware);
+        good.0.tpm_signature[0] ^= 1;
+        assert_eq!(verdict(&good).expect_err("another signature").rejection.code, Code::AzQuote);
+    }
 }

@@ -9,8 +9,11 @@ use super::threat_rows::test_names;
 const TABLE: &str = "attestation/tests/PART_B.md";
 
 /// Files whose checks have rows there.
-const STEPS: [&str; 2] =
-    ["attestation/src/platform/sev_snp/steps.rs", "attestation/src/platform/tdx/steps.rs"];
+const STEPS: [&str; 3] = [
+    "attestation/src/platform/sev_snp/steps.rs",
+    "attestation/src/platform/tdx/steps.rs",
+    "attestation/src/platform/azure/steps.rs",
+];
 
 /// What is wrong with the table, given the checks and the names of all tests.
 fn violations(table: &str, checks: &BTreeSet<String>, tests: &BTreeSet<String>) -> Vec<String> {
@@ -49,7 +52,10 @@ fn quoted(cell: &str) -> Vec<String> {
 /// The names that a file gives to its checks: texts like `snp.vmpl`.
 fn checks(source: &str) -> BTreeSet<String> {
     let texts = source.split('"').skip(1).step_by(2);
-    texts.filter(|text| text.starts_with("snp.") || text.starts_with("tdx.")).map(str::to_owned).collect()
+    texts
+        .filter(|text| ["snp.", "tdx.", "az."].iter().any(|own| text.starts_with(own)))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
