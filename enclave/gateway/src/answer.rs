@@ -13,7 +13,7 @@ use crate::cache::{Hit, Missed};
 use crate::chat::{FinishReason, Usage};
 use crate::clock::{Clock, Now};
 use crate::deployment::Deployment;
-use crate::error::Error;
+use crate::error::{Error, Shape};
 use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
 use crate::route::Routed;
@@ -63,6 +63,7 @@ pub struct AnswerStream<B> {
     /// Events from before the commit point.
     held: Plaintext<Vec<u8>>,
     exchange: Exchange,
+    shape: Shape,
     over: Option<Step>,
 }
 
@@ -129,7 +130,7 @@ impl<B: UpstreamBody> AnswerStream<B> {
             }
             Some(End::Failed { error, told }) => {
                 if !*told {
-                    error.append_event(out.expose_mut());
+                    error.append_event(self.shape, out.expose_mut());
                 }
                 Step::Broken
             }
@@ -137,6 +138,19 @@ impl<B: UpstreamBody> AnswerStream<B> {
         self.exchange.answered(out.expose().len().saturating_sub(before));
         self.note(step, clock.now());
         step
+    }
+
+    /// What may be sent while nothing else is, so that nobody on the way takes the silence for the end.
+    pub const fn keep_alive(&self) -> &'static [u8] {
+        match self.shape {
+            Shape::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            Shape::Google | Shape::OpenAi => b": keep-alive\n\n",
+        }
+    }
+
+    /// In whose words failures are told.
+    pub const fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// The upstream's body after [`Step::Complete`], so that the shell can read it to its end and keep the connection.
@@ -254,6 +268,7 @@ pub(crate) fn deliver<B>(
     mut exchange: Exchange,
     now: Now,
 ) -> Answer<B> {
+    let shape = missed.screened().admitted().request().wire.shape();
     let store = cache.zip(missed.fingerprint().copied());
     exchange.keep(missed.into_screened().into_admitted().into_hold());
     let mut headers = common_headers(exchange.id());
@@ -274,7 +289,7 @@ pub(crate) fn deliver<B>(
         Received::Stream { relay, held, .. } => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache".to_owned()));
-            let stream = AnswerStream { relay, held, exchange, over: None };
+            let stream = AnswerStream { relay, held, exchange, shape, over: None };
             Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Received::Whole { body, usage, finish, .. } => {
@@ -306,6 +321,19 @@ pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B>
     exchange.answered(answer.body.expose().len());
     exchange.complete(now);
     Answer { status: 200, headers, body: AnswerBody::Whole(answer.body) }
+}
+
+/// Gives an estimated count of tokens.
+pub(crate) fn count<B>(tokens: u64, missed: Missed, mut exchange: Exchange, now: Now) -> Answer<B> {
+    let admitted = missed.into_screened().into_admitted();
+    let body = admitted.request().wire.counted(tokens).unwrap_or_default();
+    exchange.keep(admitted.into_hold());
+    let mut headers = common_headers(exchange.id());
+    headers.push(("content-type", JSON.to_owned()));
+    headers.push(("postern-estimated", "true".to_owned()));
+    exchange.answered(body.len());
+    exchange.complete(now);
+    Answer { status: 200, headers, body: AnswerBody::Whole(Plaintext::new(body.into())) }
 }
 
 /// An answer that needs no upstream.

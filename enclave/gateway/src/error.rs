@@ -82,6 +82,8 @@ pub enum Error {
     },
     /// Policy leaves no deployment that may serve this request.
     NoCompliantDeployment,
+    /// The model's provider does not do what this endpoint is for.
+    OperationUnsupported,
     /// Everything that may serve this request is busy.
     Overloaded {
         /// When to come back, in milliseconds.
@@ -89,6 +91,8 @@ pub enum Error {
     },
     /// The key may not use any provider of this model.
     ProviderNotAllowed,
+    /// The gateway ends, and with it this answer.
+    ShuttingDown,
     /// The key already has as many requests in flight as it may.
     TooManyInFlight,
     /// The upstream has not proved itself as this route demands.
@@ -116,6 +120,34 @@ pub enum Error {
     UpstreamTimeout,
     /// The stream ended without its end.
     UpstreamTruncated,
+}
+
+/// In whose words an error is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Anthropic's.
+    Anthropic,
+    /// Google's.
+    Google,
+    /// `OpenAI`'s, which is also everybody else's.
+    #[default]
+    OpenAi,
+}
+
+impl Shape {
+    /// The words that a client of this path understands.
+    pub fn of_path(path: &str) -> Self {
+        let under = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if under("/v1/messages") {
+            Self::Anthropic
+        } else if under("/v1beta") {
+            Self::Google
+        } else {
+            Self::OpenAi
+        }
+    }
 }
 
 /// What an upstream's refusal is about.
@@ -195,7 +227,7 @@ impl Error {
             | Self::NoCapableDeployment { .. } => 400,
             Self::AmbiguousCredentials | Self::CredentialUnknown | Self::MissingCredentials => 401,
             Self::ModelNotAllowed | Self::NoCompliantDeployment | Self::ProviderNotAllowed => 403,
-            Self::EndpointUnknown | Self::ModelUnknown => 404,
+            Self::EndpointUnknown | Self::ModelUnknown | Self::OperationUnsupported => 404,
             Self::MethodUnsupported { .. } => 405,
             Self::BodyTooLarge { .. } => 413,
             Self::ContentEncoding => 415,
@@ -207,7 +239,7 @@ impl Error {
             | Self::UpstreamFailed
             | Self::UpstreamMalformed
             | Self::UpstreamTruncated => 502,
-            Self::Overloaded { .. } => 503,
+            Self::Overloaded { .. } | Self::ShuttingDown => 503,
             Self::UpstreamTimeout => 504,
             Self::UpstreamStatus { status, .. } => *status,
         }
@@ -236,6 +268,8 @@ impl Error {
             Self::NoCompliantDeployment => "no_compliant_deployment",
             Self::Overloaded { .. } => "overloaded",
             Self::ProviderNotAllowed => "provider_not_allowed",
+            Self::OperationUnsupported => "unsupported_operation",
+            Self::ShuttingDown => "server_shutting_down",
             Self::TooManyInFlight => "concurrency_limit_exceeded",
             Self::UpstreamAttestation => "upstream_attestation_failed",
             Self::UpstreamConnection => "upstream_unreachable",
@@ -268,10 +302,11 @@ impl Error {
             Self::ContentRefused { .. }
             | Self::ModelNotAllowed
             | Self::NoCompliantDeployment
+            | Self::OperationUnsupported
             | Self::Overloaded { .. }
             | Self::ProviderNotAllowed
             | Self::TooManyInFlight => Fault::Policy,
-            Self::UpstreamCredential => Fault::Gateway,
+            Self::ShuttingDown | Self::UpstreamCredential => Fault::Gateway,
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
             | Self::UpstreamConnection
@@ -298,11 +333,13 @@ impl Error {
             | Self::JsonInvalid { .. }
             | Self::MethodUnsupported { .. }
             | Self::MissingCredentials
+            | Self::ShuttingDown
             | Self::ModelNotAllowed
             | Self::ModelUnknown
             | Self::ContextTooLong
             | Self::NoCapableDeployment { .. }
             | Self::NoCompliantDeployment
+            | Self::OperationUnsupported
             | Self::Overloaded { .. }
             | Self::ProviderNotAllowed
             | Self::TooManyInFlight => Retry::Never,
@@ -322,6 +359,7 @@ impl Error {
         match self {
             Self::Overloaded { .. }
             | Self::TooManyInFlight
+            | Self::ShuttingDown
             | Self::UpstreamConnection
             | Self::UpstreamFailed
             | Self::UpstreamTimeout
@@ -340,6 +378,7 @@ impl Error {
             | Self::JsonInvalid { .. }
             | Self::MethodUnsupported { .. }
             | Self::MissingCredentials
+            | Self::OperationUnsupported
             | Self::ModelNotAllowed
             | Self::ModelUnknown
             | Self::ContextTooLong
@@ -392,18 +431,26 @@ impl Error {
         body::words(self).0
     }
 
-    /// Body of the answer in `OpenAI`'s shape; an upstream's own error of the same dialect is passed on unchanged.
-    pub fn body_json(&self) -> Vec<u8> {
+    /// HTTP status for clients of a dialect: Anthropic's has one of its own for what is overloaded.
+    pub const fn status_in(&self, shape: Shape) -> u16 {
+        match (shape, self.status()) {
+            (Shape::Anthropic, 503) => 529,
+            (_, status) => status,
+        }
+    }
+
+    /// Body of the answer; an upstream's own error of the same dialect is passed on unchanged.
+    pub fn body_json(&self, shape: Shape) -> Vec<u8> {
         if let Self::UpstreamStatus { body: Some(Forwarded(body, Form::Whole)), .. } = self {
             return body.expose().to_vec();
         }
-        body::render(self)
+        body::render(self, shape)
     }
 
     /// The in-band form for a stream that has begun: one SSE event. Nothing may follow it, above all no `[DONE]`.
-    pub fn append_event(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(&body::render(self));
+    pub fn append_event(&self, shape: Shape, out: &mut Vec<u8>) {
+        out.extend_from_slice(if shape == Shape::Anthropic { b"event: error\ndata: " } else { b"data: " });
+        out.extend_from_slice(&body::render(self, shape));
         out.extend_from_slice(b"\n\n");
     }
 }

@@ -14,6 +14,7 @@ use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::guardrail;
 use crate::plaintext::Plaintext;
+use crate::provider;
 use crate::route::trace::Trace;
 use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed, Unrouted};
@@ -187,6 +188,9 @@ async fn follow<U: Upstream, C: Clock>(
         }
     };
     exchange.explain(routed.trace());
+    if let Some(tokens) = provider::estimate(&routed) {
+        return Ok(Reached::Counted { tokens, routed });
+    }
     match attempt::attempt(&routed, exchange, means).await {
         Ok(committed) => Ok(Reached::Fresh { committed, routed }),
         Err(error) => Err(Unrouted::after(routed, error)),
@@ -197,6 +201,7 @@ async fn follow<U: Upstream, C: Clock>(
 #[expect(clippy::large_enum_variant, reason = "moved once per request")]
 enum Reached<B> {
     Cached(Hit),
+    Counted { tokens: u64, routed: Routed },
     Fresh { committed: Committed<B>, routed: Routed },
 }
 
@@ -204,6 +209,7 @@ impl<B> Reached<B> {
     fn into_answer(self, gateway: &Gateway, exchange: Exchange, now: Now) -> Answer<B> {
         match self {
             Self::Cached(hit) => answer::replay(hit, exchange, now),
+            Self::Counted { tokens, routed } => answer::count(tokens, routed.into_missed(), exchange, now),
             Self::Fresh { committed: Committed { received, at }, routed } => {
                 answer::deliver(received, &at, routed.into_missed(), gateway.cache(), exchange, now)
             }

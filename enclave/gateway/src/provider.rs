@@ -14,10 +14,15 @@ use crate::error::{Error, Forwarded, Reason};
 use crate::plaintext::Plaintext;
 use crate::refusal;
 use crate::route::Routed;
+use crate::route::features::Features;
 use crate::scan::{Fields, Kind};
 use crate::upstream::{HeaderValue, UpstreamCall};
-use crate::wire::Request;
 use crate::wire::dialect::{Dialect, Expressible, FrontDialect, Target};
+use crate::wire::{OperationName, Request, Wire};
+
+mod splice;
+
+pub mod anthropic;
 
 pub mod openai_compatible;
 
@@ -32,8 +37,13 @@ pub mod bedrock;
 pub mod gemini;
 
 /// Every provider with a file of its own; [`find`] also looks into the table of compatible vendors.
-pub const PROVIDERS: &[&dyn Provider] =
-    &[&azure_openai::AzureOpenAi, &bedrock::Bedrock, &builtin::Builtin, &gemini::Gemini];
+pub const PROVIDERS: &[&dyn Provider] = &[
+    &anthropic::Anthropic,
+    &azure_openai::AzureOpenAi,
+    &bedrock::Bedrock,
+    &builtin::Builtin,
+    &gemini::Gemini,
+];
 
 /// A vendor of models.
 pub trait Provider: Sync {
@@ -43,6 +53,10 @@ pub trait Provider: Sync {
     fn access(&self) -> Access;
     /// The chat API in which it wants a request that came as `asked`: that one if it has it, or else the best it has.
     fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect;
+    /// Whether it answers a question for a count of tokens in this format; if not, the gateway estimates.
+    fn counts(&self, _: &dyn Wire) -> bool {
+        false
+    }
     /// The path before the API's own paths, from the configured one.
     ///
     /// # Errors
@@ -212,6 +226,14 @@ fn json_headers(stream: bool) -> Vec<(&'static str, HeaderValue)> {
     headers
 }
 
+/// An estimate of the prompt's tokens, if that was the question and the provider of the first choice cannot answer it.
+pub fn estimate(routed: &Routed) -> Option<u64> {
+    let request = routed.missed().screened().admitted().request();
+    let first = routed.leaf(0).filter(|_| request.wire.operation() == OperationName::CountTokens)?;
+    let counts = find(first.deployment.provider).is_some_and(|provider| provider.counts(request.wire));
+    (!counts).then(|| Features::of(request).input_tokens.max(1))
+}
+
 /// Understands an error status of the provider of `at`.
 pub fn explain(refusal: Refusal<'_>, at: &Deployment) -> Error {
     match find(at.provider) {
@@ -222,7 +244,7 @@ pub fn explain(refusal: Refusal<'_>, at: &Deployment) -> Error {
 
 /// The rule for all vendors with an error body in JSON. A refusal of our own credential is never the client's business;
 /// any other refusal below 500 is passed on unchanged when it names neither our credential nor the host.
-fn explain_openai(refusal: Refusal<'_>, at: &Deployment) -> Error {
+fn explain_any(refusal: Refusal<'_>, at: &Deployment) -> Error {
     let Refusal { status, headers, body, now } = refusal;
     if !(400..=599).contains(&status) {
         return Error::UpstreamMalformed;

@@ -53,6 +53,8 @@ pub struct UpstreamCall {
     pub path: String,
     /// All headers but `host`, `content-length` and those of the connection, names in lower case.
     pub headers: Vec<(&'static str, HeaderValue)>,
+    /// Head fields of the client's that a provider of the same dialect gets as they came, names in lower case.
+    pub passed_on: Vec<(String, Plaintext<Vec<u8>>)>,
     /// The body.
     pub body: Plaintext<BodyParts>,
     /// How long to wait.

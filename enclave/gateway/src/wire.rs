@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use crate::chat::{FinishReason, Usage};
-use crate::error::Error;
+use crate::error::{Error, Shape};
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, ScanError};
 
@@ -14,6 +14,10 @@ pub mod dialect;
 mod json;
 
 mod openai_shape;
+
+pub mod anthropic_messages;
+
+pub mod anthropic_count_tokens;
 
 pub mod openai_chat;
 
@@ -39,6 +43,8 @@ pub(crate) use openai_shape::is_model_name;
 
 /// Every API format that goes upstream.
 pub const WIRES: &[&dyn Wire] = &[
+    &anthropic_messages::AnthropicMessages,
+    &anthropic_count_tokens::AnthropicCountTokens,
     &openai_chat::OpenAiChat,
     &openai_responses::OpenAiResponses,
     &openai_embeddings::OpenAiEmbeddings,
@@ -66,6 +72,8 @@ pub struct Asked {
     pub model: Option<String>,
     /// The path itself asks for a stream.
     pub stream: bool,
+    /// What of the query a provider of the same dialect gets, with its question mark.
+    pub query: Option<&'static str>,
     /// Head fields that a provider of the same dialect gets as they came (`anthropic-beta` and the like), names in lower
     /// case.
     pub passed_on: Vec<(String, Plaintext<Vec<u8>>)>,
@@ -89,6 +97,8 @@ pub enum Operation {
 pub enum OperationName {
     /// A chat completion.
     Chat,
+    /// How many tokens a prompt has.
+    CountTokens,
     /// Embeddings.
     Embeddings,
 }
@@ -98,6 +108,7 @@ impl OperationName {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::CountTokens => "count_tokens",
             Self::Embeddings => "embeddings",
         }
     }
@@ -111,6 +122,10 @@ pub trait Wire: Sync {
     fn operation(&self) -> OperationName;
     /// The path clients post to, as far as it is fixed.
     fn path(&self) -> &'static str;
+    /// How errors look in this format.
+    fn shape(&self) -> Shape {
+        Shape::of_path(self.path())
+    }
     /// Whether a path is one of this format's, and what of the head has to be kept. Compares exactly, or takes the path
     /// apart where it names a model.
     fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
@@ -122,6 +137,10 @@ pub trait Wire: Sync {
     }
     /// The chat API that this is, for translation; nothing if it is no chat API.
     fn dialect(&self) -> Option<&'static dyn FrontDialect> {
+        None
+    }
+    /// The answer to a question for a count of tokens, in formats that ask it.
+    fn counted(&self, _: u64) -> Option<Vec<u8>> {
         None
     }
     /// Checks a body and finds what the gateway needs.
@@ -158,6 +177,8 @@ pub struct Scratch {
     pub inner: Fields,
     /// Fields of an object inside that.
     pub innermost: Fields,
+    /// Token counts so far, for formats whose events report them piece by piece.
+    pub counts: anthropic_messages::Counts,
     /// The stream has had content: whether a chunk has some need not be found out any more.
     pub content_seen: bool,
 }
@@ -165,7 +186,7 @@ pub struct Scratch {
 impl Default for Scratch {
     fn default() -> Self {
         let [top, inner, innermost] = [(); 3].map(|()| Fields::for_answers());
-        Self { top, inner, innermost, content_seen: false }
+        Self { top, inner, innermost, counts: anthropic_messages::Counts::default(), content_seen: false }
     }
 }
 

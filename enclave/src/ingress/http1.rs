@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway::error::Shape as Words;
 use gateway::{Answer, AnswerBody, Opened, Plaintext, RequestHead, Step, pipeline};
 use tokio::time::{Instant, Sleep, sleep};
 
 use self::duplex::{BodyError, Duplex, Gone};
-use super::response::{Body, LAST_CHUNK, SHUTTING_DOWN, begin_chunk, end_chunk, write_head};
+use super::response::{Body, LAST_CHUNK, begin_chunk, end_chunk, write_head};
 use super::shape::{self, Shaped};
 use super::well_known::{self, Reply, WellKnown};
 use crate::active::Active;
@@ -31,7 +32,8 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     let stall = worker.shared.limits.body_idle_time();
     let active = worker.shared.in_force.now();
     let (leaving, cutting) = (leaving(&worker, &active), reached(&worker, Phase::Cutting));
-    let mut connection = Http1 { duplex: Duplex::new(secured, stall), worker, active, leaving, cutting };
+    let mut connection =
+        Http1 { duplex: Duplex::new(secured, stall), worker, active, words: Words::OpenAi, leaving, cutting };
     loop {
         match connection.exchange().await {
             Next::KeepAlive => connection.duplex.forget(),
@@ -63,6 +65,8 @@ enum Route {
 /// What the body step needs to know, free of borrows from the receive buffer.
 struct Incoming {
     route: Route,
+    /// In whose words errors are told.
+    words: Words,
     framing: Framing,
     expects_continue: bool,
     close: bool,
@@ -77,6 +81,8 @@ struct Http1 {
     worker: Rc<Worker>,
     /// What this connection is served under.
     active: Arc<Active>,
+    /// In whose words the current request's errors are told.
+    words: Words,
     /// The process drains, or the configuration that the client has verified is in force no more.
     leaving: Reached,
     cutting: Reached,
@@ -84,11 +90,13 @@ struct Http1 {
 
 impl Http1 {
     async fn exchange(&mut self) -> Next {
-        let Incoming { route, framing, expects_continue, close, shape } = match self.read_head().await {
+        let Incoming { route, framing, expects_continue, close, words, shape } = match self.read_head().await
+        {
             Ok(Some(incoming)) => incoming,
             Ok(None) => return Next::Close,
             Err(error) => return self.refuse(error.status(), error.code()).await,
         };
+        self.words = words;
         let limit = match &route {
             Route::WellKnown(_) => well_known::MAX_BODY,
             Route::Gateway(opened) => opened.max_body_bytes(),
@@ -225,6 +233,7 @@ impl Http1 {
     /// each other's acknowledgement.
     async fn send_stream(&mut self, mut stream: Shaped, next: Next) -> Next {
         let mut silence = Silence::new();
+        let (keep_alive, words) = (stream.keep_alive(), stream.words());
         loop {
             let (out, secured, mut early) = self.duplex.split();
             let start = begin_chunk(out.expose_mut());
@@ -233,12 +242,12 @@ impl Http1 {
                 step = stream.next(out, ProcessClock::shared()) => step,
                 () = Duplex::gone(secured, &mut early) => return Next::Abort,
                 () = silence.lasts() => {
-                    out.expose_mut().extend_from_slice(b": keep-alive\n\n");
+                    out.expose_mut().extend_from_slice(keep_alive);
                     Step::More
                 }
                 () = &mut self.cutting => {
                     stream.drain(out);
-                    out.expose_mut().extend_from_slice(SHUTTING_DOWN);
+                    gateway::Error::ShuttingDown.append_event(words, out.expose_mut());
                     Step::Broken
                 }
             };
@@ -271,14 +280,14 @@ impl Http1 {
         id: Option<&str>,
         next: Next,
     ) -> Next {
-        let mut body = error.body_json();
+        let mut body = error.body_json(self.words);
         let shape = self.active.config.listen.stream_shape;
         body.resize(shape::whole_length(shape, body.len()), b' ');
         let ids = id.into_iter().flat_map(|id| [("x-request-id", id), ("request-id", id)]);
         let out = self.duplex.out.expose_mut();
         write_head(
             out,
-            error.status(),
+            error.status_in(self.words),
             pairs(headers).chain(ids),
             Body::Length(body.len()),
             next != Next::KeepAlive,
@@ -345,8 +354,9 @@ fn incoming(received: &[u8], active: &Active) -> Result<Option<(Incoming, usize)
         },
     };
     let shape = active.config.listen.stream_shape.chosen(message.fields.first(StreamShape::HEADER));
+    let words = Words::of_path(head.path);
     let (framing, expects_continue, close) = (message.framing, message.expects_continue, message.close);
-    Ok(Some((Incoming { route, framing, expects_continue, close, shape }, message.length)))
+    Ok(Some((Incoming { route, words, framing, expects_continue, close, shape }, message.length)))
 }
 
 fn append_spaces(out: &mut Vec<u8>, count: usize) {

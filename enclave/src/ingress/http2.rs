@@ -13,6 +13,7 @@ use std::time::Duration;
 use attestation::digest::Sha256;
 use bytes::{Buf, Bytes};
 use gateway::audit::RequestId;
+use gateway::error::Shape as Words;
 use gateway::{Answer, AnswerBody, Plaintext, RequestHead, Step, pipeline};
 use http::{HeaderValue, Request, Response, header};
 use http_body::Frame;
@@ -23,7 +24,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::response::SHUTTING_DOWN;
 use super::shape::{self, Shaped};
 use super::well_known::{self, Reply, WellKnown};
 use crate::active::Active;
@@ -112,17 +112,17 @@ async fn respond(
         parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let head =
         RequestHead { method: parts.method.as_str(), path, query: parts.uri.query(), headers: &headers };
-    let clock = ProcessClock::shared();
+    let (clock, words) = (ProcessClock::shared(), Words::of_path(path));
     let opened = match pipeline::open(&head, &active.gateway, gateway::Clock::now(clock)) {
         Ok(opened) => opened,
-        Err(error) => return from_error(&error, None, shape),
+        Err(error) => return from_error(&error, words, None, shape),
     };
     let id = opened.request_id().clone();
     let body = match collect(body, opened.max_body_bytes(), worker).await {
         Ok(body) => body,
         Err(413) => {
             let error = gateway::Error::BodyTooLarge { limit: opened.max_body_bytes() };
-            return from_error(&error, Some(&id), shape);
+            return from_error(&error, words, Some(&id), shape);
         }
         Err(status) => return from_reply(Reply::problem(status, "HTTP_BODY")),
     };
@@ -138,7 +138,7 @@ async fn respond(
             response.headers_mut().insert(StreamShape::HEADER, name);
             response
         }
-        Err(refused) => refusal(&refused, refused.headers(), Some(&id), shape),
+        Err(refused) => refusal(&refused, words, refused.headers(), Some(&id), shape),
     }
 }
 
@@ -163,6 +163,7 @@ async fn pump(mut stream: Shaped, worker: Rc<Worker>, busy: Busy) -> Body {
 
 async fn rest(mut stream: Shaped, worker: &Worker, sender: mpsc::Sender<Result<Bytes, Cut>>) {
     let mut phase = worker.shared.phase.subscribe();
+    let (keep_alive, words) = (stream.keep_alive(), stream.words());
     loop {
         let mut out = Plaintext::new(Vec::new());
         let step = tokio::select! {
@@ -170,12 +171,12 @@ async fn rest(mut stream: Shaped, worker: &Worker, sender: mpsc::Sender<Result<B
             step = stream.next(&mut out, ProcessClock::shared()) => step,
             () = sender.closed() => return,
             () = sleep(KEEP_ALIVE_TIME) => {
-                out.expose_mut().extend_from_slice(b": keep-alive\n\n");
+                out.expose_mut().extend_from_slice(keep_alive);
                 Step::More
             }
             _ = phase.wait_for(|phase| *phase == Phase::Cutting) => {
                 stream.drain(&mut out);
-                out.expose_mut().extend_from_slice(SHUTTING_DOWN);
+                gateway::Error::ShuttingDown.append_event(words, out.expose_mut());
                 Step::Broken
             }
         };
@@ -221,12 +222,18 @@ fn build(status: u16, headers: &[(&'static str, String)], body: Body) -> Respons
     response
 }
 
-fn from_error(error: &gateway::Error, id: Option<&RequestId>, shape: StreamShape) -> Response<Body> {
-    refusal(error, error.headers(), id, shape)
+fn from_error(
+    error: &gateway::Error,
+    words: Words,
+    id: Option<&RequestId>,
+    shape: StreamShape,
+) -> Response<Body> {
+    refusal(error, words, error.headers(), id, shape)
 }
 
 fn refusal(
     error: &gateway::Error,
+    words: Words,
     mut headers: Vec<(&'static str, String)>,
     id: Option<&RequestId>,
     shape: StreamShape,
@@ -235,7 +242,7 @@ fn refusal(
         .into_iter()
         .flat_map(|id| ["x-request-id", "request-id"].map(|name| (name, id.as_str().to_owned())));
     headers.extend(ids);
-    build(error.status(), &headers, Body::padded(Bytes::from(error.body_json()), shape))
+    build(error.status_in(words), &headers, Body::padded(Bytes::from(error.body_json(words)), shape))
 }
 
 fn from_reply(reply: Reply) -> Response<Body> {

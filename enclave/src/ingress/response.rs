@@ -76,9 +76,6 @@ pub fn end_chunk(out: &mut Vec<u8>, start: usize) {
 /// The chunk that ends a complete body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// The last event of a stream that this process could not finish before it had to end.
-pub const SHUTTING_DOWN: &[u8] = b"data: {\"error\":{\"message\":\"the gateway is shutting down\",\"type\":\"api_error\",\"param\":null,\"code\":\"server_shutting_down\"}}\n\n";
-
 const fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -12,6 +12,7 @@ mod padding;
 use std::pin::Pin;
 use std::time::Duration;
 
+use gateway::error::Shape as Words;
 use gateway::{AnswerStream, Clock, Plaintext, Step};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -73,6 +74,16 @@ impl Shaped {
     /// Appends what was collected and not sent, when the stream must end before its end.
     pub fn drain(&mut self, out: &mut Plaintext<Vec<u8>>) {
         self.frames.release(out.expose_mut());
+    }
+
+    /// See [`AnswerStream::keep_alive`].
+    pub const fn keep_alive(&self) -> &'static [u8] {
+        self.stream.keep_alive()
+    }
+
+    /// See [`AnswerStream::shape`].
+    pub const fn words(&self) -> Words {
+        self.stream.shape()
     }
 
     /// See [`AnswerStream::into_upstream_body`].

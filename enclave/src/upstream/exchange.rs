@@ -104,6 +104,12 @@ fn write_head(out: &mut Vec<u8>, call: &UpstreamCall) {
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.expose());
     }
+    for (name, value) in &call.passed_on {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.expose());
+    }
     out.extend_from_slice(b"\r\ncontent-length: ");
     decimal(out, call.body.expose().length());
     out.extend_from_slice(b"\r\n\r\n");

@@ -21,6 +21,7 @@ const FOLDERS: &[Folder] = &[
         others: &[
             ("openai_compatible", "a table of vendors with a registry of its own"),
             ("path", "model names inside paths"),
+            ("splice", "cuts what differs into a client's own bytes"),
         ],
     },
     Folder { path: "enclave/gateway/src/route/strategy", list: "STRATEGIES", others: &[] },

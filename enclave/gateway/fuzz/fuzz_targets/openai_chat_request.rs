@@ -20,7 +20,7 @@ static GATEWAY: LazyLock<Gateway> = LazyLock::new(gateway);
 fuzz_target!(|body: &[u8]| {
     let upstream = FakeUpstream::new([Reply::json(400, "{}")]);
     let Err(error) = ask(&GATEWAY, &upstream, CHAT, body) else { return };
-    assert!(serde_json::from_slice::<Value>(&error.body_json()).is_ok());
+    assert!(serde_json::from_slice::<Value>(&error.body_json(gateway::error::Shape::OpenAi)).is_ok());
     assert_eq!(OpenAiChat.path(), CHAT);
     // Growing books would make libFuzzer look for leaks after every run.
     drop(GATEWAY.books().journal.take());

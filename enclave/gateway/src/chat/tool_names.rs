@@ -9,9 +9,21 @@ use super::conversation::{Conversation, Part};
 pub struct ToolNames {
     /// Sent and original; each once.
     pairs: Vec<(String, String)>,
+    /// A tool that the client does not know: its arguments are the answer.
+    answer: Option<String>,
 }
 
 impl ToolNames {
+    /// Lets a tool of that name carry the answer.
+    pub fn answer_with(&mut self, name: &str) {
+        self.answer = Some(name.to_owned());
+    }
+
+    /// Whether a call of that name is the answer.
+    pub fn is_answer(&self, name: &str) -> bool {
+        self.answer.as_deref() == Some(name)
+    }
+
     /// The name to send.
     pub fn sent<'a>(&'a self, original: &'a str) -> &'a str {
         let pair = self.pairs.iter().find(|(_, own)| own == original);
@@ -45,7 +57,7 @@ impl ToolNames {
 
     #[cfg(test)]
     pub(crate) fn pair(sent: &str, original: &str) -> Self {
-        Self { pairs: vec![(sent.to_owned(), original.to_owned())] }
+        Self { pairs: vec![(sent.to_owned(), original.to_owned())], answer: None }
     }
 
     fn knows(&self, original: &str) -> bool {

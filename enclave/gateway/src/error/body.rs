@@ -1,17 +1,32 @@
-//! The words of an error, in `OpenAI`'s shape: fixed texts and numbers, and what an upstream says of the client's
-//! own mistake.
+//! The words of an error, in the shapes of all dialects: fixed texts and numbers, and what an upstream says of the
+//! client's own mistake.
 
-use super::{Error, Fault};
+use super::{Error, Fault, Reason, Shape};
 
-/// `{"error":{"message","type","param","code"}}`, as the official SDKs read it.
-pub(super) fn render(error: &Error) -> Vec<u8> {
+/// The body, as the official SDKs of that dialect read it.
+pub(super) fn render(error: &Error, shape: Shape) -> Vec<u8> {
     let (message, param) = words(error);
-    let param = param.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""));
-    let body = format!(
-        r#"{{"error":{{"message":"{message}","type":"{kind}","param":{param},"code":"{code}"}}}}"#,
-        kind = kind(error),
-        code = error.code(),
-    );
+    let body = match shape {
+        Shape::Anthropic => {
+            format!(
+                r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}"#,
+                kind = anthropic_kind(error)
+            )
+        }
+        Shape::Google => format!(
+            r#"{{"error":{{"code":{code},"message":"{message}","status":"{status}"}}}}"#,
+            code = error.status(),
+            status = google_status(error.status()),
+        ),
+        Shape::OpenAi => {
+            let param = param.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""));
+            format!(
+                r#"{{"error":{{"message":"{message}","type":"{kind}","param":{param},"code":"{code}"}}}}"#,
+                kind = kind(error),
+                code = error.code(),
+            )
+        }
+    };
     body.into_bytes()
 }
 
@@ -23,6 +38,39 @@ const fn kind(error: &Error) -> &'static str {
         (_, 429) => "rate_limit_error",
         (Fault::Client | Fault::Policy, _) => "invalid_request_error",
         (Fault::Gateway | Fault::Upstream, _) => "api_error",
+    }
+}
+
+/// Anthropic's `type`, which goes by the status.
+const fn anthropic_kind(error: &Error) -> &'static str {
+    if let Error::UpstreamStatus { reason: Reason::Overloaded, .. } = error {
+        return "overloaded_error";
+    }
+    match error.status_in(Shape::Anthropic) {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        529 => "overloaded_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+/// Google's `status`, the names of `google.rpc.Code`.
+const fn google_status(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        400..=499 => "INVALID_ARGUMENT",
+        _ => "INTERNAL",
     }
 }
 
@@ -62,9 +110,11 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::NoCapableDeployment { capability } => {
             return (format!("no model that may serve this request supports {capability}"), None);
         }
+        Error::OperationUnsupported => "the provider of that model does not do this",
         Error::NoCompliantDeployment => "policy leaves no deployment that may serve this request",
         Error::Overloaded { .. } => "everything that may serve this request is busy; come back later",
         Error::ProviderNotAllowed => "this API key may not use the providers of that model",
+        Error::ShuttingDown => "the gateway is shutting down",
         Error::TooManyInFlight => "this API key has too many requests in flight",
         Error::UpstreamAttestation => "the upstream has not proved itself as this route demands",
         Error::UpstreamConnection => "the upstream could not be reached or broke off",

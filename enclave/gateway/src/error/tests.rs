@@ -21,8 +21,10 @@ fn all() -> Vec<Error> {
         | Error::ModelUnknown
         | Error::NoCapableDeployment { .. }
         | Error::NoCompliantDeployment
+        | Error::OperationUnsupported
         | Error::Overloaded { .. }
         | Error::ProviderNotAllowed
+        | Error::ShuttingDown
         | Error::TooManyInFlight
         | Error::UpstreamAttestation
         | Error::UpstreamConnection
@@ -52,8 +54,10 @@ fn all() -> Vec<Error> {
         Error::ModelUnknown,
         Error::NoCapableDeployment { capability: "tools" },
         Error::NoCompliantDeployment,
+        Error::OperationUnsupported,
         Error::Overloaded { retry_after_ms: 2500 },
         Error::ProviderNotAllowed,
+        Error::ShuttingDown,
         Error::TooManyInFlight,
         Error::UpstreamAttestation,
         Error::UpstreamConnection,
@@ -77,7 +81,7 @@ fn all() -> Vec<Error> {
 fn every_error_is_a_well_formed_answer() {
     let mut codes = std::collections::BTreeSet::new();
     for error in all() {
-        let body: serde_json::Value = serde_json::from_slice(&error.body_json()).expect("JSON");
+        let body: serde_json::Value = serde_json::from_slice(&error.body_json(Shape::OpenAi)).expect("JSON");
         let shape: Vec<&String> = body["error"].as_object().expect("an object").keys().collect();
         assert_eq!(shape, ["code", "message", "param", "type"], "{error}");
         assert_eq!(body["error"]["code"], error.code());
@@ -122,7 +126,7 @@ fn a_clients_mistake_is_never_tried_elsewhere() {
 #[test]
 fn an_event_is_one_event() {
     let mut out = Vec::new();
-    Error::UpstreamTruncated.append_event(&mut out);
+    Error::UpstreamTruncated.append_event(Shape::OpenAi, &mut out);
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(
         text.starts_with("data: {\"error\":{") && text.ends_with("}\n\n") && text.matches('\n').count() == 2

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::openai_compatible::{encode_openai, quirks};
-use super::{Access, Authentication, Naming, Outgoing, Provider, Refusal, explain_openai};
+use super::{Access, Authentication, Naming, Outgoing, Provider, Refusal, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::upstream::UpstreamCall;
@@ -54,6 +54,6 @@ impl Provider for AzureOpenAi {
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
-        explain_openai(refusal, at)
+        explain_any(refusal, at)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::path::segment;
-use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
+use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_any};
 use crate::clock::Now;
 use crate::deployment::{AwsKeys, Deployment, Endpoint};
 use crate::error::Error;
@@ -52,11 +52,12 @@ impl Provider for Bedrock {
         }
         let deployment = Arc::clone(at);
         let body: Plaintext<BodyParts> = body.map(BodyParts::whole);
-        Ok(UpstreamCall { deployment, method: "POST", path, headers, body, timeouts: at.timeouts })
+        let passed_on = Vec::new();
+        Ok(UpstreamCall { deployment, method: "POST", path, headers, passed_on, body, timeouts: at.timeouts })
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
-        explain_openai(refusal, at)
+        explain_any(refusal, at)
     }
 }
 

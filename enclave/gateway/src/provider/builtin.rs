@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::openai_compatible::{encode_openai, quirks};
-use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
+use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_any};
 use crate::clock::Now;
 use crate::deployment::Deployment;
 use crate::error::Error;
@@ -49,7 +49,7 @@ impl Provider for Builtin {
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
-        explain_openai(refusal, at)
+        explain_any(refusal, at)
     }
 }
 

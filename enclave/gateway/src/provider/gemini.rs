@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::path::segment;
-use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_openai};
+use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
@@ -34,7 +34,7 @@ impl Provider for Gemini {
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
-        explain_openai(refusal, at)
+        explain_any(refusal, at)
     }
 }
 
@@ -62,6 +62,7 @@ pub(super) fn generate(
         method: "POST",
         path: format!("{}{publisher}/models/{}:{method}", at.base_path, segment(&at.model)),
         headers,
+        passed_on: Vec::new(),
         body,
         timeouts: at.timeouts,
     })

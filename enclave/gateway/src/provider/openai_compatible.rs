@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Access, Outgoing, Provider, Refusal, explain_openai};
+use super::splice::{Edit, rename, spliced};
+use super::{Access, Outgoing, Provider, Refusal, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
@@ -52,7 +53,7 @@ impl Provider for Vendor {
     }
 
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error {
-        explain_openai(refusal, at)
+        explain_any(refusal, at)
     }
 }
 
@@ -92,15 +93,10 @@ pub(super) fn encode_openai(
         method: "POST",
         path: format!("{}{operation}", at.base_path),
         headers,
+        passed_on: Vec::new(),
         body,
         timeouts: at.timeouts,
     })
-}
-
-/// One replacement: the original's bytes in `at` give way to `with`.
-struct Edit {
-    at: std::ops::Range<usize>,
-    with: Bytes,
 }
 
 /// What a body has to ask for besides what the client asked.
@@ -117,17 +113,7 @@ struct Wanted {
 fn splice(body: &Bytes, fields: &Fields, wanted: Wanted, at: &Deployment) -> Result<BodyParts, Error> {
     let usage = if wanted.usage { ask_for_usage(body, fields)? } else { None };
     let store = if wanted.no_store { store_nothing(body, fields) } else { None };
-    let mut edits = [rename(body, fields, at), usage, store];
-    edits.sort_by_key(|edit| edit.as_ref().map_or(0, |edit| edit.at.start));
-    let mut parts = BodyParts::default();
-    let mut done = 0;
-    for edit in edits.into_iter().flatten() {
-        parts.push(body.slice(done..edit.at.start));
-        parts.push(edit.with);
-        done = edit.at.end;
-    }
-    parts.push(body.slice(done..));
-    Ok(parts)
+    Ok(spliced(body, [rename(body, fields, at), usage, store]))
 }
 
 /// The fields of a body that this program wrote itself.
@@ -135,18 +121,6 @@ fn scanned(document: &[u8]) -> Result<Fields, Error> {
     let mut fields = Fields::new();
     fields.scan_utf8(document).map_err(|_| Error::UpstreamMalformed)?;
     Ok(fields)
-}
-
-fn rename(document: &[u8], fields: &Fields, at: &Deployment) -> Option<Edit> {
-    let Some(field) = fields.find(document, "model") else {
-        // The path named it.
-        let open = memchr::memchr(b'{', document)?.saturating_add(1);
-        let comma = if fields.iter().next().is_some() { "," } else { "" };
-        let with = [br#""model":"#.as_slice(), &at.model_json, comma.as_bytes()].concat();
-        return Some(Edit { at: open..open, with: with.into() });
-    };
-    let differs = field.raw_string(document) != Some(at.model.as_bytes());
-    differs.then(|| Edit { at: field.value.clone(), with: at.model_json.clone() })
 }
 
 /// Responses are stored unless the request says otherwise; every request that leaves says otherwise.

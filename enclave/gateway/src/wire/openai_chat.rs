@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
-use super::openai_shape::{boolean, is_error, model, scan_request, usage};
+use super::openai_shape::{boolean, check_messages, check_tools, is_error, model, scan_request, usage};
 use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation, FinishReason, Usage};
@@ -50,6 +50,7 @@ impl Wire for OpenAiChat {
         let document = body.expose();
         let model = model(&asked, &body, &fields)?;
         check_messages(document, &fields)?;
+        check_tools(document, &fields)?;
         let stream = boolean(document, &fields, "stream")?.unwrap_or(false);
         let include_usage = include_usage(document, &fields, stream)?;
         Ok(Request { wire: &Self, model, stream, include_usage, asked, body, fields })
@@ -202,14 +203,6 @@ impl ExtraRead {
     fn signature(self) -> Option<String> {
         self.google?.thought_signature
     }
-}
-
-fn check_messages(document: &[u8], fields: &Fields) -> Result<(), Error> {
-    let messages = fields.find(document, "messages").ok_or(Error::FieldMissing { param: "messages" })?;
-    if messages.kind == Kind::Array {
-        return Ok(());
-    }
-    Err(Error::FieldInvalid { param: "messages", expected: "an array of messages" })
 }
 
 /// Whether the client asked for usage in its stream.

@@ -6,7 +6,7 @@ use super::{Asked, Malformed, Scratch};
 use crate::chat::Usage;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
-use crate::scan::{Field, Fields, Kind, unescape};
+use crate::scan::{Field, Fields, Kind, elements, unescape};
 
 /// Longest model name accepted, in characters after decoding.
 const MAX_MODEL: usize = 256;
@@ -34,6 +34,51 @@ pub(super) fn model(asked: &Asked, body: &Plaintext<Bytes>, fields: &Fields) -> 
     let expected = "the name of a model, at most 256 characters of A-Z a-z 0-9 . _ : / @ + -";
     let name = field.raw_string(document).and_then(unescape).filter(|name| is_model_name(name));
     name.ok_or(Error::FieldInvalid { param: "model", expected })
+}
+
+/// Most messages of a request.
+const MAX_MESSAGES: usize = 4096;
+/// Most tools of a request.
+const MAX_TOOLS: usize = 512;
+/// Most bytes of one tool, schema included.
+const MAX_TOOL: usize = 256 * 1024;
+/// No message or tool that any vendor accepts is written in fewer bytes, so short lists need not be counted.
+const MIN_ELEMENT: usize = 16;
+
+/// The `messages` field: a list, not too long.
+pub(super) fn check_messages(document: &[u8], fields: &Fields) -> Result<(), Error> {
+    let messages = fields.find(document, "messages").ok_or(Error::FieldMissing { param: "messages" })?;
+    if messages.kind != Kind::Array {
+        return Err(Error::FieldInvalid { param: "messages", expected: "an array of messages" });
+    }
+    let list = messages.value(document);
+    if list.len() > MAX_MESSAGES.saturating_mul(MIN_ELEMENT) && count(list, usize::MAX) > MAX_MESSAGES {
+        return Err(Error::FieldInvalid { param: "messages", expected: "at most 4096 messages" });
+    }
+    Ok(())
+}
+
+/// The `tools` field, if there is one: not too many, none too large.
+pub(super) fn check_tools(document: &[u8], fields: &Fields) -> Result<(), Error> {
+    let Some(tools) = fields.find(document, "tools").filter(|field| field.kind == Kind::Array) else {
+        return Ok(());
+    };
+    let list = tools.value(document);
+    let expected = "at most 512 tools of at most 256 KiB each";
+    let long = list.len() > MAX_TOOLS.saturating_mul(MIN_ELEMENT);
+    if long && count(list, MAX_TOOL) > MAX_TOOLS {
+        return Err(Error::FieldInvalid { param: "tools", expected });
+    }
+    Ok(())
+}
+
+/// How many elements a list has; endlessly many if one of them is longer than `longest` bytes.
+fn count(list: &[u8], longest: usize) -> usize {
+    let mut count: usize = 0;
+    let visited = elements(list, |element, _| {
+        count = if element.len() > longest { usize::MAX } else { count.saturating_add(1) };
+    });
+    if visited.is_ok() { count } else { usize::MAX }
 }
 
 /// Whether a text is usable as a model name: short, printable, without traversal or encoded separators.

@@ -14,7 +14,12 @@ const CANARY: &str = "CANARY7f3a";
 fn shown(error: &Error) -> String {
     let headers: Vec<String> =
         error.headers().into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    format!("{error} {error:?} {} {} {}", error.code(), headers.join(" "), text(&error.body_json()))
+    format!(
+        "{error} {error:?} {} {} {}",
+        error.code(),
+        headers.join(" "),
+        text(&error.body_json(gateway::error::Shape::OpenAi))
+    )
 }
 
 fn assert_silent(what: &str, shown: &str) {

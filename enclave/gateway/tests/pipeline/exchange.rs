@@ -91,7 +91,10 @@ fn passes_a_client_error_of_the_upstream_on_unchanged() {
     let body = r#"{"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"},"x":1}"#;
     let upstream = FakeUpstream::new([Reply::json(400, body)]);
     let error = ask(&gateway(), &upstream, CHAT, ASK).err().expect("an error");
-    assert_eq!((error.status(), text(&error.body_json())), (400, body.to_owned()));
+    assert_eq!(
+        (error.status(), text(&error.body_json(gateway::error::Shape::OpenAi))),
+        (400, body.to_owned())
+    );
     assert!(error.headers().contains(&("x-should-retry", "false".to_owned())));
     assert_eq!(upstream.sent.borrow().len(), 1, "a client's mistake is not tried elsewhere");
 }
@@ -116,7 +119,7 @@ fn never_passes_our_credential_our_host_or_server_texts_on() {
         let upstream = FakeUpstream::new([reply, Reply::Fail(SendError::Connection)]);
         let error = ask(&gateway, &upstream, CHAT, smart).err().expect("an error");
         assert_eq!(error.status(), status, "{error}: the first error counts");
-        let shown = text(&error.body_json());
+        let shown = text(&error.body_json(gateway::error::Shape::OpenAi));
         assert!(
             !shown.contains(CREDENTIAL) && !shown.contains("api.openai.com") && !shown.contains("CANARY"),
             "{shown}"
@@ -189,7 +192,8 @@ fn refuses_bad_requests_with_the_field() {
     ] {
         let error = ask(&gateway, &FakeUpstream::default(), CHAT, body).err().expect("refused");
         assert_eq!((error.status(), error.code()), (400, code), "{body}");
-        let shown: serde_json::Value = serde_json::from_slice(&error.body_json()).expect("JSON");
+        let shown: serde_json::Value =
+            serde_json::from_slice(&error.body_json(gateway::error::Shape::OpenAi)).expect("JSON");
         assert_eq!(shown["error"]["param"].as_str(), param, "{body}");
         assert_eq!(shown["error"]["code"], code);
     }

@@ -53,6 +53,16 @@ provider = "openai_compatible"
 model = "gpt-y"
 base_url = "http://127.0.0.1:9000/api/v1/"
 
+[deployments.claude]
+provider = "anthropic"
+model = "claude-opus-4-6"
+credential = "test:main"
+
+[deployments.claude-old]
+provider = "anthropic"
+model = "claude-3-7-sonnet-20250219"
+credential = "test:main"
+
 [deployments.builtin]
 provider = "builtin"
 model = "postern-test"
@@ -63,6 +73,18 @@ retry = { per_deployment = 0 }
 
 [models.gpt-x]
 deployments = ["main"]
+retry = { max_attempts = 1 }
+
+[models.claude]
+deployments = ["claude"]
+retry = { max_attempts = 1 }
+
+[models.claude-opus-4-6]
+deployments = ["claude"]
+retry = { max_attempts = 1 }
+
+[models.claude-old]
+deployments = ["claude-old"]
 retry = { max_attempts = 1 }
 
 [models.builtin]
@@ -215,6 +237,7 @@ pub struct Sent {
     pub deployment: String,
     pub path: String,
     pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub passed_on: Vec<(String, Vec<u8>)>,
     pub body: Bytes,
     pub parts: usize,
 }
@@ -262,6 +285,11 @@ impl Upstream for FakeUpstream {
             deployment: call.deployment.name.to_string(),
             path: call.path.clone(),
             headers: call.headers.iter().map(|(name, value)| (*name, value.expose().to_vec())).collect(),
+            passed_on: call
+                .passed_on
+                .iter()
+                .map(|(name, value)| (name.clone(), value.expose().clone()))
+                .collect(),
             body: call.body.expose().to_bytes(),
             parts: call.body.expose().parts().len(),
         });

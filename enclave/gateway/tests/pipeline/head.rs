@@ -147,7 +147,7 @@ fn lists_only_what_the_key_may_use() {
         data.iter().map(|model| model["id"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
     };
     let all = get("/v1/models", KEY).expect("a list");
-    assert_eq!(ids(&all), ["builtin", "gpt-x", "smart"]);
+    assert_eq!(ids(&all), ["builtin", "claude", "claude-old", "claude-opus-4-6", "gpt-x", "smart"]);
     assert_eq!(all["object"], "list");
     assert_eq!(all["data"][0]["object"], "model");
     assert_eq!(all["data"][0]["postern"]["exposure_class"], "attested");

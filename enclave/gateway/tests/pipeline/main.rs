@@ -14,6 +14,7 @@
     reason = "test code"
 )]
 
+mod anthropic;
 mod canary;
 mod cloud;
 mod cost;
@@ -25,4 +26,5 @@ mod head;
 mod hedging;
 mod retries;
 mod stream;
+mod translation;
 mod vendors;

@@ -9,7 +9,7 @@ use super::answer::WrittenUsage;
 use super::reasoning_details::WrittenDetail;
 use crate::chat::conversation::Thought;
 use crate::chat::{Delta, FinishReason, Usage};
-use crate::error::Error;
+use crate::error::{Error, Shape};
 use crate::wire::dialect::{Shown, WriteStream};
 use crate::wire::json::append;
 
@@ -228,6 +228,6 @@ impl WriteStream for Writer {
     }
 
     fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
-        error.append_event(out);
+        error.append_event(Shape::OpenAi, out);
     }
 }
