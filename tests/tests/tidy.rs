@@ -20,6 +20,7 @@ mod tidy {
     mod policy_rows;
     mod pure_verifier;
     mod registries;
+    mod requirements;
     mod size;
     mod threat_rows;
     mod zones;

@@ -121,7 +121,7 @@ pub fn dry_run(
     now: Now,
 ) -> Result<Trace, Error> {
     let key = gateway.keys().with_id(key).ok_or(Error::CredentialUnknown)?;
-    let request = wire.parse(Asked::default(), body)?;
+    let request = wire::read(wire, Asked::default(), body)?;
     if !key.models.contains(&request.model) {
         return Err(Error::ModelNotAllowed);
     }
@@ -146,7 +146,7 @@ async fn infer<U: Upstream, C: Clock>(
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
     let Means { gateway, clock, .. } = means;
-    let request = wire.parse(asked, body)?;
+    let request = wire::read(wire, asked, body)?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
     let admitted = admission::admit(request, who)?;
     let screened = guardrail::screen(admitted, gateway.guardrails())?;

@@ -229,6 +229,27 @@ pub struct Chunk {
     pub finish: Option<FinishReason>,
 }
 
+/// Fields by which clients of other gateways choose an upstream or bring its credential. Here only the configuration does,
+/// so they are refused rather than ignored: whoever sends one expects it to count.
+const CHOOSES_UPSTREAM: [&str; 4] = ["api_base", "api_key", "base_url", "custom_llm_provider"];
+
+/// Checks a body of that format.
+///
+/// # Errors
+/// As [`Wire::parse`]; [`Error::FieldUnsupported`] for a field that would choose the upstream.
+pub fn read(wire: &'static dyn Wire, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
+    let request = wire.parse(asked, body)?;
+    let document = request.body.expose();
+    let chosen = request
+        .fields
+        .iter()
+        .find_map(|field| CHOOSES_UPSTREAM.into_iter().find(|name| field.is(document, name)));
+    match chosen {
+        Some(param) => Err(Error::FieldUnsupported { param }),
+        None => Ok(request),
+    }
+}
+
 /// An upstream's bytes are not its API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;

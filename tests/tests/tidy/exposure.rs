@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("enclave/gateway/src/route/strategy/complexity.rs", "guesses how hard a question is"),
     ("enclave/gateway/src/route/strategy/sticky.rs", "recognises a conversation"),
     ("enclave/gateway/src/upstream.rs", "measures the parts of a body"),
+    ("enclave/gateway/src/wire.rs", "refuses fields that would choose an upstream"),
     ("enclave/gateway/src/wire/json.rs", "reads requests that are translated"),
     ("enclave/gateway/src/wire/bedrock_converse.rs", "translates"),
     ("enclave/gateway/src/wire/gemini.rs", "parses and translates"),

@@ -1,7 +1,7 @@
 //! Money: what an exchange costs is the same whether it was streamed or not, for every provider there is.
 //!
 //! `tests/cost/<provider>/`, or else `tests/cost/<dialect>/` of the dialect it speaks to a chat client, holds one answer
-//! twice, `whole.json` and `stream.sse` (or `stream.bin`), in the provider's own form, and what it costs at [`PRICE`] in
+//! twice, `whole.json` and `stream.sse` (or `stream.events`), in the provider's own form, and what it costs at [`PRICE`] in
 //! `cost.txt`. A new provider without either folder fails here.
 
 #![expect(clippy::disallowed_methods, reason = "test cases are files")]
@@ -14,6 +14,7 @@ use gateway::wire::openai_chat::OpenAiChat;
 use gateway::{Gateway, provider};
 
 use crate::fake::{CHAT, FakeUpstream, Reply, ask, collect, gateway_with, text};
+use crate::golden::event_stream;
 
 /// Dollars for a million tokens, by class; no two classes can be mixed up without changing the sum.
 const PRICE: &str = r#"price = { input = "2", cached_input = "0.3", cache_write_5m = "5", cache_write_1h = "7", output = "11", reasoning = "13" }"#;
@@ -27,10 +28,13 @@ fn more(provider: &str) -> &'static str {
 }
 
 fn deployment(provider: &str, price: &str) -> String {
-    format!(
-        "[deployments.priced]\nprovider = \"{provider}\"\nmodel = \"m\"\nbase_url = \"http://127.0.0.1:9/v1\"\n{}\n{price}\n[models.priced]\ndeployments = [\"priced\"]\n",
-        more(provider)
-    )
+    let address = match provider {
+        "bedrock" => "https://bedrock-runtime.eu-west-1.amazonaws.com",
+        _ => "http://127.0.0.1:9/v1",
+    };
+    let own =
+        format!("provider = \"{provider}\"\nmodel = \"m\"\nbase_url = \"{address}\"\n{}", more(provider));
+    format!("[deployments.priced]\n{own}\n{price}\n[models.priced]\ndeployments = [\"priced\"]\n")
 }
 
 /// The provider's answers, and the content type of its streams.
@@ -51,8 +55,10 @@ fn folder(provider: &str) -> PathBuf {
 }
 
 fn stream(folder: &Path) -> Vec<u8> {
-    let name = if folder.join("stream.bin").exists() { "stream.bin" } else { "stream.sse" };
-    read(folder, name)
+    if folder.join("stream.events").exists() {
+        return event_stream(&read(folder, "stream.events"));
+    }
+    read(folder, "stream.sse")
 }
 
 fn read(folder: &Path, name: &str) -> Vec<u8> {

@@ -29,8 +29,7 @@ fn forwards_the_original_bytes_both_ways() {
 
 #[test]
 fn a_client_chooses_neither_host_nor_credential() {
-    let body =
-        r#"{"model":"gpt-x","messages":[],"api_base":"http://evil","base_url":"http://evil","api_key":"x"}"#;
+    let body = r#"{"model":"gpt-x","messages":[],"metadata":{"api_base":"http://evil"},"user":"x"}"#;
     let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
     let key = format!("Bearer {}", crate::fake::KEY);
     let headers: &[(&str, &[u8])] = &[

@@ -69,7 +69,7 @@ fn check(path: &str, case: &Path) {
 }
 
 /// Event-stream messages from lines of `TYPE NAME PAYLOAD`.
-fn event_stream(lines: &[u8]) -> Vec<u8> {
+pub(crate) fn event_stream(lines: &[u8]) -> Vec<u8> {
     let message = |line: &str| {
         let [kind, name, payload] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
             panic!("three words: {line}")

@@ -25,6 +25,7 @@ mod golden;
 mod head;
 mod hedging;
 mod retries;
+mod security;
 mod stream;
 mod translation;
 mod vendors;
