@@ -26,6 +26,30 @@ def refused(kind, call):
     raise AssertionError(f"no {kind.__name__}")
 
 
+def responses(good):
+    """The Responses API, bridged to a provider that has chat completions only."""
+    answer = good.responses.create(model="fake", input="Say hello")
+    kept("response", answer.output_text == "Hello!" and answer.status == "completed")
+    kept("usage of a response", answer.usage.total_tokens == 5)
+    with good.responses.stream(model="fake", input="Say hello") as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    kept("events in order", events[0].type == "response.created" and events[-1].type == "response.completed")
+    kept("numbered events", [event.sequence_number for event in events] == sorted(event.sequence_number for event in events))
+    kept("streamed response", final.output_text == "Hello!" and final.usage.total_tokens == 5)
+    refused(openai.BadRequestError, lambda: good.responses.create(model="fake", input="x", previous_response_id="r"))
+    refused(openai.NotFoundError, lambda: good.responses.retrieve("resp_1"))
+
+
+def vendor(good, model):
+    """Chat completions on a provider that has an API of its own."""
+    whole = good.chat.completions.create(model=model, messages=MESSAGES)
+    kept(f"{model}: whole", whole.choices[0].message.content == "Hello!" and whole.usage.total_tokens == 5)
+    pieces = list(good.chat.completions.create(model=model, messages=MESSAGES, stream=True))
+    text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    kept(f"{model}: stream", text == "Hello!" and pieces[-1].choices[0].finish_reason == "stop")
+
+
 def main():
     good = client()
     whole = good.chat.completions.create(model="builtin", messages=MESSAGES)
@@ -47,6 +71,10 @@ def main():
     kept("embeddings", len(embedding.data) == 2 and len(embedding.data[0].embedding) > 0)
     kept("models", "builtin" in [model.id for model in good.models.list()])
     kept("one model", good.models.retrieve("builtin").id == "builtin")
+
+    responses(good)
+    for model in ["gemini", "bedrock"]:
+        vendor(good, model)
 
     ask = good.chat.completions.create
     refused(openai.NotFoundError, lambda: ask(model="absent", messages=MESSAGES))

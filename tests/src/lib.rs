@@ -4,7 +4,7 @@
 //!
 //! The real programs run as processes ([`programs`], [`enclave`]); what surrounds them is played in process, so that
 //! it can misbehave: the security processor ([`security_processor`]), the host ([`evilhost`]), the model
-//! ([`upstream`]), and an enclave whose keys can be stolen ([`toy_enclave`]).
+//! ([`upstream`], [`vendors`]), and an enclave whose keys can be stolen ([`toy_enclave`]).
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
@@ -27,6 +27,7 @@ pub mod capture;
 pub mod classifier;
 pub mod security_processor;
 pub mod upstream;
+pub mod vendors;
 pub mod evilhost;
 pub mod enclave;
 pub mod policies;

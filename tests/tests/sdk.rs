@@ -16,7 +16,7 @@ use postern_tests::enclave::{Enclave, KEY, Setup};
 use postern_tests::programs::lasting_folder;
 use postern_tests::stack::Stack;
 use postern_tests::upstream::{self, Step, chunk};
-use postern_tests::workspace;
+use postern_tests::{vendors, workspace};
 
 /// Runs `command`; nothing if its program is missing and that is all right.
 fn run(command: &mut Command) -> Option<Output> {
@@ -90,15 +90,37 @@ fn node_folder() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// The whole path, with a model `breaking` whose streams end in the middle.
+/// A model `breaking` whose streams end in the middle, and one of each provider with an API of its own.
+const MODELS: &str = r#"
+[gateway.deployments.breaking]
+provider = "openai_compatible"
+model = "breaking-model"
+base_url = "http://UPSTREAM/v1"
+[gateway.deployments.gemini]
+provider = "gemini"
+model = "gemini-real"
+base_url = "http://UPSTREAM/v1beta"
+credential = "file:CREDENTIAL"
+[gateway.deployments.bedrock]
+provider = "bedrock"
+model = "eu.maker.real-v1:0"
+base_url = "http://UPSTREAM"
+credential = "file:CREDENTIAL"
+[gateway.models]
+breaking = { deployments = ["breaking"] }
+gemini = { deployments = ["gemini"] }
+bedrock = { deployments = ["bedrock"] }
+"#;
+
+/// The whole path, with [`MODELS`].
 fn stack() -> Stack {
-    let stack = Stack::start(&Setup {
-        gateway: "[gateway.models.breaking]\ndeployments = [\"fake\"]".to_owned(),
-        ..Setup::default()
-    });
+    let credential = lasting_folder().join("credential");
+    std::fs::write(&credential, "sk-provider-0123456789").unwrap();
+    let gateway = MODELS.replace("CREDENTIAL", credential.to_str().unwrap());
+    let stack = Stack::start(&Setup { gateway, ..Setup::default() });
     stack.enclave.upstream.plan(|request| {
-        if !String::from_utf8_lossy(&request.body).contains("\"stream\":") {
-            return upstream::well(request);
+        if !String::from_utf8_lossy(&request.body).contains("breaking-model") {
+            return vendors::all(request);
         }
         vec![Step::Send(upstream::stream_head()), Step::Send(chunk(&upstream::event("Hel"))), Step::Reset]
     });
@@ -120,7 +142,15 @@ fn openai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("openai_python.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 13);
+    assert_eq!(kept(&succeeded(&output)), 24);
+}
+
+#[test]
+fn google_genai_for_python() {
+    let Some(python) = python() else { return };
+    let stack = stack();
+    let output = through(&stack, Command::new(python).arg(source("google_genai.py"))).unwrap();
+    assert_eq!(kept(&succeeded(&output)), 22);
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Forwarder {
         }
         if let Some(key) = &self.gateway_key {
             head.headers.remove("x-api-key");
+            head.headers.remove("x-goog-api-key");
             head.headers.insert(header::AUTHORIZATION, key.clone());
         }
     }

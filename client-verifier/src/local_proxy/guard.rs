@@ -70,7 +70,8 @@ impl Guard {
         let in_path = self.take_from_path(request);
         let in_authorization = self.take_from_header(&mut request.headers, &AUTHORIZATION);
         let in_api_key = self.take_from_header(&mut request.headers, &X_API_KEY);
-        if in_path || in_authorization || in_api_key { Ok(()) } else { Err(Denied::Token) }
+        let in_google_key = self.take_from_header(&mut request.headers, &X_GOOG_API_KEY);
+        if in_path || in_authorization || in_api_key || in_google_key { Ok(()) } else { Err(Denied::Token) }
     }
 
     fn check_host(&self, request: &Parts) -> Result<(), Denied> {
@@ -139,6 +140,7 @@ impl Guard {
 const BEARER: &[u8] = b"bearer ";
 const PATH_PREFIX: &str = "/t/";
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 #[cfg(test)]
 mod tests {

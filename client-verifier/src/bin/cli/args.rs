@@ -235,7 +235,7 @@ Every caller needs the local token, made anew at each start. Two ways to combine
   The caller brings the gateway's key, and the token goes into the path:
       base URL  http://127.0.0.1:PORT/t/TOKEN/v1    API key  the gateway's key
 
-The token is also taken from the x-api-key header. It is never sent to the gateway.";
+The token is also taken from the headers x-api-key and x-goog-api-key. It is never sent to the gateway.";
 
 const APPRAISE_HELP: &str = "\
 Request and answer have the format postern.appraise/1; client-verifier/schema describes both. No network, no clock:

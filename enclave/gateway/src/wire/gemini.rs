@@ -1,4 +1,4 @@
-//! `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent` (Gemini API reference), as clients and as
+//! `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent` (Gemini API reference; `/v1` too), as clients and as
 //! Google's models speak it, on Vertex AI too.
 
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 //! API references, "Models"), `GET /v1beta/models` and `/v1beta/models/{id}` (Gemini API reference, "Models").
 //!
 //! Under `/v1` one object satisfies both APIs. Whose paging rules hold is told by the head: Anthropic's clients send
-//! `anthropic-version` or `x-api-key`.
+//! `anthropic-version` or `x-api-key`. Gemini's newer clients ask under `/v1` as well, with headers of Google's.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -66,9 +66,14 @@ pub(super) fn target(head: &RequestHead<'_>) -> Result<Option<Operation>, Error>
 }
 
 fn form(head: &RequestHead<'_>) -> Form {
-    let marks = ["anthropic-version", "x-api-key"];
-    let is_mark = |name: &str| marks.iter().any(|mark| name.eq_ignore_ascii_case(mark));
-    if head.headers.iter().any(|(name, _)| is_mark(name)) { Form::Anthropic } else { Form::OpenAi }
+    let sent = |wanted: &str| head.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    if sent("x-goog-api-key") || sent("x-goog-api-client") {
+        Form::Gemini
+    } else if sent("anthropic-version") || sent("x-api-key") {
+        Form::Anthropic
+    } else {
+        Form::OpenAi
+    }
 }
 
 /// Reads `limit`, `after_id`, `before_id`, or Gemini's `pageSize` and `pageToken`; other members do not matter.

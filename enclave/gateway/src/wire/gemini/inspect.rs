@@ -46,7 +46,8 @@ struct PromptFeedback {
 
 /// What a path asks for: the model and the method after its last colon; nothing if it is another path.
 pub(super) fn asked(head: &RequestHead<'_>, method: &str) -> Option<Result<Asked, Error>> {
-    let (model, own) = head.path.strip_prefix(PREFIX)?.rsplit_once(':')?;
+    let rest = head.path.strip_prefix(PREFIX).or_else(|| head.path.strip_prefix(STABLE_PREFIX))?;
+    let (model, own) = rest.rsplit_once(':')?;
     if own != method {
         return None;
     }
@@ -56,6 +57,8 @@ pub(super) fn asked(head: &RequestHead<'_>, method: &str) -> Option<Result<Asked
 
 /// The paths' common beginning.
 pub(super) const PREFIX: &str = "/v1beta/models/";
+/// The same in the API's stable version, which newer SDKs ask for.
+const STABLE_PREFIX: &str = "/v1/models/";
 
 /// Whether the query asks for server-sent events.
 pub(super) fn wants_events(head: &RequestHead<'_>) -> bool {

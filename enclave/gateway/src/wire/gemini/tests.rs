@@ -257,6 +257,28 @@ fn seals_of_other_vendors_pass_through_a_gemini_client() {
     assert_eq!(shape::seal_from_client("c2ln"), "gemini:c2ln");
 }
 
+#[test]
+fn paths_name_model_and_method() {
+    let asked = |path, query| {
+        let head = RequestHead { method: "POST", path, query, headers: &[] };
+        let of = |wire: &dyn Wire| {
+            wire.asked(&head).map(|asked| asked.map(|own| (own.model.unwrap(), own.stream)))
+        };
+        (of(&Gemini).and_then(Result::ok), of(&GeminiArray).and_then(Result::ok))
+    };
+    let named = |model: &str, stream| Some((model.to_owned(), stream));
+    for version in ["v1", "v1beta"] {
+        let path = |rest: &str| format!("/{version}/models/{rest}");
+        assert_eq!(asked(&path("a:generateContent"), None), (named("a", false), None));
+        assert_eq!(asked(&path("a%2Fb:8b:generateContent"), None), (named("a/b:8b", false), None));
+        assert_eq!(asked(&path("a:streamGenerateContent"), Some("key=k&alt=sse")), (named("a", true), None));
+        assert_eq!(asked(&path("a:streamGenerateContent"), None), (None, named("a", true)));
+        assert_eq!(asked(&path("../a:generateContent"), None), (None, None));
+        assert_eq!(asked(&path("%2e%2e%2fa:generateContent"), None), (None, None));
+        assert_eq!(asked(&path("a:embedContent"), None), (None, None));
+    }
+}
+
 fn answer(body: &Value) -> Result<Completion, Malformed> {
     answer::read(body.to_string().as_bytes(), &ToolNames::pair("g_h", "g h"))
 }

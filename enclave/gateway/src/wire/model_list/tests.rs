@@ -71,4 +71,6 @@ fn gemini_has_its_own_shape_and_tokens() {
     assert_eq!(list["models"][0]["name"], "models/b");
     assert_eq!(list["models"][0]["inputTokenLimit"], 9);
     assert_eq!(list["nextPageToken"], "c");
+    let page = asked("/v1/models", "", &[("x-goog-api-client", b"google-genai-sdk/3")]).unwrap();
+    assert_eq!(page.form, Form::Gemini);
 }

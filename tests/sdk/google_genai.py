@@ -1,0 +1,76 @@
+"""Google's SDK for Gemini, through `postern proxy`. Prints one line per promise kept."""
+
+import os
+
+from google import genai
+from google.genai import errors, types
+
+BASE_URL, TOKEN = os.environ["BASE_URL"].removesuffix("/v1"), os.environ["TOKEN"]
+
+
+def client(token=TOKEN):
+    return genai.Client(api_key=token, http_options=types.HttpOptions(base_url=BASE_URL, timeout=20_000))
+
+
+def kept(promise, condition):
+    assert condition, promise
+    print("kept:", promise)
+
+
+def refused(promise, code, call):
+    try:
+        call()
+    except errors.APIError as error:
+        kept(promise, error.code == code and error.message)
+        return
+    raise AssertionError(promise)
+
+
+WEATHER = types.Tool(
+    function_declarations=[
+        types.FunctionDeclaration(
+            name="weather",
+            description="The weather in a city",
+            parameters=types.Schema(
+                type="OBJECT", properties={"city": types.Schema(type="STRING")}, required=["city"]
+            ),
+        )
+    ]
+)
+
+
+def converse(models, model):
+    """One question, as a whole and as a stream."""
+    whole = models.generate_content(model=model, contents="Say hello")
+    kept(f"{model}: whole", whole.text == "Hello!")
+    kept(f"{model}: finish", whole.candidates[0].finish_reason == types.FinishReason.STOP)
+    kept(f"{model}: usage", whole.usage_metadata.total_token_count == 5)
+    pieces = list(models.generate_content_stream(model=model, contents="Say hello"))
+    kept(f"{model}: stream", "".join(piece.text or "" for piece in pieces) == "Hello!")
+    kept(f"{model}: usage of a stream", pieces[-1].usage_metadata.total_token_count == 5)
+
+
+def main():
+    good = client()
+    for model in ["fake", "gemini", "bedrock"]:
+        converse(good.models, model)
+
+    config = types.GenerateContentConfig(tools=[WEATHER])
+    asked = types.Content(role="user", parts=[types.Part.from_text(text="Weather in Bonn?")])
+    answer = good.models.generate_content(model="gemini", contents=[asked], config=config)
+    call = answer.function_calls[0]
+    kept("a tool is called", call.name == "weather" and call.args == {"city": "Bonn"})
+    said = answer.candidates[0].content
+    kept("a seal arrives", said.parts[0].thought_signature == b"signature")
+    result = types.Part.from_function_response(name="weather", response={"result": "sun"})
+    contents = [asked, said, types.Content(role="user", parts=[result])]
+    final = good.models.generate_content(model="gemini", contents=contents, config=config)
+    kept("a result is answered", final.text == "Hello!")
+
+    kept("models", "models/gemini" in [model.name for model in good.models.list()])
+    kept("one model", good.models.get(model="gemini").name == "models/gemini")
+    refused("an unknown model", 404, lambda: good.models.generate_content(model="absent", contents="x"))
+    refused("a wrong key", 401, lambda: client("wrong").models.generate_content(model="gemini", contents="x"))
+
+
+main()
