@@ -70,7 +70,8 @@ def main():
     kept("models", "models/gemini" in [model.name for model in good.models.list()])
     kept("one model", good.models.get(model="gemini").name == "models/gemini")
     refused("an unknown model", 404, lambda: good.models.generate_content(model="absent", contents="x"))
-    refused("a wrong key", 401, lambda: client("wrong").models.generate_content(model="gemini", contents="x"))
+    stranger = client("wrong")
+    refused("a wrong key", 401, lambda: stranger.models.generate_content(model="gemini", contents="x"))
 
 
 main()

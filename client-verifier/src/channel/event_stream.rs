@@ -8,6 +8,8 @@ pub enum Terminal {
     MessageStop,
     /// `data: [DONE]` (OpenAI chat and those like it).
     Done,
+    /// None: the end of the body in HTTP's framing, which a gateway sends for a whole answer only (Gemini).
+    Framing,
     /// `event: response.completed`, `.failed` or `.incomplete` (OpenAI Responses).
     Response,
 }
@@ -15,6 +17,9 @@ pub enum Terminal {
 impl Terminal {
     /// The API that answers at `path`.
     pub fn of_path(path: &str) -> Self {
+        if path.ends_with(":streamGenerateContent") {
+            return Self::Framing;
+        }
         match path.trim_end_matches('/') {
             "/v1/messages" => Self::MessageStop,
             "/v1/responses" => Self::Response,
@@ -26,6 +31,7 @@ impl Terminal {
         match self {
             Self::MessageStop => &[b"event: message_stop", b"event:message_stop"],
             Self::Done => &[b"data: [DONE]", b"data:[DONE]"],
+            Self::Framing => &[],
             Self::Response => &[
                 b"event: response.completed",
                 b"event: response.failed",
@@ -72,7 +78,7 @@ impl EventStream {
 
     /// Whether the terminal event has come.
     pub fn is_complete(&self) -> bool {
-        self.complete
+        self.complete || self.terminal == Terminal::Framing
     }
 
     fn feed_line_part(&mut self, part: &[u8]) {
@@ -121,6 +127,7 @@ mod tests {
         assert!(!complete(Terminal::Done, ""));
         assert!(complete(Terminal::MessageStop, "event: message_stop\ndata: {}\n\n"));
         assert!(!complete(Terminal::MessageStop, "data: [DONE]\n\n"));
+        assert!(complete(Terminal::of_path("/v1beta/models/m:streamGenerateContent"), "data: {}\n\n"));
         assert!(complete(Terminal::Response, "event: response.completed\ndata: {}\n\n"));
     }
 

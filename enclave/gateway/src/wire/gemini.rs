@@ -25,12 +25,11 @@ mod stream;
 
 mod inspect;
 
-use stream::Framing;
-
-/// Streams as server-sent events (`alt=sse`), as upstreams are asked for them.
+/// `:generateContent`, and `:streamGenerateContent` as server-sent events (`alt=sse`), as upstreams are asked for it.
 pub struct Gemini;
 
-/// Streams as one JSON array, which clients get unless they ask for events.
+/// `:streamGenerateContent` without `alt=sse`: clients get one JSON array. It is sent at once, as an array of one piece, so
+/// that it is either a whole document or an error.
 pub struct GeminiArray;
 
 impl Wire for Gemini {
@@ -89,8 +88,7 @@ impl Wire for GeminiArray {
     }
 
     fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
-        let asked = inspect::asked(head, "streamGenerateContent").filter(|_| !inspect::wants_events(head))?;
-        Some(asked.map(|asked| Asked { stream: true, ..asked }))
+        inspect::asked(head, "streamGenerateContent").filter(|_| !inspect::wants_events(head))
     }
 
     fn dialect(&self) -> Option<&'static dyn FrontDialect> {
@@ -160,7 +158,7 @@ impl FrontDialect for Gemini {
     }
 
     fn stream_writer(&self, shown: Shown) -> Box<dyn WriteStream> {
-        Box::new(stream::Writer::new(shown, Framing::Events))
+        Box::new(stream::Writer::new(shown))
     }
 }
 
@@ -197,11 +195,11 @@ impl FrontDialect for GeminiArray {
     }
 
     fn write_answer(&self, completion: &Plaintext<Completion>, shown: &Shown) -> Plaintext<Bytes> {
-        Gemini.write_answer(completion, shown)
+        Plaintext::new([b"[".as_slice(), &answer::write(completion.expose(), shown), b"]"].concat().into())
     }
 
     fn stream_writer(&self, shown: Shown) -> Box<dyn WriteStream> {
-        Box::new(stream::Writer::new(shown, Framing::Array))
+        Gemini.stream_writer(shown)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Streams of `streamGenerateContent`: server-sent events without an end mark, or one JSON array.
+//! Streams of `streamGenerateContent`: server-sent events without an end mark.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -155,49 +155,26 @@ fn status(error: &RawValue) -> u16 {
     if (400..=599).contains(&code) { code } else { 502 }
 }
 
-/// How pieces are put on the wire.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// `alt=sse`
-    Events,
-    /// Otherwise: one array, an element at a time.
-    Array,
-}
-
 /// Writes a client's stream. A call goes out whole: the API has no pieces of calls.
 pub(super) struct Writer {
     shown: Shown,
-    framing: Framing,
     id: String,
     /// The call whose arguments are still coming.
     open: Option<(u64, ToolCall)>,
     ends: Vec<(u64, FinishReason)>,
     usage: Option<Usage>,
-    any: bool,
 }
 
 impl Writer {
-    pub(super) const fn new(shown: Shown, framing: Framing) -> Self {
-        Self { shown, framing, id: String::new(), open: None, ends: Vec::new(), usage: None, any: false }
-    }
-
-    fn piece(&mut self, json: &[u8], out: &mut Vec<u8>) {
-        let (before, after): (&[u8], &[u8]) = match self.framing {
-            Framing::Events => (b"data: ", b"\r\n\r\n"),
-            Framing::Array if self.any => (b",\r\n", b""),
-            Framing::Array => (b"[", b""),
-        };
-        self.any = true;
-        out.extend_from_slice(before);
-        out.extend_from_slice(json);
-        out.extend_from_slice(after);
+    pub(super) const fn new(shown: Shown) -> Self {
+        Self { shown, id: String::new(), open: None, ends: Vec::new(), usage: None }
     }
 
     fn parts(&mut self, choice: u64, part: super::shape::Part<'_>, out: &mut Vec<u8>) {
         let candidates = vec![candidate(choice, vec![part], None)];
         let response = Response { candidates, ..identified(&self.shown, &self.id) };
         let json = serde_json::to_vec(&response).unwrap_or_default();
-        self.piece(&json, out);
+        piece(&json, out);
     }
 
     fn close_call(&mut self, out: &mut Vec<u8>) {
@@ -205,6 +182,12 @@ impl Writer {
             self.parts(choice, call_part(&call), out);
         }
     }
+}
+
+fn piece(json: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(json);
+    out.extend_from_slice(b"\r\n\r\n");
 }
 
 impl WriteStream for Writer {
@@ -244,15 +227,10 @@ impl WriteStream for Writer {
             ..identified(&self.shown, &self.id)
         };
         let json = serde_json::to_vec(&response).unwrap_or_default();
-        self.piece(&json, out);
-        if self.framing == Framing::Array {
-            out.push(b']');
-        }
+        piece(&json, out);
     }
 
     fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
-        // An array that has begun is left open: it must not look complete.
-        let json = super::error_json(error);
-        self.piece(&json, out);
+        piece(&super::error_json(error), out);
     }
 }
