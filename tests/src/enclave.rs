@@ -1,7 +1,8 @@
 //! A real `postern-enclave` with everything around it that it needs.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -43,6 +44,9 @@ pub struct Setup {
     pub environment: Vec<(&'static str, String)>,
     /// A shell command before it, such as `ulimit`, after which it starts in the same process.
     pub before: String,
+    /// Puts it into user, network and mount namespaces of its own, whose only ways in and out are the Unix sockets of the
+    /// test; see [`can_isolate`].
+    pub isolated: bool,
     /// The user it runs as; only root can choose.
     pub user: Option<u32>,
 }
@@ -106,7 +110,11 @@ impl Enclave {
         );
         let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
         let process = Running::start(&mut command(folder.path(), &config, setup));
-        let address = process.said("listen").trim_start_matches("tcp:").parse().expect("it listens on TCP");
+        let address = match process.said("listen").split_once(':') {
+            Some(("unix", socket)) => bridge(Path::new(socket)),
+            Some(("tcp", address)) => address.parse().expect("an address"),
+            _ => panic!("it listens neither on TCP nor on a Unix socket"),
+        };
         Self { process, address, processor, upstream, folder }
     }
 
@@ -133,7 +141,14 @@ impl Enclave {
 fn command(folder: &Path, config: &Path, setup: &Setup) -> Command {
     let program = programs::path("postern-enclave");
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("{}\nexec \"$0\" \"$@\"", setup.before)]);
+    let alone = if setup.isolated {
+        // Raised outside, since inside nobody may.
+        let raised = if can_lock_memory() { "ulimit -l unlimited\n" } else { "" };
+        format!("{raised}exec {UNSHARE}")
+    } else {
+        "exec".to_owned()
+    };
+    command.args(["-c", &format!("{}\n{alone} \"$0\" \"$@\"", setup.before)]);
     if let Some(user) = setup.user {
         // The target folder may lie where only its owner can go.
         let copy = folder.join("postern-enclave");
@@ -146,6 +161,37 @@ fn command(folder: &Path, config: &Path, setup: &Setup) -> Command {
     command.arg("--config").arg(config).current_dir(folder);
     command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
     command
+}
+
+/// How a program comes into namespaces of its own (util-linux).
+const UNSHARE: &str = "unshare --user --map-root-user --net --mount";
+
+/// Whether this machine lets the test make namespaces.
+pub fn can_isolate() -> bool {
+    let tried = Command::new("sh").args(["-c", &format!("{UNSHARE} true")]).stderr(Stdio::null()).status();
+    tried.expect("sh runs").success()
+}
+
+/// A TCP address that leads to a Unix socket.
+fn bridge(socket: &Path) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let socket = socket.to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(enclave) = UnixStream::connect(&socket) else { continue };
+            let (Ok(client_in), Ok(enclave_in)) = (client.try_clone(), enclave.try_clone()) else { continue };
+            std::thread::spawn(move || {
+                let _ended = std::io::copy(&mut &client_in, &mut &enclave);
+                let _closed = enclave.shutdown(Shutdown::Write);
+            });
+            std::thread::spawn(move || {
+                let _ended = std::io::copy(&mut &enclave_in, &mut &client);
+                let _closed = client.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    address
 }
 
 fn open_to_all(folder: &Path) {
@@ -173,6 +219,15 @@ fn process_lines(setup: &Setup) -> String {
     format!("lock_memory = {can_lock}\n{}", setup.process)
 }
 
+/// `[listen] address`: loopback, or a Unix socket where there is no loopback to share.
+fn listens(folder: &Path, setup: &Setup) -> String {
+    if setup.isolated {
+        format!("unix:{}", folder.join("enclave.sock").display())
+    } else {
+        "tcp:127.0.0.1:0".to_owned()
+    }
+}
+
 fn sha256(key: &str) -> String {
     hex::encode(digest(&SHA256, key.as_bytes()))
 }
@@ -189,7 +244,7 @@ fn write_config(
     let text = format!(
         r#"version = 1
 [listen]
-address = "tcp:127.0.0.1:0"
+address = "{listens}"
 names = ["{NAME}"]
 {listen}
 [tee]
@@ -236,6 +291,7 @@ deployments = ["fake"]
 "#,
         evidence = setup.evidence_per_second.unwrap_or(1000),
         process = process_lines(setup),
+        listens = listens(folder, setup),
         processor = processor.display(),
         egress = egress.display(),
         all = sha256(KEY),

@@ -17,6 +17,7 @@ mod e2e {
     mod http;
     mod http2;
     mod import;
+    mod isolation;
     mod life;
     mod limits;
     mod load;
