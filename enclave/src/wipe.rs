@@ -22,7 +22,7 @@ pub fn wipe_used(buffer: &mut Vec<u8>, used: usize) {
 /// Overwrites the stack below the caller, where functions that have returned left what they were working on:
 /// spilled registers hold the last bytes that were searched or copied.
 ///
-/// To be called from a place that little stands above, such as the end of a task. Takes a few microseconds.
+/// To be called from a place that little stands above, such as the end of a task. Takes some tens of microseconds.
 #[inline(never)]
 pub fn wipe_stack() {
     #[expect(clippy::large_stack_arrays, reason = "its place on the stack is the point")]
@@ -30,8 +30,8 @@ pub fn wipe_stack() {
     black_box(&mut below);
 }
 
-/// How deep the stack is wiped, in bytes; requests need less, and threads have eight times as much.
-const STACK_BYTES: usize = 256 * 1024;
+/// How deep the stack is wiped, in bytes: half of what threads have. Requests need less, even unoptimised.
+const STACK_BYTES: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

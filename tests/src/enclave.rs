@@ -240,7 +240,7 @@ fn write_config(
     setup: &Setup,
 ) -> PathBuf {
     let Setup { listen, limits, drain, gateway, .. } = setup;
-    let gateway = gateway.replace("UPSTREAM", &upstream.to_string());
+    let (gateway, listens) = (gateway.replace("UPSTREAM", &upstream.to_string()), listens(folder, setup));
     let text = format!(
         r#"version = 1
 [listen]
@@ -291,7 +291,6 @@ deployments = ["fake"]
 "#,
         evidence = setup.evidence_per_second.unwrap_or(1000),
         process = process_lines(setup),
-        listens = listens(folder, setup),
         processor = processor.display(),
         egress = egress.display(),
         all = sha256(KEY),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use postern_tests::canary::{Canaries, Hits};
-use postern_tests::enclave::{Enclave, Setup};
+use postern_tests::enclave::{Enclave, Setup, can_isolate};
 use postern_tests::http1::Http1;
 use postern_tests::memory;
 use postern_tests::programs::{self, Running};
@@ -44,6 +44,7 @@ impl World {
             limits: format!("idle_seconds = {IDLE_SECONDS}\nconnections = 40"),
             drain: "limit_seconds = 1".to_owned(),
             before: "ulimit -c unlimited".to_owned(),
+            isolated: can_isolate(),
             gateway: format!(
                 "[[gateway.admission.keys]]\nid = \"canary\"\nsha256 = \"{}\"\nmodels = [\"*\"]\n\
                  [gateway.limits]\nrequest_body_bytes = 2000000\n\
