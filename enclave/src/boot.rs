@@ -225,6 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn the_routing_in_the_readme_is_accepted() {
+        let text = include_str!("../../README.md");
+        let block = |number: usize| {
+            let rest = text.split("```toml\n").nth(number).unwrap();
+            rest.split("```").next().unwrap()
+        };
+        let (process, _) = block(1).split_once("[gateway]").unwrap();
+        let config = Config::parse(&format!("{process}{}", block(2))).unwrap();
+        let secrets = gateway::config::problems::NoSecrets::of(&config.gateway);
+        let built = gateway::config::build(&config.gateway, &secrets).map_err(|error| error.to_string());
+        let built = built.unwrap();
+        let smart = built.models().find("smart").unwrap();
+        assert_eq!(smart.leaves.len(), 4);
+        assert_eq!(smart.settings.context_window, ["long".into()]);
+    }
+
+    #[test]
     fn without_a_tee_no_keys_are_made() {
         if Path::new(attestation::attester::configfs_tsm::DEFAULT_ROOT).exists() {
             return;
