@@ -9,7 +9,9 @@ BASE_URL, TOKEN = os.environ["BASE_URL"].removesuffix("/v1"), os.environ["TOKEN"
 
 
 def client(token=TOKEN):
-    return genai.Client(api_key=token, http_options=types.HttpOptions(base_url=BASE_URL, timeout=20_000))
+    # This SDK cannot read comments in streams, which is what shaping pads with.
+    headers = {"postern-stream-shape": "none"}
+    return genai.Client(api_key=token, http_options=types.HttpOptions(base_url=BASE_URL, timeout=20_000, headers=headers))
 
 
 def kept(promise, condition):
