@@ -196,5 +196,38 @@ fn routing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, buffered, streamed, routing);
+/// A 2 KiB request whose upstream speaks another dialect: what translating costs beside forwarding.
+fn translated(criterion: &mut Criterion) {
+    let (gateway, clock) = (gateway(), TestClock::default());
+    let headers: &[(&str, &[u8])] = &[("x-api-key", KEY.as_bytes())];
+    let mut pieces = vec![Bytes::from_static(MESSAGE_START.as_bytes())];
+    pieces.extend(vec![Bytes::from_static(MESSAGE_DELTA.as_bytes()); 1000]);
+    pieces.push(Bytes::from_static(b"data: {\"type\":\"message_stop\"}\n\n"));
+    let stream = Instant { content_type: b"text/event-stream", pieces };
+    let answer = MESSAGE.replace('@', &"word ".repeat(160));
+    let whole = Instant { content_type: b"application/json", pieces: vec![answer.into()] };
+    let mut group = criterion.benchmark_group("translated");
+    for (name, options, upstream) in
+        [("buffered_2KiB", "", &whole), ("thousand_chunks", r#","stream":true"#, &stream)]
+    {
+        let body = request("claude", options);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let opened =
+                    gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
+                let handled =
+                    gateway::handle(opened, Plaintext::new(body.clone()), &gateway, upstream, &clock);
+                let AnswerBody::Stream(mut stream) = run(handled).expect("answers").body else { return };
+                let mut out = Plaintext::new(Vec::with_capacity(4096));
+                while run(stream.next(&mut out, &clock)) == Step::More {
+                    out.expose_mut().clear();
+                }
+            });
+        });
+    }
+    group.finish();
+    gateway.books().journal.take();
+}
+
+criterion_group!(benches, buffered, streamed, routing, translated);
 criterion_main!(benches);
