@@ -2,7 +2,7 @@
 //! [`Verified`] is made here and nowhere else, and only after every planned check was made and passed.
 
 use crate::checklist::{Checklist, Mode, Rejected, Step};
-use crate::claims::{Commitment, HardwareClaims, PlatformClaims};
+use crate::claims::{Commitment, EndorsedFirmware, HardwareClaims, PlatformClaims};
 use crate::digest::{HardwareId, ReportData, Sha384, UnixTime};
 use crate::enclave_claims::{EnclaveClaims, report_data};
 use crate::evidence::{EvidenceDocument, TeeType};
@@ -10,7 +10,7 @@ use crate::freshness::{self, Expected};
 use crate::keyset::Keyset;
 use crate::platform::{self, Input, Memory, Platform};
 use crate::policy::{DeploymentRule, FloorRule, HardwareRule, Policy, Waiver};
-use crate::reference_values::Requirement;
+use crate::reference_values::{Requirement, Voucher};
 use crate::rejection::{Check, Code, Rejection};
 use crate::work_limit::WorkLimit;
 
@@ -38,14 +38,16 @@ const SIGNED_DATA: Step = Step::new("signed_report_data", Code::AttReportData, "
 const KEYSET_DIGEST: Step = Step::new("keyset_digest", Code::AttKeyset, "claims.keyset_digest");
 const KEYSET: Step = Step::new("keyset", Code::AttKeyset, "keyset");
 const HARDWARE: Step = Step::new("hardware_id", Code::AttHardwareId, "cpu.hardware_id");
+const FIRMWARE: Step = Step::new("gcp.endorsement", Code::GcpStale, "policy.references.voucher");
 const DEPLOYMENT: Step = Step::new("deployment", Code::AttDeployment, "claims.deployment_id");
 const CONFIG_DIGEST: Step = Step::new("config_digest", Code::AttConfig, "claims.config_digest");
 const CLOCK: Step = Step::new("clock", Code::AttStale, "clock");
 const CONFIG_RULES: Step = Step::new("config_rules", Code::CfgRule, "config");
 
 /// Codes with which a wrong clock may be met before the keyset is looked at.
-const DATE_CODES: [Code; 6] = [
+const DATE_CODES: [Code; 7] = [
     Code::AzAk,
+    Code::GcpStale,
     Code::PolFloorsStale,
     Code::SnpChain,
     Code::SnpCrlMissing,
@@ -221,7 +223,8 @@ fn argue(
         Input { evidence: &parsed.cpu.bytes, endorsements: &parsed.endorsements, policy, now, memory };
     let hardware = authenticated(platform, &input, &stated, list)?;
     hardware_id(&hardware, policy, list)?;
-    platform.release(&hardware, policy, list)?;
+    let voucher = platform.release(&hardware, policy, list)?;
+    let hardware = endorsed(hardware, voucher, now, list)?;
     deployment(&claims, policy, list)?;
     let digest = Sha384::of(config);
     list.holds(
@@ -334,7 +337,8 @@ fn argue_evidence(
     let stated = platform.commitment(input.evidence).map_err(|error| list.failed(REPORT_DATA, error))?;
     let hardware = authenticated(platform, input, &stated, list)?;
     hardware_id(&hardware, input.policy, list)?;
-    platform.release(&hardware, input.policy, list)?;
+    let voucher = platform.release(&hardware, input.policy, list)?;
+    let hardware = endorsed(hardware, voucher, input.now, list)?;
     let wanted = expected.describe(|data| stated.spelled(data));
     list.holds(REPORT_DATA, stated.satisfies(expected), wanted, stated.to_hex())?;
     Ok(hardware)
@@ -403,6 +407,28 @@ fn hardware_id(hardware: &HardwareClaims, policy: &Policy, list: &mut Checklist)
             list.holds(HARDWARE, listed, format!("one of {} listed processors", ids.len()), found)
         }
     }
+}
+
+/// A provider's word for the measurement has to be in force, and ends the result when it ends.
+fn endorsed(
+    hardware: HardwareClaims,
+    voucher: &Voucher,
+    now: UnixTime,
+    list: &mut Checklist,
+) -> Result<HardwareClaims, Rejection> {
+    let Some(endorsement) = voucher.endorsement() else {
+        return Ok(hardware);
+    };
+    list.plan_more(&[FIRMWARE]);
+    let expected = format!("a time from {} to {}", endorsement.valid_from(), endorsement.valid_until());
+    list.holds(FIRMWARE, endorsement.valid_at(now), expected, now.to_string())?;
+    let firmware = EndorsedFirmware {
+        digest: *endorsement.digest(),
+        issued_at: endorsement.issued_at(),
+        firmware_only: matches!(voucher, Voucher::GoogleFirmwareOnly { .. }),
+    };
+    let not_after = hardware.not_after.min(endorsement.valid_until());
+    Ok(HardwareClaims { firmware: Some(firmware), not_after, ..hardware })
 }
 
 fn deployment(claims: &EnclaveClaims, policy: &Policy, list: &mut Checklist) -> Result<(), Rejection> {

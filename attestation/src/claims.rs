@@ -1,7 +1,7 @@
 //! What authenticated evidence states, platform-neutral first. Made only by a platform after every vendor
 //! signature held; nothing here has been compared with a policy yet.
 
-use crate::digest::{HardwareId, Measurement, ReportData, UnixTime, to_hex};
+use crate::digest::{HardwareId, Measurement, ReportData, Sha384, UnixTime, to_hex};
 use crate::enclave_claims::tpm_extra_data;
 use crate::evidence::TeeType;
 use crate::reference_values::Requirement;
@@ -42,8 +42,21 @@ pub struct HardwareClaims {
     pub not_after: UnixTime,
     /// Everything only this platform has.
     pub platform: PlatformClaims,
+    /// Firmware that a cloud provider vouches for; none where the policy's author vouches for all that is measured.
+    pub firmware: Option<EndorsedFirmware>,
     /// What a paravisor between hardware and guest says; none where the guest speaks to the hardware itself.
     pub paravisor: Option<Box<ParavisorClaims>>,
+}
+
+/// Firmware on which the provider's endorsement holds. Set when the release is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndorsedFirmware {
+    /// SHA-384 of the binary.
+    pub digest: Sha384,
+    /// When the endorsement was made.
+    pub issued_at: UnixTime,
+    /// Whether the launch measurement ends with the firmware and nothing else pins what that starts.
+    pub firmware_only: bool,
 }
 
 impl HardwareClaims {

@@ -7,6 +7,7 @@ use crate::digest::UnixTime;
 use crate::evidence::TeeType;
 use crate::memory::{Entry, Store, Subject};
 use crate::policy::Policy;
+use crate::reference_values::Voucher;
 use crate::rejection::Rejection;
 use crate::work_limit::WorkLimit;
 
@@ -44,13 +45,13 @@ pub(crate) trait Platform: Sync {
         list: &mut Checklist,
     ) -> Result<(), Rejection>;
 
-    /// Compares authenticated claims with the reference values.
-    fn release(
+    /// Compares authenticated claims with the reference values. Returns who vouches for the measurement.
+    fn release<'p>(
         &self,
         claims: &HardwareClaims,
-        policy: &Policy,
+        policy: &'p Policy,
         list: &mut Checklist,
-    ) -> Result<(), Rejection>;
+    ) -> Result<&'p Voucher, Rejection>;
 }
 
 /// What an appraisal of CPU evidence is given.

@@ -5,7 +5,7 @@ use crate::claims::snp::Product;
 use crate::digest::HardwareId;
 use crate::enclave_claims::Channel;
 use crate::evidence::TeeType;
-use crate::reference_values::{IdBlock, ReferenceValues, Release};
+use crate::reference_values::{IdBlock, ReferenceValues, Release, Voucher};
 use crate::rejection::{Code, Rejection};
 use std::time::Duration;
 
@@ -198,6 +198,15 @@ impl Policy {
                 format!("{} seconds", self.max_evidence_age.as_secs()),
             ));
         }
+        if self.tee_types.contains(&TeeType::AzureSnp) && firmware_only(&self.references).next().is_some() {
+            // whoever chooses the kernel could play the paravisor
+            return Err(Rejection::new(
+                Code::PolInvalid,
+                "policy.tee_types",
+                "no az-snp where Google's firmware alone is accepted",
+                "az-snp",
+            ));
+        }
         self.snp.check()?;
         if self.admits(&TDX_TYPES) {
             self.tdx.check()?;
@@ -275,12 +284,26 @@ fn snp_references(references: &ReferenceValues) -> Vec<Waiver> {
         ReferenceValues::Pinned(releases) => {
             let author = "pinned-measurement: the policy's author vouches for the measurements".to_owned();
             let pinned = Waiver { rule: "release_manifest", reason: author };
-            std::iter::once(pinned).chain(releases.iter().flat_map(waived_fields)).collect()
+            let firmware = firmware_only(references)
+                .map(|reason| Waiver { rule: "snp.firmware_only", reason: reason.to_owned() });
+            std::iter::once(pinned).chain(releases.iter().flat_map(waived_fields)).chain(firmware).collect()
         }
         ReferenceValues::Unchecked { reason } => {
             vec![Waiver { rule: "measurement", reason: reason.clone() }]
         }
     }
+}
+
+/// Why Google's firmware alone is enough, for each release of which that is so.
+fn firmware_only(references: &ReferenceValues) -> impl Iterator<Item = &str> {
+    let releases = match references {
+        ReferenceValues::Pinned(releases) => releases.as_slice(),
+        ReferenceValues::Unchecked { .. } => &[],
+    };
+    releases.iter().filter_map(|release| match &release.voucher {
+        Voucher::GoogleFirmwareOnly { reason, .. } => Some(reason.as_str()),
+        Voucher::Author | Voucher::Google(_) => None,
+    })
 }
 
 /// The fields of a release that are not judged.

@@ -1,6 +1,9 @@
 //! What a release is expected to measure as. An empty list accepts nothing; there is no wildcard for a channel.
 
 use crate::digest::Measurement;
+use crate::firmware_endorsement::FirmwareEndorsement;
+use crate::rejection::Rejection;
+use std::sync::Arc;
 
 /// A value a field must have. There is no "absent means anything".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +75,39 @@ pub enum IdBlock {
     },
 }
 
+/// Who says that a launch measurement is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Voucher {
+    /// The policy's author.
+    Author,
+    /// Google for its firmware; other registers of the same release pin what that starts.
+    Google(Arc<FirmwareEndorsement>),
+    /// Google for its firmware, and nobody for what that starts, for this reason.
+    GoogleFirmwareOnly {
+        /// The endorsement.
+        endorsement: Arc<FirmwareEndorsement>,
+        /// Why this is enough.
+        reason: String,
+    },
+}
+
+impl Voucher {
+    /// Google's endorsement, if it is Google.
+    pub fn endorsement(&self) -> Option<&FirmwareEndorsement> {
+        match self {
+            Self::Author => None,
+            Self::Google(endorsement) | Self::GoogleFirmwareOnly { endorsement, .. } => Some(endorsement),
+        }
+    }
+}
+
 /// One release on one platform shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     /// Name for people, printed in results.
     pub name: String,
+    /// Who vouches for the measurement.
+    pub voucher: Voucher,
     /// SNP `MEASUREMENT` (TDX: `MRTD`).
     pub measurement: Requirement<Measurement>,
     /// SNP `GUEST_SVN`.
@@ -96,6 +127,7 @@ impl Release {
     pub fn pinned(name: impl Into<String>, measurement: Measurement) -> Self {
         Self {
             name: name.into(),
+            voucher: Voucher::Author,
             measurement: Requirement::Exactly(measurement),
             guest_svn: Requirement::AtLeast(0),
             family_id: Requirement::Exactly([0; 16]),
@@ -105,10 +137,30 @@ impl Release {
         }
     }
 
+    /// Google's firmware on SEV-SNP at this security version or above, with any number of processors it is endorsed
+    /// for; Google sets no ID block. What the firmware starts is not in this measurement: `reason` says why that is
+    /// enough, and is a waiver of every result.
+    ///
+    /// # Errors
+    /// Those of [`FirmwareEndorsement::snp`].
+    pub fn google_firmware_only(
+        endorsement: Arc<FirmwareEndorsement>,
+        minimum_svn: u32,
+        reason: String,
+    ) -> Result<Self, Rejection> {
+        let measurements = endorsement.snp(minimum_svn)?.measurements.values().copied().collect();
+        Ok(Self {
+            measurement: Requirement::OneOf(measurements),
+            voucher: Voucher::GoogleFirmwareOnly { endorsement, reason },
+            ..Self::pinned("google firmware", Measurement::new([0; 48]))
+        })
+    }
+
     /// A release of which nothing is judged, for this reason.
     pub fn unjudged(name: impl Into<String>, reason: String) -> Self {
         Self {
             name: name.into(),
+            voucher: Voucher::Author,
             measurement: Requirement::Waived { reason: reason.clone() },
             guest_svn: Requirement::Waived { reason: reason.clone() },
             family_id: Requirement::Waived { reason: reason.clone() },

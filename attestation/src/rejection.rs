@@ -87,6 +87,16 @@ codes! {
     CfgRule = "CFG_RULE", Never;
     /// A check of the plan was not made: a fault of the verifier, never a pass.
     CheckSkipped = "CHECK_SKIPPED", Never;
+    /// The root that is named for Google's endorsement of firmware, or the signer's certificate, does not parse or verify.
+    GcpChain = "GCP_CHAIN", Never;
+    /// Google's endorsement of firmware does not parse, or does not speak of this kind of TEE.
+    GcpEndorsement = "GCP_ENDORSEMENT", Never;
+    /// Google's endorsement of firmware is not signed by the key of its certificate.
+    GcpSignature = "GCP_SIGNATURE", Never;
+    /// Google's endorsement of the firmware is outside its dates.
+    GcpStale = "GCP_STALE", RetryLater;
+    /// The security version of Google's firmware is below the policy's minimum.
+    GcpSvn = "GCP_SVN", Never;
     /// An allow-list of the policy is empty.
     PolEmptyAllowlist = "POL_EMPTY_ALLOWLIST", Never;
     /// The floors file is past its date.

@@ -19,6 +19,8 @@ pub(crate) enum Algorithm {
     P384Fixed,
     /// RSASSA-PSS with SHA-384 and a salt of 48 bytes: AMD's certificates and revocation lists.
     RsaPss,
+    /// The same with SHA-256 and a salt of 32 bytes: Google's certificates and endorsements of firmware.
+    RsaPssSha256,
     /// RSASSA-PKCS1-v1_5 with SHA-256: quotes of Azure's virtual TPMs and the certificates of their keys.
     RsaPkcs1Sha256,
     /// The same with SHA-384: the CAs above those certificates.
@@ -33,6 +35,7 @@ impl Algorithm {
             Self::P256Fixed => &backend::ECDSA_P256_SHA256_FIXED,
             Self::P384Fixed => &backend::ECDSA_P384_SHA384_FIXED,
             Self::RsaPss => &backend::RSA_PSS_2048_8192_SHA384,
+            Self::RsaPssSha256 => &backend::RSA_PSS_2048_8192_SHA256,
             Self::RsaPkcs1Sha256 => &backend::RSA_PKCS1_2048_8192_SHA256,
             Self::RsaPkcs1Sha384 => &backend::RSA_PKCS1_2048_8192_SHA384,
         };

@@ -1,6 +1,7 @@
-//! Vendor certificates and revocation lists (RFC 5280), read exactly and verified with three algorithm sets:
+//! Vendor certificates and revocation lists (RFC 5280), read exactly and verified with four algorithm sets:
 //! AMD's, RSASSA-PSS with SHA-384 by 4096-bit keys over P-384 subjects, Intel's, ECDSA on P-256 with SHA-256, and
-//! Azure's for virtual TPMs, RSASSA-PKCS1-v1_5 by RSA keys over RSA subjects. No chain mixes them.
+//! Azure's for virtual TPMs, RSASSA-PKCS1-v1_5 by RSA keys over RSA subjects, Google's for firmware, RSASSA-PSS with
+//! SHA-256 by 4096-bit keys. No chain mixes them.
 
 use crate::der::{Der, DerError, tag};
 use crate::digest::UnixTime;
@@ -25,6 +26,23 @@ const PSS_SHA384_TRAILER: &[u8] = &[
     0x03, 0x02, 0x01, 0x01,
 ];
 
+/// `AlgorithmIdentifier` of RSASSA-PSS, SHA-256, MGF1 with SHA-256, salt of 32 bytes.
+const PSS_SHA256: &[u8] = &[
+    0x30, 0x41, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x34, 0xa0, 0x0f,
+    0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa1, 0x1c,
+    0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09,
+    0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x20,
+];
+
+/// The same with the default trailer field spelled out.
+const PSS_SHA256_TRAILER: &[u8] = &[
+    0x30, 0x46, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x39, 0xa0, 0x0f,
+    0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa1, 0x1c,
+    0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09,
+    0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x20, 0xa3,
+    0x03, 0x02, 0x01, 0x01,
+];
+
 /// `AlgorithmIdentifier` of ECDSA with SHA-256.
 const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
@@ -41,6 +59,9 @@ const VENDORS: &[&[u8]] = &[PSS_SHA384, PSS_SHA384_TRAILER, ECDSA_SHA256];
 
 /// Signature algorithms of Azure's certificates for virtual TPMs.
 const VTPM: &[&[u8]] = &[PKCS1_SHA256, PKCS1_SHA384];
+
+/// Signature algorithms of Google's certificates for firmware.
+const GOOGLE: &[&[u8]] = &[PSS_SHA256, PSS_SHA256_TRAILER];
 
 /// `AlgorithmIdentifier` of an RSA key.
 const RSA: &[u8] =
@@ -211,6 +232,20 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// Reads one certificate of Google's chain for firmware.
+    ///
+    /// # Errors
+    /// As [`Certificate::parse`], but with RSASSA-PSS with SHA-256 and an RSA key of 4096 bits.
+    pub(crate) fn parse_google(der: &'a [u8]) -> Result<Self, DerError> {
+        let certificate = Self::parse_signed_with(der, GOOGLE)?;
+        match certificate.key {
+            PublicKey::Rsa(_) => Ok(certificate),
+            PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Rsa2048(_) => {
+                Err(DerError::Value("public key"))
+            }
+        }
+    }
+
     fn parse_signed_with(der: &'a [u8], algorithms: &[&[u8]]) -> Result<Self, DerError> {
         let (tbs, signature, algorithm) = signed(der, algorithms)?;
         let mut fields = Der::new(tbs).inside(tag::SEQUENCE)?;
@@ -263,16 +298,15 @@ impl<'a> Certificate<'a> {
 
     /// Whether `key` signed this certificate.
     pub(crate) fn signed_by(&self, key: &PublicKey<'_>, limit: &mut WorkLimit) -> Result<bool, Rejection> {
-        let pkcs1 = match self.algorithm {
+        let rsa = match self.algorithm {
+            PSS_SHA256 | PSS_SHA256_TRAILER => Algorithm::RsaPssSha256,
             PKCS1_SHA256 => Algorithm::RsaPkcs1Sha256,
             PKCS1_SHA384 => Algorithm::RsaPkcs1Sha384,
             _ => return key.signed(self.tbs, self.signature, limit),
         };
         limit.signature()?;
         match key {
-            PublicKey::Rsa(key) | PublicKey::Rsa2048(key) => {
-                Ok(pkcs1.verifies(key, self.tbs, self.signature))
-            }
+            PublicKey::Rsa(key) | PublicKey::Rsa2048(key) => Ok(rsa.verifies(key, self.tbs, self.signature)),
             PublicKey::P256(_) | PublicKey::P384(_) => Ok(false),
         }
     }

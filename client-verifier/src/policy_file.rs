@@ -25,6 +25,7 @@ pub use template::{PLACEHOLDER, Template};
 
 mod azure;
 mod error;
+mod gcp;
 mod reader;
 mod tdx;
 mod template;
@@ -127,6 +128,8 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         })
         .collect::<Result<Vec<_>, PolicyError>>()?;
     releases.extend(azure::paravisors(&root)?);
+    let endorsed = gcp::endorsed(&root, &overrides, folder)?;
+    releases.extend(endorsed.snp);
     let mut appraisal = Policy::standard(
         tee_types(&root)?,
         releases,
@@ -135,7 +138,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         config_rules(&root)?,
         snp,
     );
-    appraisal.tdx = tdx::policy(&root)?;
+    appraisal.tdx = tdx::policy(&root, &endorsed.tdx)?;
     appraisal.azure = azure::policy(&root, &overrides)?;
     appraisal.trust_anchors = trust_anchors(&root, folder)?;
     appraisal.max_evidence_age =
@@ -363,7 +366,7 @@ fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, &'static str> {
 
 const FORMAT_VERSION: u64 = 1;
 
-const ROOT_KEYS: [&str; 16] = [
+const ROOT_KEYS: [&str; 17] = [
     "version",
     "profile",
     "tee_types",
@@ -380,13 +383,15 @@ const ROOT_KEYS: [&str; 16] = [
     "tdx",
     "azure",
     "azure_paravisor",
+    "gcp",
 ];
 const CHANNEL_KEYS: [&str; 4] = ["binding", "post_quantum", "webpki", "webpki_roots"];
-const OVERRIDE_KEYS: [&str; 10] = [
+const OVERRIDE_KEYS: [&str; 11] = [
     "abi",
     "accept_risk",
     "azure_pcrs",
     "floors_grace_days",
+    "gcp_firmware_only_reason",
     "hardware_any_reason",
     "offline_grace_reason",
     "provisional_ok_reason",

@@ -6,7 +6,7 @@ use crate::claims::{HardwareClaims, PlatformClaims};
 /// One party that is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trusted {
-    /// Who: `amd`, `intel`, `microsoft`, or a cloud provider by the name in the certificate of its key.
+    /// Who: `amd`, `google`, `intel`, `microsoft`, or a cloud provider by the name in the certificate of its key.
     pub party: String,
     /// With what.
     pub role: &'static str,
@@ -33,6 +33,9 @@ impl HardwareClaims {
             let provider = snp.csp_id.as_deref().unwrap_or("a cloud provider");
             trusted.push(Trusted::new(provider, "which of its processors hold the shared signing key"));
         }
+        if self.firmware.is_some() {
+            trusted.push(Trusted::new("google", "firmware: starts what the guest runs"));
+        }
         if let Some(paravisor) = &self.paravisor {
             let role = "paravisor: sees all the guest does and answers for its TPM";
             trusted.push(Trusted::new(paravisor.paravisor.as_str(), role));
@@ -48,6 +51,9 @@ impl HardwareClaims {
         }
         if self.paravisor.is_some() {
             open.push("what runs in the guest, but by the paravisor's word");
+        }
+        if self.firmware.is_some_and(|firmware| firmware.firmware_only) {
+            open.push("what runs in the guest: only the provider's firmware is measured, not the kernel");
         }
         open
     }

@@ -12,6 +12,7 @@ use crate::digest::{ReportData, Sha256, UnixTime, to_hex};
 use crate::evidence::TeeType;
 use crate::platform::{Input, Platform, sev_snp, tdx};
 use crate::policy::Policy;
+use crate::reference_values::Voucher;
 use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
 use hcl::{Hardware, HclReport};
@@ -87,6 +88,7 @@ impl Platform for Azure {
             tee: self.tee,
             anchor: if endorsed.anchor == Anchor::Simulated { Anchor::Simulated } else { claims.anchor },
             not_after: claims.not_after.min(endorsed.not_after),
+            firmware: None,
             paravisor: Some(Box::new(ParavisorClaims {
                 paravisor: Paravisor::Microsoft,
                 header_version: blob.version,
@@ -118,14 +120,15 @@ impl Platform for Azure {
         judge::guest(own(claims)?, &input.policy.azure, list)
     }
 
-    fn release(
+    fn release<'p>(
         &self,
         claims: &HardwareClaims,
-        policy: &Policy,
+        policy: &'p Policy,
         list: &mut Checklist,
-    ) -> Result<(), Rejection> {
-        self.hardware.release(claims, policy, list)?;
-        judge::release(own(claims)?, &policy.azure, list)
+    ) -> Result<&'p Voucher, Rejection> {
+        let voucher = self.hardware.release(claims, policy, list)?;
+        judge::release(own(claims)?, &policy.azure, list)?;
+        Ok(voucher)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::evidence::TeeType;
 use crate::memory::Entry;
 use crate::platform::{Input, Learnt, Platform};
 use crate::policy::Policy;
+use crate::reference_values::Voucher;
 use crate::rejection::{Code, Rejection};
 use crate::work_limit::WorkLimit;
 use crate::x509::Window;
@@ -81,6 +82,7 @@ impl Platform for SevSnp {
             measurement: report.measurement,
             hardware_id: hardware_id(&claims),
             not_after: vouched.window.until,
+            firmware: None,
             paravisor: None,
             platform: PlatformClaims::Snp(Box::new(claims)),
         })
@@ -95,12 +97,12 @@ impl Platform for SevSnp {
         judge::platform(own(claims)?, &input.policy.snp, input.now, list)
     }
 
-    fn release(
+    fn release<'p>(
         &self,
         claims: &HardwareClaims,
-        policy: &Policy,
+        policy: &'p Policy,
         list: &mut Checklist,
-    ) -> Result<(), Rejection> {
+    ) -> Result<&'p Voucher, Rejection> {
         judge::release(own(claims)?, &policy.references, list)
     }
 }

@@ -10,6 +10,7 @@ use crate::evidence::TeeType;
 use crate::memory::Entry;
 use crate::platform::{Input, Learnt, Platform};
 use crate::policy::Policy;
+use crate::reference_values::Voucher;
 use crate::rejection::{Code, Rejection};
 use crate::signature::Algorithm;
 use crate::work_limit::WorkLimit;
@@ -80,6 +81,7 @@ impl Platform for Tdx {
             measurement: quote.report.mr_td,
             hardware_id: hardware_id(&claims.pck),
             not_after: vouched.window.until,
+            firmware: None,
             paravisor: None,
             platform: PlatformClaims::Tdx(Box::new(claims)),
         })
@@ -106,12 +108,12 @@ impl Platform for Tdx {
         list.holds(steps::LIBRARY, confirmed.is_ok(), "the second verifier to find the same", found)
     }
 
-    fn release(
+    fn release<'p>(
         &self,
         claims: &HardwareClaims,
-        policy: &Policy,
+        policy: &'p Policy,
         list: &mut Checklist,
-    ) -> Result<(), Rejection> {
+    ) -> Result<&'p Voucher, Rejection> {
         judge::release(own(claims)?, &policy.tdx, list)
     }
 }

@@ -2,10 +2,12 @@
 
 use crate::claims::tdx::{Fmspc, TcbStatus, Xfam};
 use crate::digest::{Measurement, UnixTime};
+use crate::firmware_endorsement::FirmwareEndorsement;
 use crate::policy::Waiver;
 use crate::policy::snp::Bit;
-use crate::reference_values::Requirement;
+use crate::reference_values::{Requirement, Voucher};
 use crate::rejection::{Code, Rejection};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How old stapled collateral may be by default, and at most.
@@ -202,6 +204,8 @@ pub enum Rtmr3Rule {
 pub struct TdxRelease {
     /// Name for people, printed in results.
     pub name: String,
+    /// Who vouches for `MRTD`.
+    pub voucher: Voucher,
     /// `MRTD`.
     pub mr_td: Requirement<Measurement>,
     /// `RTMR0` to `RTMR2`: firmware configuration, kernel, initial file system and command line.
@@ -224,6 +228,7 @@ impl TdxRelease {
         let zero = || Requirement::Exactly(Measurement::new([0; 48]));
         Self {
             name: name.into(),
+            voucher: Voucher::Author,
             mr_td: Requirement::Exactly(mr_td),
             rtmr: rtmr.map(Requirement::Exactly),
             xfam: Requirement::Exactly(xfam),
@@ -234,11 +239,26 @@ impl TdxRelease {
         }
     }
 
+    /// The same release on Google's firmware at this security version or above, with any memory it is endorsed for.
+    ///
+    /// # Errors
+    /// Those of [`FirmwareEndorsement::tdx`].
+    pub fn on_google_firmware(
+        self,
+        endorsement: Arc<FirmwareEndorsement>,
+        minimum_svn: u32,
+    ) -> Result<Self, Rejection> {
+        let measurements = &endorsement.tdx(minimum_svn)?.measurements;
+        let mr_td = Requirement::OneOf(measurements.iter().map(|measured| measured.mr_td).collect());
+        Ok(Self { mr_td, voucher: Voucher::Google(endorsement), ..self })
+    }
+
     /// A release of which nothing is judged, for this reason.
     pub fn unjudged(name: impl Into<String>, reason: String) -> Self {
         let waived = || Requirement::Waived { reason: reason.clone() };
         Self {
             name: name.into(),
+            voucher: Voucher::Author,
             mr_td: waived(),
             rtmr: [waived(), waived(), waived()],
             xfam: Requirement::Waived { reason: reason.clone() },

@@ -16,6 +16,7 @@
 
 mod channel;
 mod faults;
+mod firmware;
 mod flips;
 mod known;
 mod rows;

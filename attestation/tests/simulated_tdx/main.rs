@@ -15,6 +15,7 @@
 )]
 
 mod faults;
+mod firmware;
 mod flips;
 mod known;
 mod policy;

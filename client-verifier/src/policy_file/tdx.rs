@@ -1,26 +1,56 @@
 //! `[[tdx]]`: one entry per acceptable release on Intel TDX, with every register that a release has.
 
+use std::sync::Arc;
+
 use attestation::Measurement;
 use attestation::claims::tdx::Xfam;
 use attestation::policy::{TdxPolicy, TdxRelease};
 
 use super::error::{PolicyCode, PolicyError};
-use super::reader::{Section, Value};
+use super::gcp::Firmware;
+use super::reader::Section;
 
-/// The rules for TDX: part B's defaults around the releases listed. An empty list accepts nothing.
-pub(super) fn policy(root: &Section<'_>) -> Result<TdxPolicy, PolicyError> {
+/// The rules for TDX: part B's defaults around the releases listed, those on Google's firmware once for each that is
+/// endorsed. An empty list accepts nothing.
+pub(super) fn policy(root: &Section<'_>, endorsed: &[Firmware]) -> Result<TdxPolicy, PolicyError> {
     let entries = match root.optional("tdx") {
         Some(list) => list.tables(&RELEASE_KEYS)?,
         None => Vec::new(),
     };
-    Ok(TdxPolicy::standard(entries.iter().map(release).collect::<Result<_, _>>()?))
+    let mut releases = Vec::new();
+    let mut used = false;
+    for entry in &entries {
+        let mrtd = entry.required("mrtd")?;
+        if mrtd.text()? != GOOGLE {
+            releases.push(release(entry, register(entry, "mrtd")?)?);
+            continue;
+        }
+        if endorsed.is_empty() {
+            let what = "mrtd = \"gcp\" needs a [[gcp]] entry with tee = \"tdx\"";
+            return Err(mrtd.error(PolicyCode::Value, what));
+        }
+        used = true;
+        for firmware in endorsed {
+            let pinned = release(entry, Measurement::new([0; 48]))?;
+            let endorsement = Arc::clone(&firmware.endorsement);
+            releases.push(pinned.on_google_firmware(endorsement, firmware.minimum_svn)?);
+        }
+    }
+    match root.optional("gcp") {
+        Some(list) if !used && !endorsed.is_empty() => {
+            let what = "no [[tdx]] entry has mrtd = \"gcp\": the endorsement for TDX is not used";
+            Err(list.error(PolicyCode::Value, what))
+        }
+        Some(_) | None => Ok(TdxPolicy::standard(releases)),
+    }
 }
 
-fn release(entry: &Section<'_>) -> Result<TdxRelease, PolicyError> {
-    let register = |key| {
-        let value: Value<'_> = entry.required(key)?;
-        value.parsed("a register: 96 lower-case hexadecimal digits", |text| Measurement::from_hex(text).ok())
-    };
+fn register(entry: &Section<'_>, key: &str) -> Result<Measurement, PolicyError> {
+    let spelled = "a register: 96 lower-case hexadecimal digits";
+    entry.required(key)?.parsed(spelled, |text| Measurement::from_hex(text).ok())
+}
+
+fn release(entry: &Section<'_>, mrtd: Measurement) -> Result<TdxRelease, PolicyError> {
     let xfam = entry.required("xfam")?;
     let bits = xfam.parsed("the TD's XFAM as a text, for example \"0xe7\"", |text| {
         u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
@@ -28,8 +58,11 @@ fn release(entry: &Section<'_>) -> Result<TdxRelease, PolicyError> {
     if !Xfam(bits).well_formed() {
         return Err(xfam.error(PolicyCode::Value, "no TD can have this XFAM: a fixed bit is wrong"));
     }
-    let rtmr = [register("rtmr0")?, register("rtmr1")?, register("rtmr2")?];
-    Ok(TdxRelease::pinned("pinned", register("mrtd")?, rtmr, Xfam(bits)))
+    let rtmr = [register(entry, "rtmr0")?, register(entry, "rtmr1")?, register(entry, "rtmr2")?];
+    Ok(TdxRelease::pinned("pinned", mrtd, rtmr, Xfam(bits)))
 }
+
+/// In the place of `mrtd`: whatever the `[[gcp]]` entries for TDX endorse.
+const GOOGLE: &str = "gcp";
 
 const RELEASE_KEYS: [&str; 5] = ["mrtd", "rtmr0", "rtmr1", "rtmr2", "xfam"];

@@ -357,3 +357,80 @@ fn azure_needs_registers_and_a_paravisor() {
     let wrong = azure().replacen("[overrides]", "[overrides]\nazure_pcrs = [24]", 1);
     assert_eq!(refused(&wrong).code(), "POL_VALUE");
 }
+
+/// Google's endorsement of firmware and its root in a folder, and a policy for SEV-SNP that names them.
+fn google() -> (tempfile::TempDir, String) {
+    use simtee::google::{Golden, GoogleAuthority};
+    let authority = GoogleAuthority::create(1_795_219_200).unwrap();
+    let golden = Golden {
+        issued_at: 1_795_219_200,
+        change: 700,
+        digest: vec![0xd1; 48],
+        snp: Some((3, vec![(4, vec![0x3e; 48])])),
+        tdx: Some((5, vec![(16, vec![0x7d; 48]), (32, vec![0x7e; 48])])),
+        more: Vec::new(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("firmware.binarypb"), authority.endorse(&golden).unwrap()).unwrap();
+    std::fs::write(folder.path().join("root.crt"), authority.root_certificate().unwrap()).unwrap();
+    let entry = "[[gcp]]\ntee = \"snp\"\nlaunch_endorsement = \"firmware.binarypb\"\nroot = \"root.crt\"\n\
+                 minimum_svn = 3\n";
+    let text = with_line("measurements", "measurements = []")
+        .replace("[overrides]", "[overrides]\ngcp_firmware_only_reason = \"a test\"");
+    (folder, format!("{text}\n{entry}"))
+}
+
+#[test]
+fn google_s_firmware_needs_its_endorsement_root_version_and_reason() {
+    let (folder, good) = google();
+    let policy = parse(&good, folder.path()).unwrap();
+    let ReferenceValues::Pinned(releases) = &policy.appraisal.references else { panic!("pinned") };
+    assert_eq!(releases[0].measurement, Requirement::OneOf(vec![Measurement::new([0x3e; 48])]));
+    assert!(policy.waivers().iter().any(|own| own.rule == "snp.firmware_only" && own.reason == "a test"));
+    let code = |from: &str, to: &str| {
+        // the last one: the template's comments come before
+        let (before, after) = good.rsplit_once(from).unwrap();
+        let error = parse(&format!("{before}{to}{after}"), folder.path()).unwrap_err();
+        assert!(error.line().is_some(), "{error}");
+        error.code().to_owned()
+    };
+    assert_eq!(code("minimum_svn = 3", "minimum_svn = 4"), "GCP_SVN");
+    assert_eq!(code("minimum_svn = 3\n", ""), "POL_MISSING_KEY");
+    assert_eq!(code("root = \"root.crt\"\n", ""), "POL_MISSING_KEY");
+    assert_eq!(code("\"root.crt\"", "\"firmware.binarypb\""), "GCP_CHAIN");
+    assert_eq!(code("\"firmware.binarypb\"", "\"root.crt\""), "GCP_ENDORSEMENT");
+    assert_eq!(code("\"firmware.binarypb\"", "\"nowhere\""), "POL_FILE");
+    assert_eq!(code("tee = \"snp\"", "tee = \"sgx\""), "POL_VALUE");
+    assert_eq!(code("gcp_firmware_only_reason = \"a test\"\n", ""), "POL_VALUE");
+    assert_eq!(code("minimum_svn", "svn"), "POL_UNKNOWN_KEY");
+    let stray = with_line("floors", "floors = \"shipped\"")
+        .replace("[overrides]", "[overrides]\ngcp_firmware_only_reason = \"a test\"");
+    assert_eq!(refused(&stray).code(), "POL_VALUE");
+}
+
+#[test]
+fn on_tdx_google_s_endorsement_stands_for_mrtd() {
+    let (folder, snp) = google();
+    let register = "0a".repeat(48);
+    let release = format!(
+        "[[tdx]]\nmrtd = \"gcp\"\nrtmr0 = \"{register}\"\nrtmr1 = \"{register}\"\nrtmr2 = \"{register}\"\nxfam = \"0xe7\"\n"
+    );
+    let tdx = snp
+        .replace("gcp_firmware_only_reason = \"a test\"\n", "")
+        .replace("tee = \"snp\"", "tee = \"tdx\"")
+        .replace("tee_types = [\"snp\"]", "tee_types = [\"tdx\"]");
+    let policy = parse(&format!("{tdx}{release}"), folder.path()).unwrap();
+    let attestation::policy::TdxReferences::Pinned(releases) = &policy.appraisal.tdx.references else {
+        panic!("pinned")
+    };
+    let endorsed = vec![Measurement::new([0x7d; 48]), Measurement::new([0x7e; 48])];
+    assert_eq!((releases.len(), &releases[0].mr_td), (1, &Requirement::OneOf(endorsed)));
+    assert!(releases[0].voucher.endorsement().is_some());
+    let code = |text: &str| parse(text, folder.path()).unwrap_err().code().to_owned();
+    let pinned = release.replace("\"gcp\"", &format!("\"{register}\""));
+    assert_eq!(code(&format!("{tdx}{pinned}")), "POL_VALUE", "an endorsement that nothing uses");
+    let alone = with_line("tee_types", "tee_types = [\"tdx\"]");
+    assert_eq!(code(&format!("{alone}\n{release}")), "POL_VALUE", "no endorsement");
+    let high = tdx.replace("minimum_svn = 3", "minimum_svn = 6");
+    assert_eq!(code(&format!("{high}{release}")), "GCP_SVN");
+}

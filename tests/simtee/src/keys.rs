@@ -7,7 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PSS_SHA384, RsaEncoding,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PSS_SHA256, RSA_PSS_SHA384, RsaEncoding,
 };
 
 use crate::SimteeError;
@@ -60,6 +60,11 @@ impl RsaKey {
     /// RSASSA-PSS with SHA-384, MGF1 with SHA-384, 48 bytes of salt.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SimteeError> {
         self.sign_with(&RSA_PSS_SHA384, message)
+    }
+
+    /// RSASSA-PSS with SHA-256, MGF1 with SHA-256, 32 bytes of salt.
+    pub fn sign_pss_sha256(&self, message: &[u8]) -> Result<Vec<u8>, SimteeError> {
+        self.sign_with(&RSA_PSS_SHA256, message)
     }
 
     /// RSASSA-PKCS1-v1_5 with SHA-256.

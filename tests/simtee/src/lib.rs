@@ -48,6 +48,7 @@ pub mod processor;
 pub mod floors;
 pub mod tdx;
 pub mod azure;
+pub mod google;
 pub mod server;
 
 pub use authority::Authority;

@@ -6,7 +6,7 @@ use crate::digest::{Measurement, UnixTime, to_hex};
 use crate::floors::{FloorLine, TcbFloors};
 use crate::platform::sev_snp::steps;
 use crate::policy::snp::{Bit, FloorRule, ProvisionalRule, SigningKeyRule, SnpPolicy};
-use crate::reference_values::{IdBlock, ReferenceValues, Release, Requirement};
+use crate::reference_values::{IdBlock, ReferenceValues, Release, Requirement, Voucher};
 use crate::rejection::Rejection;
 
 /// Highest privilege level a guest can have; the host's own requests carry 0xffffffff.
@@ -200,11 +200,11 @@ fn described(lines: &[&FloorLine], spell: impl Fn(&FloorLine) -> String) -> Stri
 }
 
 /// The rows a release fixes.
-pub(super) fn release(
+pub(super) fn release<'p>(
     claims: &SnpClaims,
-    references: &ReferenceValues,
+    references: &'p ReferenceValues,
     list: &mut Checklist,
-) -> Result<(), Rejection> {
+) -> Result<&'p Voucher, Rejection> {
     let found = claims.measurement.to_hex();
     let releases = match references {
         ReferenceValues::Pinned(releases) => releases,
@@ -219,14 +219,15 @@ pub(super) fn release(
             ] {
                 list.holds(step, true, "any (waived)", "not judged")?;
             }
-            return Ok(());
+            return Ok(&Voucher::Author);
         }
     };
     let release = releases.iter().find(|release| release.measurement.accepts(&claims.measurement));
     let Some(release) = release else {
         let known: Vec<String> =
             releases.iter().map(|release| release.measurement.describe(Measurement::to_hex)).collect();
-        return list.holds(steps::MEASUREMENT, false, format!("one of [{}]", known.join(", ")), found);
+        list.holds(steps::MEASUREMENT, false, format!("one of [{}]", known.join(", ")), found)?;
+        return Ok(&Voucher::Author);
     };
     list.holds(steps::MEASUREMENT, true, format!("release {}", release.name), found)?;
     id_block(claims, release, list)?;
@@ -234,7 +235,8 @@ pub(super) fn release(
     list.holds(steps::SVN, release.guest_svn.accepts(&claims.guest_svn), svn, claims.guest_svn.to_string())?;
     exact(steps::FAMILY, &release.family_id, &claims.family_id, list)?;
     exact(steps::IMAGE, &release.image_id, &claims.image_id, list)?;
-    exact(steps::HOST_DATA, &release.host_data, &claims.host_data, list)
+    exact(steps::HOST_DATA, &release.host_data, &claims.host_data, list)?;
+    Ok(&release.voucher)
 }
 
 fn id_block(claims: &SnpClaims, release: &Release, list: &mut Checklist) -> Result<(), Rejection> {

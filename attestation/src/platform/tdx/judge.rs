@@ -9,7 +9,7 @@ use crate::policy::tdx::{
     AdvisoryRule, CollateralAge, EvaluationRule, LogRule, ModuleRule, Rtmr3Rule, TdxPolicy, TdxReferences,
     TdxRelease,
 };
-use crate::reference_values::Requirement;
+use crate::reference_values::{Requirement, Voucher};
 use crate::rejection::Rejection;
 
 const ZERO: Measurement = Measurement::new([0; 48]);
@@ -119,11 +119,18 @@ fn attributes(report: &TdReport, policy: &TdxPolicy, list: &mut Checklist) -> Re
 }
 
 /// The rows a release fixes.
-pub(super) fn release(claims: &TdxClaims, policy: &TdxPolicy, list: &mut Checklist) -> Result<(), Rejection> {
+pub(super) fn release<'p>(
+    claims: &TdxClaims,
+    policy: &'p TdxPolicy,
+    list: &mut Checklist,
+) -> Result<&'p Voucher, Rejection> {
     let report = &claims.report;
     let releases = match &policy.references {
         TdxReferences::Pinned(releases) => releases,
-        TdxReferences::Unchecked { .. } => return release_waived(list),
+        TdxReferences::Unchecked { .. } => {
+            release_waived(list)?;
+            return Ok(&Voucher::Author);
+        }
     };
     measurements(report, releases, list)?;
     let matching: Vec<&TdxRelease> =
@@ -132,14 +139,15 @@ pub(super) fn release(claims: &TdxClaims, policy: &TdxPolicy, list: &mut Checkli
         matching.iter().find(|release| release.xfam.accepts(&report.xfam)).or_else(|| matching.first());
     let Some(release) = exact else {
         // a register was refused, and what follows belongs to a release
-        return Ok(());
+        return Ok(&Voucher::Author);
     };
     let xfam = release.xfam.describe(ToString::to_string);
     list.holds(steps::XFAM, release.xfam.accepts(&report.xfam), xfam, report.xfam.to_string())?;
     rtmr3(claims, release, list)?;
     supplied(steps::CONFIG_ID, &release.mr_config_id, &report.mr_config_id, list)?;
     supplied(steps::OWNER, &release.mr_owner, &report.mr_owner, list)?;
-    supplied(steps::OWNER_CONFIG, &release.mr_owner_config, &report.mr_owner_config, list)
+    supplied(steps::OWNER_CONFIG, &release.mr_owner_config, &report.mr_owner_config, list)?;
+    Ok(&release.voucher)
 }
 
 fn release_waived(list: &mut Checklist) -> Result<(), Rejection> {

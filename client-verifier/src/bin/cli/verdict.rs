@@ -212,6 +212,10 @@ fn gateway_lines(verified: &Verified, output: &Output) -> Vec<String> {
     for trusted in hardware.trusted() {
         lines.push(format!("  trusts      {}: {}", trusted.party, trusted.role));
     }
+    if hardware.firmware.is_some_and(|firmware| firmware.firmware_only) {
+        let grade = output.marked(Mark::Warning, "FIRMWARE ONLY");
+        lines.push(format!("  {grade} the kernel and what runs after it are not measured"));
+    }
     lines.push(format!("  measurement {}", hardware.measurement.to_hex()));
     lines.push(format!("  processor   {id}"));
     lines.push(format!("  instance    {}", hex(&verified.claims().instance_id)));
@@ -227,6 +231,9 @@ fn gateway_json(verified: &Verified) -> Value {
         trusted.iter().map(|own| json!({ "party": own.party, "role": own.role })).collect();
     json!({
         "paravisor": hardware.paravisor.as_ref().map(|own| own.paravisor.as_str()),
+        "firmware": hardware.firmware.map(|own| json!({
+            "sha384": own.digest.to_hex(), "endorsed_at": own.issued_at.to_string(), "firmware_only": own.firmware_only,
+        })),
         "trusted": trusted,
         "not_proven": hardware.not_proven(),
         "tee": verified.hardware().tee.as_str(),
