@@ -42,7 +42,7 @@ pub(super) fn endorsed(
         let firmware = firmware(entry, folder)?;
         let tee = entry.required("tee")?;
         if tee.one_of(&["snp", "tdx"])? == "tdx" {
-            firmware.endorsement.tdx(firmware.minimum_svn).map_err(|fault| refused(&tee, fault))?;
+            firmware.endorsement.tdx(firmware.minimum_svn).map_err(|fault| refused(&tee, &fault))?;
             found.tdx.push(firmware);
             continue;
         }
@@ -53,7 +53,7 @@ pub(super) fn endorsed(
         };
         let (endorsement, reason) = (firmware.endorsement, reason.text()?.to_owned());
         let release = Release::google_firmware_only(endorsement, firmware.minimum_svn, reason);
-        found.snp.push(release.map_err(|fault| refused(&tee, fault))?);
+        found.snp.push(release.map_err(|fault| refused(&tee, &fault))?);
     }
     match reason {
         Some(reason) if found.snp.is_empty() => {
@@ -71,11 +71,11 @@ fn firmware(entry: &Section<'_>, folder: &Path) -> Result<Firmware, PolicyError>
     let endorsement = file.file(folder, MAX_ENDORSEMENT_BYTES)?;
     let root = entry.required("root")?.file(folder, super::MAX_CERTIFICATE_BYTES)?;
     let endorsement =
-        FirmwareEndorsement::authenticate(&endorsement, &root).map_err(|fault| refused(&file, fault))?;
+        FirmwareEndorsement::authenticate(&endorsement, &root).map_err(|fault| refused(&file, &fault))?;
     Ok(Firmware { endorsement: Arc::new(endorsement), minimum_svn })
 }
 
-fn refused(value: &Value<'_>, fault: attestation::Rejection) -> PolicyError {
+fn refused(value: &Value<'_>, fault: &attestation::Rejection) -> PolicyError {
     let code = PolicyCode::Appraisal(fault.code);
     value.error(code, format!("{}: expected {}, found {}", fault.field, fault.expected, fault.found))
 }

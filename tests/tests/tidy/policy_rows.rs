@@ -9,7 +9,8 @@ use super::threat_rows::test_names;
 const TABLE: &str = "attestation/tests/PART_B.md";
 
 /// Files whose checks have rows there.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
+    "attestation/src/appraise.rs",
     "attestation/src/platform/sev_snp/steps.rs",
     "attestation/src/platform/tdx/steps.rs",
     "attestation/src/platform/azure/steps.rs",
@@ -53,7 +54,7 @@ fn quoted(cell: &str) -> Vec<String> {
 fn checks(source: &str) -> BTreeSet<String> {
     let texts = source.split('"').skip(1).step_by(2);
     texts
-        .filter(|text| ["snp.", "tdx.", "az."].iter().any(|own| text.starts_with(own)))
+        .filter(|text| ["snp.", "tdx.", "az.", "gcp."].iter().any(|own| text.starts_with(own)))
         .map(str::to_owned)
         .collect()
 }
