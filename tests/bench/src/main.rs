@@ -147,6 +147,8 @@ fn main() -> Result<()> {
 }
 
 fn measure(plan: &Plan, out: &Path) -> Result<()> {
+    // Peers resolve relative paths each in their own way.
+    let out = &std::path::absolute(out)?;
     let samples = run::run(plan, &out.join("state"))?;
     std::fs::write(out.join("table.json"), serde_json::to_string_pretty(&report::json(&samples))?)?;
     let table = report::markdown(&samples);
