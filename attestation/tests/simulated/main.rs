@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod changes;
 mod channel;
 mod faults;
 mod firmware;
