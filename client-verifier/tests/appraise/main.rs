@@ -17,6 +17,7 @@
 
 mod corpus;
 mod entries;
+mod json_schema;
 mod malformed;
 mod policies;
 mod process;
