@@ -144,7 +144,9 @@ impl<B: UpstreamBody> AnswerStream<B> {
     pub const fn keep_alive(&self) -> &'static [u8] {
         match self.shape {
             Shape::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
-            Shape::Google | Shape::OpenAi => b": keep-alive\n\n",
+            // Google's SDKs cannot read comments.
+            Shape::Google => b"\n\n",
+            Shape::OpenAi => b": keep-alive\n\n",
         }
     }
 
@@ -159,10 +161,11 @@ impl<B: UpstreamBody> AnswerStream<B> {
     }
 
     /// Says what a complete stream cost: in a comment, which no client takes for content, right before the end mark, after
-    /// which some clients accept nothing. Says nothing if the cost is not known.
+    /// which some clients accept nothing. Says nothing if the cost is not known, nor to Google's SDKs, which cannot read
+    /// comments.
     fn append_cost(&mut self, out: &mut Vec<u8>) {
         self.exchange.reported(self.relay.usage(), self.relay.finish());
-        if let Some(cost) = self.exchange.cost() {
+        if let Some(cost) = self.exchange.cost().filter(|_| self.shape != Shape::Google) {
             let at = out.len().saturating_sub(self.relay.end_mark());
             let mark = out.split_off(at);
             out.extend_from_slice(format!(": {COST} {cost}\n\n").as_bytes());

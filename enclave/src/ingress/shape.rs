@@ -2,8 +2,8 @@
 //!
 //! A stream that passes on each token as it comes shows the length of every word in the size of a record. Shaped,
 //! it shows multiples of a frame size that does not follow the words, at the beats of a clock. Padding is comment
-//! lines, which every reader of event streams skips (HTML Living Standard, section 9.2.6), always before the events of a
-//! piece, so that the terminal event stays last. Buffered answers are JSON and end in spaces, up to a size of which
+//! lines, which every reader of event streams skips (HTML Living Standard, section 9.2.6), or white space where clients
+//! are known not to, always before the events of a piece, so that the terminal event stays last. Buffered answers are JSON and end in spaces, up to a size of which
 //! there are few (Padmé: at most 12 % more).
 
 mod frames;
@@ -17,7 +17,7 @@ use gateway::{AnswerStream, Clock, Plaintext, Step};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::frames::Frames;
-use self::padding::padded_length;
+use self::padding::{Filler, padded_length};
 use crate::clock::deadline;
 use crate::config::StreamShape;
 use crate::upstream::UpstreamBody;
@@ -50,10 +50,14 @@ impl Shaped {
     /// Nothing sent yet.
     pub fn new(stream: Box<AnswerStream<UpstreamBody>>, shape: StreamShape) -> Self {
         let beat = Box::pin(sleep_until(Instant::now()));
+        let filler = match stream.shape() {
+            Words::Anthropic | Words::OpenAi => Filler::Comments,
+            Words::Google => Filler::WhiteSpace,
+        };
         Self {
             stream,
             shape,
-            frames: Frames::default(),
+            frames: Frames::new(filler),
             began: None,
             beat,
             beats: false,

@@ -1,9 +1,9 @@
 //! Events that wait to be sent, and the frames they leave in.
 
 use gateway::Plaintext;
-use memchr::memmem;
+use memchr::memchr_iter;
 
-use super::padding::comment;
+use super::padding::Filler;
 use crate::wipe::wipe;
 
 /// See the module documentation.
@@ -19,16 +19,16 @@ pub(super) struct Frames {
     width: usize,
     /// The first waiting byte is in the middle of an event.
     inside: bool,
-}
-
-impl Default for Frames {
-    fn default() -> Self {
-        let waiting = Plaintext::new(Vec::new());
-        Self { waiting, counted: 0, events: 0, needed: 0, width: STEP, inside: false }
-    }
+    filler: Filler,
 }
 
 impl Frames {
+    /// Nothing waits.
+    pub(super) const fn new(filler: Filler) -> Self {
+        let waiting = Plaintext::new(Vec::new());
+        Self { waiting, counted: 0, events: 0, needed: 0, width: STEP, inside: false, filler }
+    }
+
     /// Where new events go; to be followed by [`Self::count`].
     pub(super) fn sink(&mut self) -> &mut Plaintext<Vec<u8>> {
         &mut self.waiting
@@ -37,8 +37,7 @@ impl Frames {
     /// Looks at the events that came since the last call.
     pub(super) fn count(&mut self) {
         let bytes = self.waiting.expose();
-        while let Some(length) = bytes.get(self.counted..).and_then(|rest| memmem::find(rest, b"\n\n")) {
-            let length = length.saturating_add(2);
+        while let Some(length) = bytes.get(self.counted..).and_then(first_event) {
             self.counted = self.counted.saturating_add(length);
             self.events = self.events.saturating_add(1);
             let room = length.saturating_add(MARGIN);
@@ -66,9 +65,7 @@ impl Frames {
         }
         let least = self.waiting().saturating_add(3);
         let frames = self.needed.saturating_mul(self.width).max(least).next_multiple_of(STEP);
-        comment(out, frames.saturating_sub(self.waiting()));
-        out.extend_from_slice(self.waiting.expose());
-        self.forget();
+        self.last(out, frames);
     }
 
     /// Whether everything that waits has room in one frame.
@@ -84,7 +81,7 @@ impl Frames {
         loop {
             let rest = bytes.get(taken..).unwrap_or_default();
             let left = frame.saturating_sub(taken);
-            let length = memmem::find(rest, b"\n\n").map_or(rest.len(), |at| at.saturating_add(2));
+            let length = first_event(rest).unwrap_or(rest.len());
             let is_last = length == rest.len();
             if length == 0 || (keep_last && is_last && !self.inside && length.saturating_add(3) <= frame) {
                 break;
@@ -103,14 +100,20 @@ impl Frames {
         }
         out.extend_from_slice(bytes.get(..taken).unwrap_or_default());
         let left = frame.saturating_sub(out.len().saturating_sub(start));
-        comment(out, left);
+        self.filler.fill(out, left);
         self.drop_first(taken);
     }
 
-    /// Appends the last frame: padding, then what waits.
+    /// Appends the last frame: padding, then what waits; the other way round where an event has begun.
     pub(super) fn last(&mut self, out: &mut Vec<u8>, frame: usize) {
-        comment(out, frame.saturating_sub(self.waiting()));
-        out.extend_from_slice(self.waiting.expose());
+        let room = frame.saturating_sub(self.waiting());
+        if self.inside {
+            // Padding has no place in the middle of an event.
+            out.extend_from_slice(self.waiting.expose());
+            self.filler.fill(out, room);
+        } else {
+            self.filler.before(self.waiting.expose(), room, out);
+        }
         self.forget();
     }
 
@@ -124,8 +127,19 @@ impl Frames {
 
     fn forget(&mut self) {
         wipe(self.waiting.expose_mut());
+        self.inside = false;
         (self.counted, self.events, self.needed) = (0, 0, 0);
     }
+}
+
+/// How long the first event is, with the empty line that ends it; nothing if it has no end.
+fn first_event(bytes: &[u8]) -> Option<usize> {
+    memchr_iter(b'\n', bytes).find_map(|at| {
+        let next = at.saturating_add(1);
+        let rest = bytes.get(next..)?;
+        let blank = [b"\n".as_slice(), b"\r\n"].into_iter().find(|blank| rest.starts_with(blank))?;
+        Some(next.saturating_add(blank.len()))
+    })
 }
 
 /// Frames are multiples of this, in bytes.
@@ -150,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_piece_shows_how_many_events_and_not_how_long() {
-        let mut frames = Frames::default();
+        let mut frames = Frames::new(Filler::Comments);
         let mut sizes = Vec::new();
         for lengths in [&[210_usize][..], &[200], &[235], &[220, 201], &[215, 230], &[10, 20]] {
             let events: Vec<u8> = lengths.iter().flat_map(|length| event(*length)).collect();
@@ -166,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_long_event_takes_several_frames() {
-        let mut frames = Frames::default();
+        let mut frames = Frames::new(Filler::Comments);
         frames.sink().expose_mut().extend_from_slice(&event(5000));
         frames.count();
         let mut out = Vec::new();
@@ -175,9 +189,47 @@ mod tests {
     }
 
     #[test]
+    fn white_space_pads_where_comments_cannot_be_read() {
+        let events = b"data: {\"a\": 1}\r\n\r\ndata: {}\r\n\r\n";
+        for constant in [false, true] {
+            let mut frames = Frames::new(Filler::WhiteSpace);
+            frames.sink().expose_mut().extend_from_slice(events);
+            frames.count();
+            assert_eq!(frames.events(), 2);
+            let mut out = Vec::new();
+            if constant {
+                frames.fill(&mut out, 128, true);
+                frames.last(&mut out, 128);
+            } else {
+                frames.release(&mut out);
+            }
+            assert_eq!(out.len(), 256, "{constant}");
+            let text = String::from_utf8(out).unwrap();
+            let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+            let data: Vec<&str> =
+                lines.iter().map(|line| line.strip_prefix("data: ").unwrap().trim()).collect();
+            assert_eq!(data, ["{\"a\": 1}", "{}"]);
+        }
+    }
+
+    #[test]
+    fn an_event_that_has_begun_is_not_padded_inside() {
+        for filler in [Filler::Comments, Filler::WhiteSpace] {
+            let mut frames = Frames::new(filler);
+            frames.sink().expose_mut().extend_from_slice(&event(200));
+            frames.count();
+            let mut out = Vec::new();
+            frames.fill(&mut out, 128, true);
+            assert!(frames.inside);
+            frames.last(&mut out, 128);
+            assert!(out.starts_with(&event(200)) && out.len() == 256 && !frames.inside, "{filler:?}");
+        }
+    }
+
+    #[test]
     fn constant_frames_have_one_size_and_lose_nothing() {
         for lengths in [vec![30; 100], vec![125, 128, 126, 127, 300, 9], vec![1000], vec![20]] {
-            let mut frames = Frames::default();
+            let mut frames = Frames::new(Filler::Comments);
             let events: Vec<u8> = lengths.iter().flat_map(|length| event(*length)).collect();
             let last = b"data: [DONE]\n\n";
             let all = [events, last.to_vec()].concat();
