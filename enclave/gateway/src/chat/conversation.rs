@@ -109,6 +109,29 @@ pub struct Thought {
     pub redacted: Option<String>,
 }
 
+/// What lets a thought go back to the vendor whose model had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seal<'a> {
+    /// The encrypted form, instead of words.
+    Encrypted(&'a str),
+    /// A seal over the words.
+    Signature(&'a str),
+}
+
+impl Thought {
+    /// The seal as vendors without a mark of their own take it back, which are Anthropic and those that serve its models.
+    /// Nothing if another vendor made it: dialects put their vendor's name and a colon before such seals, and base64 has
+    /// no colon.
+    pub(crate) fn unmarked_seal(&self) -> Option<Seal<'_>> {
+        let (seal, text) = match (&self.redacted, &self.signature) {
+            (Some(redacted), _) => (Seal::Encrypted(redacted), redacted),
+            (None, Some(signature)) => (Seal::Signature(signature), signature),
+            (None, None) => return None,
+        };
+        (!text.is_empty() && !text.contains(':')).then_some(seal)
+    }
+}
+
 /// A call of a tool.
 pub struct ToolCall {
     /// Its id; calls and results are paired by it.

@@ -318,7 +318,7 @@ fn continues_without_thought(conversation: &Conversation) -> bool {
     let answers = after.flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::ToolResult { .. }));
     let calls = conversation.turns.iter().rev().find(|turn| turn.role == Role::Assistant);
     let sealed = |part: &Part| match part {
-        Part::Reasoning(thought) => thought.signature.is_some() || thought.redacted.is_some(),
+        Part::Reasoning(thought) => thought.unmarked_seal().is_some(),
         Part::Audio(_)
         | Part::Document { .. }
         | Part::Image { .. }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::chat::conversation::{
-    CacheHint, Conversation, Media, MediaSource, OutputFormat, Part, Role, Thought, ToolChoice, Turn,
+    CacheHint, Conversation, Media, MediaSource, OutputFormat, Part, Role, Seal, Thought, ToolChoice, Turn,
 };
 use crate::chat::tool_names::{Letters, ToolNames, short_digest};
 use crate::error::Error;
@@ -280,16 +280,10 @@ const fn cache_point(hint: CacheHint) -> CachePoint {
 
 /// Thought goes back only with the seal of the vendor that made it; the API refuses any other.
 fn reasoning(thought: &Thought) -> Option<Block<'_>> {
-    let own = |seal: &&str| !seal.is_empty() && !seal.contains(':');
-    let block = match (&thought.redacted, &thought.signature) {
-        (Some(redacted), _) => ReasoningBlock::RedactedContent(Some(redacted.as_str()).filter(own)?),
-        (None, Some(signature)) => ReasoningBlock::ReasoningText {
-            text: &thought.text,
-            signature: Some(signature.as_str()).filter(own)?,
-        },
-        (None, None) => return None,
-    };
-    Some(Block::ReasoningContent(block))
+    Some(Block::ReasoningContent(match thought.unmarked_seal()? {
+        Seal::Encrypted(data) => ReasoningBlock::RedactedContent(data),
+        Seal::Signature(signature) => ReasoningBlock::ReasoningText { text: &thought.text, signature },
+    }))
 }
 
 fn source(media: &Media) -> Option<Source<'_>> {

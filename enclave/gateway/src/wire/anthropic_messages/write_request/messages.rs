@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::chat::conversation::{Media, MediaSource, Part, Role, Thought, Turn};
+use crate::chat::conversation::{Media, MediaSource, Part, Role, Seal, Thought, Turn};
 use crate::error::Error;
 use crate::wire::anthropic_messages::blocks::{CacheMark, Source, input};
 use crate::wire::dialect::{Expressible, Weight};
@@ -144,13 +144,12 @@ fn text_block(text: &str, cache_control: Option<CacheMark>) -> Option<Block<'_>>
     (!text.trim().is_empty()).then_some(Block::Text { text, cache_control })
 }
 
-/// Only sealed thoughts are accepted back.
+/// Thought goes back only with the seal of the vendor that made it; the API refuses any other.
 fn thinking(thought: &Thought) -> Option<Block<'_>> {
-    if let Some(data) = &thought.redacted {
-        return Some(Block::RedactedThinking { data });
-    }
-    let signature = thought.signature.as_deref()?;
-    Some(Block::Thinking { thinking: &thought.text, signature })
+    Some(match thought.unmarked_seal()? {
+        Seal::Encrypted(data) => Block::RedactedThinking { data },
+        Seal::Signature(signature) => Block::Thinking { thinking: &thought.text, signature },
+    })
 }
 
 /// PDFs go as they are, plain text as text; other types the API does not read.
@@ -171,4 +170,31 @@ fn document<'a>(
         expressible.cannot("messages.content", Weight::Meaning)?;
     }
     Ok(source.map(|source| Block::Document { source, title }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thought_of_another_vendor_is_not_sent() {
+        let sent = |signature: Option<&str>, redacted: Option<&str>| {
+            let [signature, redacted] = [signature, redacted].map(|own| own.map(str::to_owned));
+            let thought = Thought { text: "t".to_owned(), signature, redacted };
+            thinking(&thought).map(|block| serde_json::to_value(&block).unwrap())
+        };
+        let own = serde_json::json!({"type": "thinking", "thinking": "t", "signature": "c2ln"});
+        assert_eq!(sent(Some("c2ln"), None), Some(own));
+        let own = serde_json::json!({"type": "redacted_thinking", "data": "c2ln"});
+        assert_eq!(sent(None, Some("c2ln")), Some(own));
+        for (signature, redacted) in [
+            (Some("gemini:c2ln"), None),
+            (None, Some("openai:rs_1:c2ln")),
+            (Some("c2ln"), Some("openai:rs_1:c2ln")),
+            (Some(""), None),
+            (None, None),
+        ] {
+            assert_eq!(sent(signature, redacted), None, "{signature:?} {redacted:?}");
+        }
+    }
 }
