@@ -140,15 +140,21 @@ impl Shape {
         let under = |prefix: &str| {
             path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
+        // The stable version's paths of models are everybody's; only Google's name a method.
+        let has_method = path.strip_prefix("/v1/models/").and_then(|rest| rest.rsplit_once(':'));
         if under("/v1/messages") {
             Self::Anthropic
-        } else if under("/v1beta") {
+        } else if under("/v1beta") || has_method.is_some_and(|(_, method)| GOOGLE_METHODS.contains(&method)) {
             Self::Google
         } else {
             Self::OpenAi
         }
     }
 }
+
+/// Methods of models in Google's API (Gemini API reference).
+const GOOGLE_METHODS: &[&str] =
+    &["batchEmbedContents", "countTokens", "embedContent", "generateContent", "streamGenerateContent"];
 
 /// What an upstream's refusal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,13 +63,16 @@ const fn anthropic_kind(error: &Error) -> &'static str {
 /// Google's `status`, the names of `google.rpc.Code`.
 const fn google_status(status: u16) -> &'static str {
     match status {
+        400 => "INVALID_ARGUMENT",
         401 => "UNAUTHENTICATED",
         403 => "PERMISSION_DENIED",
         404 => "NOT_FOUND",
+        409 => "ABORTED",
+        413 => "OUT_OF_RANGE",
         429 => "RESOURCE_EXHAUSTED",
-        503 => "UNAVAILABLE",
+        502 | 503 => "UNAVAILABLE",
         504 => "DEADLINE_EXCEEDED",
-        400..=499 => "INVALID_ARGUMENT",
+        400..=499 => "FAILED_PRECONDITION",
         _ => "INTERNAL",
     }
 }

@@ -132,3 +132,18 @@ fn an_event_is_one_event() {
         text.starts_with("data: {\"error\":{") && text.ends_with("}\n\n") && text.matches('\n').count() == 2
     );
 }
+
+#[test]
+fn google_tells_errors_in_its_own_words_in_both_versions() {
+    for path in ["/v1beta/models", "/v1beta/models/m:generateContent", "/v1/models/a:b:streamGenerateContent"]
+    {
+        assert_eq!(Shape::of_path(path), Shape::Google, "{path}");
+    }
+    for path in ["/v1/models", "/v1/models/m", "/v1/models/ft:m:org::id", "/v1betax", "/v1/x:generateContent"]
+    {
+        assert_eq!(Shape::of_path(path), Shape::OpenAi, "{path}");
+    }
+    let error = Error::BodyTooLarge { limit: 7 };
+    let told: serde_json::Value = serde_json::from_slice(&error.body_json(Shape::Google)).unwrap();
+    assert_eq!((&told["error"]["code"], &told["error"]["status"]), (&413.into(), &"OUT_OF_RANGE".into()));
+}

@@ -203,27 +203,5 @@ impl FrontDialect for GeminiArray {
     }
 }
 
-/// An error as Google's clients read it: `{"error":{"code","message","status"}}` (AIP-193).
-pub fn error_json(error: &Error) -> Vec<u8> {
-    let code = error.status();
-    let status = match code {
-        400 => "INVALID_ARGUMENT",
-        401 => "UNAUTHENTICATED",
-        403 => "PERMISSION_DENIED",
-        404 => "NOT_FOUND",
-        409 => "ABORTED",
-        413 => "OUT_OF_RANGE",
-        429 => "RESOURCE_EXHAUSTED",
-        502 | 503 => "UNAVAILABLE",
-        504 => "DEADLINE_EXCEEDED",
-        405..=499 => "FAILED_PRECONDITION",
-        _ => "INTERNAL",
-    };
-    let message = error.message();
-    serde_json::json!({ "error": { "code": code, "message": message, "status": status } })
-        .to_string()
-        .into_bytes()
-}
-
 #[cfg(test)]
 mod tests;

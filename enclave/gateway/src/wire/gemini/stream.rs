@@ -13,7 +13,7 @@ use crate::chat::completion::Delta;
 use crate::chat::conversation::ToolCall;
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{FinishReason, Usage};
-use crate::error::Error;
+use crate::error::{Error, Shape};
 use crate::wire::dialect::{ReadStream, Shown, StreamFailure, WriteStream};
 use crate::wire::sse::{Event, Splitter};
 
@@ -231,6 +231,6 @@ impl WriteStream for Writer {
     }
 
     fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
-        piece(&super::error_json(error), out);
+        error.append_event(Shape::Google, out);
     }
 }
