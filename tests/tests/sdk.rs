@@ -150,7 +150,7 @@ fn google_genai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("google_genai.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 23);
+    assert_eq!(kept(&succeeded(&output)), 22);
 }
 
 #[test]

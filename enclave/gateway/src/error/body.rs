@@ -72,7 +72,7 @@ const fn google_status(status: u16) -> &'static str {
         429 => "RESOURCE_EXHAUSTED",
         502 | 503 => "UNAVAILABLE",
         504 => "DEADLINE_EXCEEDED",
-        400..=499 => "FAILED_PRECONDITION",
+        402 | 405..=499 => "FAILED_PRECONDITION",
         _ => "INTERNAL",
     }
 }
