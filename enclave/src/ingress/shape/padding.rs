@@ -14,16 +14,15 @@ pub(super) enum Filler {
 impl Filler {
     /// Appends `count` bytes that readers skip, and then `events`.
     pub(super) fn before(self, events: &[u8], count: usize, out: &mut Vec<u8>) {
-        match events.strip_prefix(DATA).filter(|_| self == Self::WhiteSpace) {
-            Some(rest) => {
-                out.extend_from_slice(DATA);
-                out.resize(out.len().saturating_add(count), b' ');
-                out.extend_from_slice(rest);
-            }
-            None => {
-                self.fill(out, count);
-                out.extend_from_slice(events);
-            }
+        if self == Self::WhiteSpace
+            && let Some(rest) = events.strip_prefix(DATA)
+        {
+            out.extend_from_slice(DATA);
+            out.resize(out.len().saturating_add(count), b' ');
+            out.extend_from_slice(rest);
+        } else {
+            self.fill(out, count);
+            out.extend_from_slice(events);
         }
     }
 
