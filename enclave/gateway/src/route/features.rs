@@ -92,7 +92,11 @@ pub fn must_run_once(request: &Request) -> bool {
         return true;
     }
     let tools = request.fields.find(document, "tools").map(|field| field.value(document));
-    tools.is_some_and(|tools| SERVER_TOOLS.iter().any(|token| has_string(tools, token)))
+    tools.is_some_and(|tools| {
+        SERVER_TOOLS.iter().any(|token| has_string(tools, token))
+            || memchr::memmem::find_iter(tools, WEB_SEARCH)
+                .any(|at| at.checked_sub(1).and_then(|place| tools.get(place)) != Some(&b'\\'))
+    })
 }
 
 /// Whether a second execution at the same time leaves no traces and costs no more than twice.
@@ -103,8 +107,16 @@ pub fn may_be_doubled(request: &Request) -> bool {
 }
 
 /// Types of tools that the provider runs itself.
-const SERVER_TOOLS: &[&[u8]] =
-    &[b"mcp", b"code_interpreter", b"computer_use_preview", b"image_generation", b"local_shell"];
+const SERVER_TOOLS: &[&[u8]] = &[
+    b"mcp",
+    b"code_interpreter",
+    b"computer_use_preview",
+    b"file_search",
+    b"image_generation",
+    b"local_shell",
+];
+/// How the types of searches on the web begin; a version follows, as in `web_search_20250305`.
+const WEB_SEARCH: &[u8] = b"\"web_search";
 
 /// Types and names that introduce an image: `OpenAI` chat and Responses, Anthropic, Gemini.
 const IMAGES: &[&[u8]] = &[b"image_url", b"input_image", b"image", b"inlineData", b"inline_data"];
@@ -183,9 +195,24 @@ mod tests {
     use crate::wire::WIRES;
 
     fn features(more: &str, content: &str) -> Features {
+        Features::of(&request(more, content))
+    }
+
+    fn request(more: &str, content: &str) -> Request {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]{more}}}"#);
         let chat = WIRES.iter().find(|wire| wire.name() == "openai_chat").unwrap();
-        Features::of(&chat.parse(crate::wire::Asked::default(), Plaintext::new(Bytes::from(body))).unwrap())
+        chat.parse(crate::wire::Asked::default(), Plaintext::new(Bytes::from(body))).unwrap()
+    }
+
+    #[test]
+    fn tools_that_the_provider_runs_are_run_once() {
+        for kind in ["file_search", "web_search", "web_search_preview", "web_search_20250305", "mcp"] {
+            let tools = format!(r#","tools":[{{"type":"{kind}"}}]"#);
+            assert!(must_run_once(&request(&tools, "\"x\"")), "{kind}");
+        }
+        let quoted =
+            r#","tools":[{"type":"function","function":{"name":"f","description":"not \"web_search\""}}]"#;
+        assert!(!must_run_once(&request(quoted, "\"web_search\"")));
     }
 
     #[test]
