@@ -50,7 +50,10 @@ pub(super) async fn attempt<U: Upstream, C: Clock>(
         let Some(leaf) = routed.leaf(turn) else { break };
         let now = clock.now();
         // Half-open breakers let a few calls through and no more.
-        let Some(mut one) = Try::begin(routed, turn, now) else { continue };
+        let Some(mut one) = Try::begin(routed, turn, now) else {
+            course.no_leave(turn);
+            continue;
+        };
         if !course.begin(turn, now) {
             break;
         }

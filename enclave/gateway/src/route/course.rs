@@ -22,6 +22,9 @@ pub struct Course<'r> {
     advice_ms: Option<u64>,
 }
 
+/// Advice to a request that no breaker gave leave, in milliseconds: how long a breaker's few trial calls usually take.
+const NO_LEAVE_MS: u64 = 1000;
+
 /// What is known of one turn's deployment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tries {
@@ -95,6 +98,11 @@ impl<'r> Course<'r> {
         first || self.routed.model().budget.spend(now)
     }
 
+    /// The deployment's breaker gives no leave at this turn. It is not waited for: it may give none for long.
+    pub fn no_leave(&mut self, turn: usize) {
+        self.with_tries(turn, |own| own.later = false);
+    }
+
     /// Attempts so far, with earlier models.
     pub const fn attempts(&self) -> u32 {
         self.attempts
@@ -125,7 +133,8 @@ impl<'r> Course<'r> {
 
     /// The primary's error, with the shortest advice when to come back.
     pub fn into_error(self) -> Error {
-        let mut error = self.first_error.unwrap_or(Error::NoCompliantDeployment);
+        // Nothing was tried: every breaker that was half open has its few calls already.
+        let mut error = self.first_error.unwrap_or(Error::Overloaded { retry_after_ms: NO_LEAVE_MS });
         if let Error::UpstreamStatus { retry_after_ms: Some(own), .. } = &mut error {
             *own = self.advice_ms.map_or(*own, |other| other.min(*own));
         }

@@ -145,7 +145,7 @@ impl TestClock {
     /// Runs a future; whenever it waits, goes on to the next time that somebody waits for.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
-        for _ in 0..100_000 {
+        for _ in 0..1_000_000_u32 {
             if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 return value;
             }

@@ -16,6 +16,7 @@
 
 mod anthropic;
 mod canary;
+mod chaos;
 mod cloud;
 mod cost;
 mod compile_fail;
