@@ -1,19 +1,35 @@
-//! Providers with an API of their own, as [`Upstream`](crate::upstream::Upstream) plans: Gemini's `generateContent` and
-//! Bedrock's `Converse`, written from their public documentation and apart from the gateway's code.
+//! Providers with an API of their own, as [`Upstream`](crate::upstream::Upstream) plans: Gemini's `generateContent`,
+//! Bedrock's `Converse` and, in a module each, Anthropic's Messages and OpenAI's chat with tools, written from their public
+//! documentation and apart from the gateway's code.
+
+mod anthropic;
+mod openai;
 
 use serde_json::{Value, json};
 
-use crate::upstream::{Received, Step, chunk, data, stream_head, well, whole};
+use crate::upstream::{Received, Step, chunk, data, stream_head, whole};
 
-/// Answers each provider's paths in its own format, and everything else as [`well`] does.
+/// Answers each provider's paths in its own format, and everything else as OpenAI does.
 pub fn all(request: &Received) -> Vec<Step> {
     if request.line.contains("/converse") {
         bedrock(request)
     } else if request.line.contains(":generateContent") || request.line.contains(":streamGenerateContent") {
         gemini(request)
+    } else if request.line.contains("/messages") {
+        anthropic::answer(request)
     } else {
-        well(request)
+        openai::answer(request)
     }
+}
+
+/// Cities that the tools are called with: two calls at once, or one if the request demands a certain tool.
+fn cities(demanded: bool) -> &'static [&'static str] {
+    if demanded { &["Bonn"] } else { &["Bonn", "Kiel"] }
+}
+
+/// Whether a test wants an answer that begins and does not end.
+fn never_ends(request: &Received) -> bool {
+    String::from_utf8_lossy(&request.body).contains("Never end")
 }
 
 /// A request that offers a tool gets a call of it; any other gets a greeting.

@@ -11,12 +11,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use postern_tests::enclave::{Enclave, KEY, Setup};
 use postern_tests::programs::lasting_folder;
 use postern_tests::stack::Stack;
 use postern_tests::upstream::{self, Step, chunk};
 use postern_tests::{vendors, workspace};
+use ring::digest::{SHA256, digest};
 
 /// Runs `command`; nothing if its program is missing and that is all right.
 fn run(command: &mut Command) -> Option<Output> {
@@ -78,10 +80,12 @@ fn node_folder() -> Option<PathBuf> {
     let wanted = std::fs::read_to_string(source("package-lock.json")).unwrap();
     let folder = lasting_folder().join("node");
     let stamp = folder.join("installed.txt");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = std::fs::File::create(lasting_folder().join("node.lock")).unwrap();
+    lock.lock().unwrap();
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Some(folder);
     }
-    std::fs::create_dir_all(&folder).unwrap();
     for name in ["package.json", "package-lock.json", ".npmrc"] {
         std::fs::copy(source(name), folder.join(name)).unwrap();
     }
@@ -106,7 +110,13 @@ provider = "bedrock"
 model = "eu.maker.real-v1:0"
 base_url = "http://UPSTREAM"
 credential = "file:CREDENTIAL"
+[gateway.deployments.claude]
+provider = "anthropic"
+model = "claude"
+base_url = "http://UPSTREAM/v1"
+credential = "file:CREDENTIAL"
 [gateway.models]
+claude = { deployments = ["claude"] }
 breaking = { deployments = ["breaking"] }
 gemini = { deployments = ["gemini"] }
 bedrock = { deployments = ["bedrock"] }
@@ -133,6 +143,12 @@ fn through(stack: &Stack, command: &mut Command) -> Option<Output> {
     run(command.env("DEAD_URL", format!("http://{dead}/v1")).env_remove("OPENAI_API_KEY"))
 }
 
+/// Runs a script of ours where its modules are.
+fn node(stack: &Stack, folder: &Path, script: &str) -> Option<Output> {
+    std::fs::copy(source(script), folder.join(script)).unwrap();
+    through(stack, Command::new("node").arg(script).current_dir(folder))
+}
+
 fn kept(said: &str) -> usize {
     said.lines().filter(|line| line.starts_with("kept: ")).count()
 }
@@ -153,15 +169,56 @@ fn google_genai_for_python() {
     assert_eq!(kept(&succeeded(&output)), 22);
 }
 
+/// What Anthropic's SDK and the provider saw of each other: the body's SHA-256 and the beta field.
+fn seen_by_anthropic(stack: &Stack) -> Vec<String> {
+    let received = stack.enclave.upstream.received();
+    let own = received.iter().filter(|request| request.line.starts_with("POST /v1/messages"));
+    own.filter(|request| !request.line.contains("count_tokens"))
+        .map(|request| {
+            let beta = request.header("anthropic-beta").unwrap_or_default();
+            format!("sent: {} {beta}", hex::encode(digest(&SHA256, &request.body))).trim_end().to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn anthropic_for_python() {
+    let Some(python) = python() else { return };
+    let stack = stack();
+    let output = through(&stack, Command::new(python).arg(source("anthropic_python.py"))).unwrap();
+    let said = succeeded(&output);
+    assert_eq!(kept(&said), 33);
+    // byte for byte, with the beta field as it was
+    let seen = seen_by_anthropic(&stack);
+    assert_eq!(seen.len(), 9);
+    for request in &seen {
+        assert!(said.lines().any(|line| line.trim_end() == request), "{request}\n{said}");
+    }
+    assert!(seen.last().unwrap().ends_with(" context-1m-2025-08-07,made-up-beta-2030-01-01"), "{seen:?}");
+    // translated, with every block
+    let received = stack.enclave.upstream.received();
+    let translated = received.iter().filter(|request| request.line.contains("/chat/completions"));
+    let bodies: Vec<String> =
+        translated.map(|request| String::from_utf8(request.body.clone()).unwrap()).collect();
+    let told = ["First block.", "Second block.", "data:image/png;base64,iVBORw0KGgo"];
+    assert!(bodies.iter().any(|body| told.iter().all(|text| body.contains(text))), "{bodies:?}");
+    assert!(stack.enclave.upstream.wait_for_cancellations(2, Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn anthropic_for_node() {
+    let Some(folder) = node_folder() else { return };
+    let stack = stack();
+    let Some(output) = node(&stack, &folder, "anthropic_node.mjs") else { return };
+    assert_eq!(kept(&succeeded(&output)), 20);
+    assert!(stack.enclave.upstream.wait_for_cancellations(2, Duration::from_secs(10)).await);
+}
+
 #[test]
 fn openai_for_node() {
     let Some(folder) = node_folder() else { return };
     let stack = stack();
-    std::fs::copy(source("openai_node.mjs"), folder.join("openai_node.mjs")).unwrap();
-    let Some(output) = through(&stack, Command::new("node").arg("openai_node.mjs").current_dir(&folder))
-    else {
-        return;
-    };
+    let Some(output) = node(&stack, &folder, "openai_node.mjs") else { return };
     assert_eq!(kept(&succeeded(&output)), 9);
 }
 
