@@ -4,7 +4,6 @@ import hashlib
 import os
 
 import anthropic
-import httpx
 
 BASE_URL, TOKEN = os.environ["BASE_URL"].removesuffix("/v1"), os.environ["TOKEN"]
 MESSAGES = [{"role": "user", "content": "Say hello"}]
@@ -24,7 +23,7 @@ def sent(request):
 
 
 def client(token=TOKEN):
-    hooked = httpx.Client(event_hooks={"request": [sent]}, timeout=20)
+    hooked = anthropic.DefaultHttpxClient(event_hooks={"request": [sent]}, timeout=20)
     return anthropic.Anthropic(base_url=BASE_URL, api_key=token, max_retries=0, http_client=hooked)
 
 

@@ -8,9 +8,9 @@ from google.genai import errors, types
 BASE_URL, TOKEN = os.environ["BASE_URL"].removesuffix("/v1"), os.environ["TOKEN"]
 
 
-def client(token=TOKEN):
-    # This SDK cannot read comments in streams, which is what shaping pads with.
-    headers = {"postern-stream-shape": "none"}
+def client(token=TOKEN, shape=None):
+    # The shape of streams is the default one, and the one that pads most where a client asks for it.
+    headers = {"postern-stream-shape": shape} if shape else None
     return genai.Client(api_key=token, http_options=types.HttpOptions(base_url=BASE_URL, timeout=20_000, headers=headers))
 
 
@@ -56,6 +56,10 @@ def main():
     good = client()
     for model in ["fake", "gemini", "bedrock"]:
         converse(good.models, model)
+
+    constant = client(shape="constant")
+    pieces = constant.models.generate_content_stream(model="gemini", contents="Say hello")
+    kept("a stream in constant frames", "".join(piece.text or "" for piece in pieces) == "Hello!")
 
     config = types.GenerateContentConfig(tools=[WEATHER])
     asked = types.Content(role="user", parts=[types.Part.from_text(text="Weather in Bonn?")])

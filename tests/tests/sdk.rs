@@ -166,7 +166,7 @@ fn google_genai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("google_genai.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 22);
+    assert_eq!(kept(&succeeded(&output)), 23);
 }
 
 /// What Anthropic's SDK and the provider saw of each other: the body's SHA-256 and the beta field.
