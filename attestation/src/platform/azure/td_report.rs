@@ -8,8 +8,9 @@ use crate::platform::tdx::TdQuote;
 use crate::reader::{Cursor, Truncated};
 use crate::rejection::Rejection;
 
-/// `REPORTTYPE`: a TD, of subtype 0, version 0 (no service TD bound) or 1, and a reserved zero.
-const TYPES: [[u8; 4]; 2] = [[0x81, 0, 0, 0], [0x81, 0, 1, 0]];
+/// `REPORTTYPE`: a TD, of subtype 0, version 0 and a reserved zero. Version 1 says that a service TD is bound, which is
+/// never so on Azure; as nothing but the machine's own MAC covers this field, only one value may pass.
+const TYPE: [u8; 4] = [0x81, 0, 0, 0];
 
 /// Sizes of the two structures that the first one hashes, and of the gap between them.
 const TCB_INFO_BYTES: usize = 239;
@@ -23,7 +24,7 @@ const TD_INFO_BYTES: usize = 512;
 pub(super) fn agrees(report: &[u8], quote: &TdQuote<'_>) -> Result<(), Rejection> {
     let mut cursor = Cursor::new(report);
     let kind: [u8; 4] = cursor.array().map_err(truncated)?;
-    same("a TD report", TYPES.contains(&kind))?;
+    same("a TD report", kind == TYPE)?;
     same("zeros after the type", zero(&mut cursor, 12)?)?;
     // the quoting enclave checks a report only of its own CPUSVN
     same("the quoting enclave's CPUSVN", cursor.take(16).map_err(truncated)? == quote.cpu_svn)?;
