@@ -181,6 +181,10 @@ impl std::fmt::Debug for SecretReference {
 pub trait SecretSource {
     /// Reads the secret that a reference names.
     fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError>;
+    /// Whether what it reads are the secrets themselves. Where not, their form says nothing, and nobody is called.
+    fn are_real(&self) -> bool {
+        true
+    }
 }
 
 /// Why a reference could not be resolved.

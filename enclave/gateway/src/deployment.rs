@@ -11,7 +11,10 @@ use crate::wire::dialect::OnUnsupported;
 
 mod account;
 
-pub use account::AwsKeys;
+mod token;
+
+pub use account::{AwsKeys, EntraApplication, ServiceAccount};
+pub use token::{Account, Fetch, Token, TokenSource, Turn};
 
 /// One model at one provider, from the configuration; immutable.
 pub struct Deployment {
@@ -31,6 +34,8 @@ pub struct Deployment {
     pub credential: Option<Credential>,
     /// Keys that sign calls instead of being sent.
     pub aws_keys: Option<AwsKeys>,
+    /// Where the credential comes from that is sent, if it has to be renewed every hour or so.
+    pub tokens: Option<TokenSource>,
     /// How far the upstream has proved itself.
     pub confidentiality: Confidentiality,
     /// How far content sent there is exposed.
@@ -60,6 +65,47 @@ pub struct Deployment {
     /// For the built-in model: events per second, unlimited if absent.
     pub tokens_per_second: Option<u32>,
 }
+
+impl Deployment {
+    /// A service that serves no model, such as one that gives tokens.
+    pub fn service(name: &str, provider: &'static str, endpoint: Endpoint, path: &str) -> Self {
+        Self {
+            name: name.into(),
+            provider,
+            model: "".into(),
+            model_json: Bytes::new(),
+            confidentiality: Confidentiality::of(&endpoint),
+            endpoint,
+            base_path: path.into(),
+            credential: None,
+            aws_keys: None,
+            tokens: None,
+            exposure: Exposure::ProviderVisible,
+            timeouts: Timeouts { response_head: SERVICE_TIME, total: SERVICE_TIME, ..Timeouts::default() },
+            api_version: None,
+            cache_salt: false,
+            price: None,
+            on_unsupported: OnUnsupported::Error,
+            capabilities: None,
+            context_tokens: None,
+            max_output_tokens: None,
+            region: None,
+            tags: Vec::new(),
+            limits: Limits::default(),
+            tokens_per_second: None,
+        }
+    }
+
+    /// Whether a text contains the credential that is sent now.
+    pub fn names_credential(&self, text: &[u8]) -> bool {
+        let contains = |needle: &[u8]| !needle.is_empty() && memchr::memmem::find(text, needle).is_some();
+        let sent = self.credential.as_ref().is_some_and(|own| contains(own.bare()));
+        sent || self.tokens.as_ref().and_then(|own| own.look(contains)).unwrap_or(false)
+    }
+}
+
+/// How long a service that serves no model may take.
+const SERVICE_TIME: Duration = Duration::from_secs(15);
 
 /// Where a deployment's bytes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +166,17 @@ pub enum Confidentiality {
     Plain,
     /// By a certificate of the public web.
     WebPki,
+}
+
+impl Confidentiality {
+    /// What an address can prove.
+    pub const fn of(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Builtin => Self::Internal,
+            Endpoint::Http { .. } => Self::Plain,
+            Endpoint::Https { .. } => Self::WebPki,
+        }
+    }
 }
 
 /// How far content is exposed on a route; ordered from the narrowest.

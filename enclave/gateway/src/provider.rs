@@ -36,6 +36,10 @@ pub mod bedrock;
 
 pub mod gemini;
 
+pub mod vertex;
+
+pub mod grant;
+
 /// Every provider with a file of its own; [`find`] also looks into the table of compatible vendors.
 pub const PROVIDERS: &[&dyn Provider] = &[
     &anthropic::Anthropic,
@@ -43,6 +47,7 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &bedrock::Bedrock,
     &builtin::Builtin,
     &gemini::Gemini,
+    &vertex::Vertex,
 ];
 
 /// A vendor of models.
@@ -54,15 +59,29 @@ pub trait Provider: Sync {
     /// The chat API in which it wants a request that came as `asked`: that one if it has it, or else the best it has.
     fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect;
     /// Whether it answers a question for a count of tokens in this format; if not, the gateway estimates.
-    fn counts(&self, _: &dyn Wire) -> bool {
+    fn counts(&self, _: &dyn Wire, _: &Deployment) -> bool {
         false
     }
-    /// The path before the API's own paths, from the configured one.
+    /// The address of its API where the configuration does not state one.
     ///
     /// # Errors
-    /// What would be right, in the configuration's words.
-    fn base_path(&self, configured: String, _: &Naming<'_>) -> Result<String, &'static str> {
+    /// Which key is wrong, and what would be right.
+    fn base_url(&self, _: &Naming<'_>) -> Result<Option<String>, Wanted> {
+        Ok(self.access().base_url.map(str::to_owned))
+    }
+    /// The path before the API's own paths, from the address's.
+    ///
+    /// # Errors
+    /// Which key is wrong, and what would be right.
+    fn base_path(&self, configured: String, _: &Naming<'_>) -> Result<String, Wanted> {
         Ok(configured)
+    }
+    /// Checks a deployment that is complete otherwise.
+    ///
+    /// # Errors
+    /// Which key is wrong, and what would be right.
+    fn check(&self, _: &Deployment) -> Result<(), Wanted> {
+        Ok(())
     }
     /// Whether its prompt cache is shared by all clients unless they are told apart by a salt.
     fn salts_by_default(&self) -> bool {
@@ -80,6 +99,19 @@ pub struct Naming<'a> {
     pub model: &'a str,
     /// The version of its API, where that is in the address.
     pub api_version: Option<&'a str>,
+    /// The customer's project, where that is in the address.
+    pub project: Option<&'a str>,
+    /// Where it runs.
+    pub region: Option<&'a str>,
+}
+
+/// What a key of a deployment's configuration should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The key.
+    pub key: &'static str,
+    /// What would be right.
+    pub expected: &'static str,
 }
 
 /// Where a vendor's API is and how it authenticates.
@@ -102,8 +134,19 @@ pub enum Authentication {
     OptionalBearer,
     /// Not at all: AWS keys sign every call; or `authorization: Bearer` with a Bedrock API key. One of the two.
     AwsKeys,
+    /// `authorization: Bearer` with an access token for which the credential is traded.
+    Tokens(Issuer),
     /// None: it runs in here.
     Internal,
+}
+
+/// Who gives access tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    /// Microsoft Entra, for the secret of an application.
+    Entra,
+    /// Google, for a statement signed by a service account.
+    Google,
 }
 
 /// An upstream's answer with an error status.
@@ -226,11 +269,23 @@ fn json_headers(stream: bool) -> Vec<(&'static str, HeaderValue)> {
     headers
 }
 
+/// The header with the credential of a deployment that sends one; its token, if it has to have one, is held by now
+/// ([`grant::ready`]).
+fn credential(at: &Deployment) -> Result<Option<(&'static str, HeaderValue)>, Error> {
+    if let Some(tokens) = &at.tokens {
+        let value = tokens.header().ok_or(Error::UpstreamCredential)?;
+        return Ok(Some(("authorization", HeaderValue::Secret(value))));
+    }
+    let credential = at.credential.as_ref();
+    Ok(credential.map(|own| (own.header, HeaderValue::Secret(Arc::clone(&own.value)))))
+}
+
 /// An estimate of the prompt's tokens, if that was the question and the provider of the first choice cannot answer it.
 pub fn estimate(routed: &Routed) -> Option<u64> {
     let request = routed.missed().screened().admitted().request();
     let first = routed.leaf(0).filter(|_| request.wire.operation() == OperationName::CountTokens)?;
-    let counts = find(first.deployment.provider).is_some_and(|provider| provider.counts(request.wire));
+    let counts = find(first.deployment.provider)
+        .is_some_and(|provider| provider.counts(request.wire, &first.deployment));
     (!counts).then(|| Features::of(request).input_tokens.max(1))
 }
 
@@ -250,6 +305,9 @@ fn explain_any(refusal: Refusal<'_>, at: &Deployment) -> Error {
         return Error::UpstreamMalformed;
     }
     let reason = refusal::reason(status, headers, body.expose());
+    if let Some(tokens) = at.tokens.as_ref().filter(|_| reason == Reason::Credential) {
+        tokens.refused(now.monotonic);
+    }
     if matches!(reason, Reason::Credential | Reason::Quota) {
         return Error::UpstreamCredential;
     }
@@ -273,6 +331,5 @@ pub(crate) fn may_pass_on(body: &[u8], at: &Deployment) -> bool {
         Endpoint::Builtin => "",
         Endpoint::Http { host, .. } | Endpoint::Https { host, .. } => host,
     };
-    let credential = at.credential.as_ref().is_some_and(|credential| contains(credential.bare()));
-    !credential && !contains(host.as_bytes())
+    !at.names_credential(body) && !contains(host.as_bytes())
 }

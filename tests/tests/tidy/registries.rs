@@ -20,6 +20,7 @@ const FOLDERS: &[Folder] = &[
         list: "PROVIDERS",
         others: &[
             ("openai_compatible", "a table of vendors with a registry of its own"),
+            ("grant", "trades credentials for access tokens"),
             ("path", "model names inside paths"),
             ("splice", "cuts what differs into a client's own bytes"),
         ],

@@ -206,6 +206,7 @@ fn public(config: &GatewayConfig, deployments: &Deployments) -> serde_json::Valu
             "exposure": own.exposure,
             "confidentiality": own.confidentiality,
             "upstream": own.endpoint.to_string(),
+            "token_service": own.tokens.as_ref().map(|tokens| tokens.service.endpoint.to_string()),
             "region": own.region,
             "price": own.price,
         })

@@ -37,6 +37,12 @@ pub struct DeploymentConfig {
     /// For `azure_openai`: how the credential is sent; `api_key` unless stated.
     #[serde(default)]
     pub authentication: Option<AuthenticationConfig>,
+    /// For `vertex`: the Google Cloud project that pays.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// For credentials that are traded for access tokens: where; the issuer's own address if absent.
+    #[serde(default)]
+    pub token_url: Option<String>,
     /// Whether each tenant gets a salt of its own for the provider's prompt cache (`cache_salt` of vLLM), without which
     /// the time of an answer tells one tenant what another has asked. For `vllm` and `sglang` it does unless this is
     /// `false`.
@@ -60,7 +66,8 @@ pub struct DeploymentConfig {
     /// Most tokens of an answer; the catalogue's if absent.
     #[serde(default)]
     pub max_output_tokens: Option<u64>,
-    /// Where it runs, such as `eu` or `swedencentral`; policies name it.
+    /// Where it runs, such as `eu` or `swedencentral`; policies name it. For `bedrock` and `vertex` also where it is called,
+    /// unless `base_url` says so.
     #[serde(default)]
     pub region: Option<String>,
     /// Words by which strategies and policies can choose.
@@ -83,8 +90,10 @@ pub struct DeploymentConfig {
 pub enum AuthenticationConfig {
     /// In the `api-key` header.
     ApiKey,
-    /// As `authorization: Bearer`, for gateways in front of Azure and for tokens of Entra.
+    /// As `authorization: Bearer`, for gateways in front of Azure.
     Bearer,
+    /// Not at all: the secret of an Entra application, which is traded for access tokens.
+    Entra,
 }
 
 /// How long to wait, in milliseconds; 1 to 3,600,000.

@@ -138,12 +138,14 @@ pub(super) async fn once<U: Upstream, C: Clock>(
 ) -> Result<Received<U::Body>, Error> {
     let Means { gateway, upstream, clock } = *means;
     let at = &leaf.deployment;
-    let Encoded { mut call, reading } = provider::encode(routed, at, clock.now())?;
-    call.timeouts = limits(routed, leaf, left);
+    let timeouts = limits(routed, leaf, left);
     let stream = routed.missed().screened().admitted().request().stream;
-    let limit = if stream { call.timeouts.first_content } else { call.timeouts.total };
-    let awaited = Awaited { routed, at, reading, id, sent: clock.now() };
+    let limit = if stream { timeouts.first_content } else { timeouts.total };
     let answering = async {
+        provider::grant::ready(at, upstream, clock).await?;
+        let Encoded { mut call, reading } = provider::encode(routed, at, clock.now())?;
+        call.timeouts = timeouts;
+        let awaited = Awaited { routed, at, reading, id, sent: clock.now() };
         let response = upstream.send(call).await?;
         answer::receive(response, awaited, gateway.max_answer_bytes(), clock).await
     };

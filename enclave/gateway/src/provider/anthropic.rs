@@ -36,7 +36,7 @@ impl Provider for Anthropic {
         &AnthropicMessages
     }
 
-    fn counts(&self, wire: &dyn Wire) -> bool {
+    fn counts(&self, wire: &dyn Wire, _: &Deployment) -> bool {
         wire.name() == Wire::name(&AnthropicCountTokens)
     }
 
@@ -44,7 +44,7 @@ impl Provider for Anthropic {
         let Outgoing { request, dialect, translated, .. } = outgoing;
         let operation = match dialect {
             Some(_) => "/messages",
-            None if self.counts(request.wire) => "/messages/count_tokens",
+            None if self.counts(request.wire, at) => "/messages/count_tokens",
             None => return Err(Error::OperationUnsupported),
         };
         let own = translated.is_none();
@@ -56,9 +56,7 @@ impl Provider for Anthropic {
         };
         let asked = own.then_some(&request.asked);
         let mut headers = super::json_headers(request.stream);
-        if let Some(credential) = &at.credential {
-            headers.push((credential.header, HeaderValue::Secret(Arc::clone(&credential.value))));
-        }
+        headers.extend(super::credential(at)?);
         let mut passed_on = Vec::new();
         for (name, value) in asked.iter().flat_map(|asked| &asked.passed_on) {
             passed_on.push((name.clone(), Plaintext::new(value.expose().clone())));

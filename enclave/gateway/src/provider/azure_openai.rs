@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use super::openai_compatible::{encode_openai, quirks};
-use super::{Access, Authentication, Naming, Outgoing, Provider, Refusal, explain_any};
+use super::{Access, Authentication, Naming, Outgoing, Provider, Refusal, Wanted, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::upstream::UpstreamCall;
 use crate::wire::dialect::Dialect;
 use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::openai_responses::OpenAiResponses;
 
 /// Azure `OpenAI`.
 pub struct AzureOpenAi;
@@ -27,18 +28,21 @@ impl Provider for AzureOpenAi {
         Access { base_url: None, authentication: Authentication::Header("api-key") }
     }
 
-    fn speaks(&self, _: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
-        &OpenAiChat
+    /// Only the API without versions has Responses.
+    fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect {
+        let responses: &'static dyn Dialect = &OpenAiResponses;
+        if at.api_version.is_none() && asked.name() == responses.name() { responses } else { &OpenAiChat }
     }
 
-    fn base_path(&self, configured: String, naming: &Naming<'_>) -> Result<String, &'static str> {
+    fn base_path(&self, configured: String, naming: &Naming<'_>) -> Result<String, Wanted> {
         let resource = configured.strip_suffix("/v1").unwrap_or(&configured);
         let resource = resource.strip_suffix("/openai").unwrap_or(resource);
         match naming.api_version {
             None => Ok(format!("{resource}/openai/v1")),
             // One segment of the path: nothing in it may separate or escape.
             Some(_) if naming.model.contains(['/', '@', '+', ':']) => {
-                Err("the name of an Azure deployment in 'model', or no 'api_version'")
+                let expected = "the name of an Azure deployment, or no 'api_version'";
+                Err(Wanted { key: "model", expected })
             }
             Some(_) => Ok(format!("{resource}/openai/deployments/{}", naming.model)),
         }

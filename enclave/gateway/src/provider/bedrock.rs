@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::path::segment;
-use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_any};
+use super::{Access, Authentication, Naming, Outgoing, Provider, Refusal, Wanted, explain_any};
 use crate::clock::Now;
 use crate::deployment::{AwsKeys, Deployment, Endpoint};
 use crate::error::Error;
@@ -28,6 +28,24 @@ impl Provider for Bedrock {
         Access { base_url: None, authentication: Authentication::AwsKeys }
     }
 
+    fn base_url(&self, naming: &Naming<'_>) -> Result<Option<String>, Wanted> {
+        let Some(region) = naming.region else { return Ok(None) };
+        if !is_region(region) {
+            let expected = "an AWS region such as 'eu-west-1', or the address in 'base_url'";
+            return Err(Wanted { key: "region", expected });
+        }
+        Ok(Some(format!("https://bedrock-runtime.{region}.amazonaws.com")))
+    }
+
+    fn check(&self, at: &Deployment) -> Result<(), Wanted> {
+        if at.aws_keys.is_none() || region(at).is_some() {
+            return Ok(());
+        }
+        let expected =
+            "the AWS region that calls are signed for, such as 'eu-west-1': the address does not name it";
+        Err(Wanted { key: "region", expected })
+    }
+
     fn speaks(&self, _: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
         &BedrockConverse
     }
@@ -35,7 +53,7 @@ impl Provider for Bedrock {
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
         let Outgoing { request, translated, now, .. } = outgoing;
         // No client speaks this API: whatever is not translated has no path here.
-        let body = translated.ok_or(Error::EndpointUnknown)?;
+        let body = translated.ok_or(Error::OperationUnsupported)?;
         let method = if request.stream { "converse-stream" } else { "converse" };
         let path = format!("{}/model/{}/{method}", at.base_path, segment(&at.model));
         let mut headers = super::json_headers(request.stream);
@@ -80,7 +98,7 @@ fn signature(
     signed.extend(token.map(|token| ("x-amz-security-token", token)));
     let payload_sha256 = sigv4::sha256(body);
     let request = Unsigned { method: "POST", path, headers: &signed, payload_sha256: &payload_sha256 };
-    let region = region(at, &host);
+    let region = region(at).unwrap_or_default();
     let scope = Scope { region, service: "bedrock" };
     let value = sigv4::authorization(&request, scope, keys, &timestamp);
     let secret = |text: &str| HeaderValue::Secret(Arc::new(Secret::new(text.as_bytes().to_vec())));
@@ -89,10 +107,22 @@ fn signature(
     headers
 }
 
-/// The AWS region: as configured, or as in `bedrock-runtime.REGION.amazonaws.com`.
-fn region<'a>(at: &'a Deployment, host: &'a str) -> &'a str {
-    let named = host.split('.').nth(1).filter(|_| host.starts_with("bedrock-runtime"));
-    at.region.as_deref().or(named).unwrap_or("us-east-1")
+/// The AWS region that calls are signed for: as the address says (`bedrock-runtime.REGION.amazonaws.com`), or else as
+/// configured. Never guessed: a wrong one is refused by the service, and a right one cannot be told from a proxy's name.
+fn region(at: &Deployment) -> Option<&str> {
+    let host = match &at.endpoint {
+        Endpoint::Builtin => return None,
+        Endpoint::Http { host, .. } | Endpoint::Https { host, .. } => host,
+    };
+    let named = host.strip_prefix("bedrock-runtime").and_then(|rest| rest.split('.').nth(1));
+    named.filter(|name| is_region(name)).or_else(|| at.region.as_deref().filter(|name| is_region(name)))
+}
+
+/// Whether a name is built like `eu-west-1` or `us-gov-east-1`.
+fn is_region(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let numbered = name.bytes().last().is_some_and(|last| last.is_ascii_digit());
+    name.len() <= 32 && numbered && name.split('-').count() >= 3 && name.bytes().all(plain)
 }
 
 /// The `host` header that the shell sends: without the scheme's own port.

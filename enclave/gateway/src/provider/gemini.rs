@@ -7,7 +7,7 @@ use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
-use crate::upstream::{BodyParts, HeaderValue, UpstreamCall};
+use crate::upstream::{BodyParts, UpstreamCall};
 use crate::wire::dialect::Dialect;
 
 /// The Gemini API.
@@ -46,7 +46,7 @@ pub(super) fn generate(
 ) -> Result<UpstreamCall, Error> {
     let Outgoing { request, dialect, translated, .. } = outgoing;
     if dialect.is_none() {
-        return Err(Error::EndpointUnknown);
+        return Err(Error::OperationUnsupported);
     }
     let method = if request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
     let body = translated.map_or_else(
@@ -54,9 +54,7 @@ pub(super) fn generate(
         |body| body.map(BodyParts::whole),
     );
     let mut headers = super::json_headers(request.stream);
-    if let Some(credential) = &at.credential {
-        headers.push((credential.header, HeaderValue::Secret(Arc::clone(&credential.value))));
-    }
+    headers.extend(super::credential(at)?);
     Ok(UpstreamCall {
         deployment: Arc::clone(at),
         method: "POST",

@@ -10,7 +10,7 @@ use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, Kind};
-use crate::upstream::{BodyParts, HeaderValue, UpstreamCall};
+use crate::upstream::{BodyParts, UpstreamCall};
 use crate::wire;
 use crate::wire::dialect::Dialect;
 use crate::wire::openai_chat::OpenAiChat;
@@ -85,9 +85,7 @@ pub(super) fn encode_openai(
         })
     };
     let mut headers = super::json_headers(request.stream);
-    if let Some(credential) = &at.credential {
-        headers.push((credential.header, HeaderValue::Secret(Arc::clone(&credential.value))));
-    }
+    headers.extend(super::credential(at)?);
     Ok(UpstreamCall {
         deployment: Arc::clone(at),
         method: "POST",
@@ -117,7 +115,7 @@ fn splice(body: &Bytes, fields: &Fields, wanted: Wanted, at: &Deployment) -> Res
 }
 
 /// The fields of a body that this program wrote itself.
-fn scanned(document: &[u8]) -> Result<Fields, Error> {
+pub(super) fn scanned(document: &[u8]) -> Result<Fields, Error> {
     let mut fields = Fields::new();
     fields.scan_utf8(document).map_err(|_| Error::UpstreamMalformed)?;
     Ok(fields)

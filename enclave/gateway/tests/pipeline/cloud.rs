@@ -1,6 +1,10 @@
 //! Calls to vendors with an API of their own: where they go and how they prove themselves.
 
-use crate::fake::{CHAT, CREDENTIAL, FakeUpstream, Reply, ask, collect, gateway_with, text};
+use gateway::config::{GatewayConfig, build, parse};
+
+use crate::fake::{
+    ACCESS_TOKEN, CHAT, CREDENTIAL, FakeUpstream, Reply, Secrets, ask, collect, gateway_with, text,
+};
 
 const CONFIG: &str = r#"
 [deployments.bedrock]
@@ -20,7 +24,46 @@ provider = "gemini"
 model = "gemini-x"
 credential = "test:main"
 
+[deployments.bedrock-region]
+provider = "bedrock"
+model = "m"
+region = "eu-central-1"
+credential = "test:aws"
+
+[deployments.bedrock-proxy]
+provider = "bedrock"
+model = "m"
+base_url = "https://bedrock.example/aws"
+region = "eu-north-1"
+credential = "test:aws"
+
+[deployments.vertex]
+provider = "vertex"
+model = "gemini-x"
+project = "postern-test"
+region = "europe-west1"
+credential = "test:google"
+
+[deployments.vertex-claude]
+provider = "vertex"
+model = "claude-x@20260101"
+project = "postern-test"
+region = "global"
+credential = "test:google"
+
+[deployments.vertex-llama]
+provider = "vertex"
+model = "meta/llama-x"
+project = "postern-test"
+region = "us"
+credential = "test:google"
+
 [models]
+region = { deployments = ["bedrock-region"] }
+proxy = { deployments = ["bedrock-proxy"] }
+vertex = { deployments = ["vertex"] }
+vertex-claude = { deployments = ["vertex-claude"] }
+vertex-llama = { deployments = ["vertex-llama"] }
 signed = { deployments = ["bedrock"] }
 keyed = { deployments = ["bedrock-key"] }
 google = { deployments = ["gemini"] }
@@ -77,4 +120,80 @@ fn gemini_gets_its_key_in_its_own_header() {
     assert_eq!(sent[0].path, "/v1beta/models/gemini-x:generateContent");
     assert_eq!(header(&sent[0].headers, "x-goog-api-key"), CREDENTIAL);
     assert_eq!(header(&sent[0].headers, "authorization"), "");
+}
+
+#[test]
+fn bedrock_is_signed_for_the_region_of_its_address_or_the_one_stated() {
+    for (model, region, path) in [
+        ("signed", "eu-west-1", "/model/eu.anthropic.claude-x-v1%3A0/converse"),
+        ("region", "eu-central-1", "/model/m/converse"),
+        ("proxy", "eu-north-1", "/aws/model/m/converse"),
+    ] {
+        let upstream = ask_model(model, CONVERSE);
+        let sent = upstream.sent.borrow();
+        assert!(
+            header(&sent[0].headers, "authorization").contains(&format!("/{region}/bedrock/")),
+            "{model}"
+        );
+        assert_eq!(sent[0].path, path);
+    }
+    let told = |change: (&str, &str)| {
+        let base = crate::fake::CONFIG.replace("@KEY@", &"0".repeat(64)).replace("@NARROW@", &"1".repeat(64));
+        let text = format!("{base}{}", CONFIG.replace(change.0, change.1));
+        let config: GatewayConfig = parse(&text).expect("reads");
+        build(&config, &Secrets).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(told(("", "")), "");
+    for (change, expected) in [
+        (("region = \"eu-north-1\"", ""), "deployments.bedrock-proxy.region"),
+        (("region = \"eu-north-1\"", "region = \"eu\""), "deployments.bedrock-proxy.region"),
+        (("region = \"eu-central-1\"", ""), "deployments.bedrock-region.base_url"),
+        (("region = \"eu-central-1\"", "region = \"eu\""), "deployments.bedrock-region.region"),
+    ] {
+        assert!(told(change).contains(expected), "{}", told(change));
+    }
+}
+
+#[test]
+fn vertex_addresses_follow_location_and_publisher() {
+    const MESSAGE: &str = r#"{"id":"1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"hello"}],
+        "stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
+    const COMPLETED: &str = r#"{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}"#;
+    for (model, answer, host, rest) in [
+        (
+            "vertex",
+            GENERATED,
+            "europe-west1-aiplatform.googleapis.com",
+            "europe-west1/publishers/google/models/gemini-x:generateContent",
+        ),
+        (
+            "vertex-claude",
+            MESSAGE,
+            "aiplatform.googleapis.com",
+            "global/publishers/anthropic/models/claude-x%4020260101:rawPredict",
+        ),
+        (
+            "vertex-llama",
+            COMPLETED,
+            "aiplatform.us.rep.googleapis.com",
+            "us/endpoints/openapi/chat/completions",
+        ),
+    ] {
+        let upstream = FakeUpstream::new([Reply::json(200, answer)]);
+        let gateway = gateway_with(CONFIG);
+        let at = gateway.models().find(model).expect("configured").deployments().next().expect("one").clone();
+        assert_eq!(at.endpoint.to_string(), format!("https://{host}:443"));
+        let answer = ask(&gateway, &upstream, CHAT, REQUEST.replace('@', model)).expect("an answer");
+        assert!(text(&collect(answer).0).contains(r#""content":"hello""#));
+        let sent = upstream.sent.borrow();
+        assert_eq!(sent[0].path, format!("/v1/projects/postern-test/locations/{rest}"));
+        assert_eq!(header(&sent[0].headers, "authorization"), format!("Bearer {ACCESS_TOKEN}"));
+        let body = text(&sent[0].body);
+        assert_eq!(body.contains(r#""model""#), model == "vertex-llama", "{body}");
+        assert_eq!(
+            body.contains(r#""anthropic_version":"vertex-2023-10-16""#),
+            model == "vertex-claude",
+            "{body}"
+        );
+    }
 }

@@ -23,6 +23,7 @@ const PRICE: &str = r#"price = { input = "2", cached_input = "0.3", cache_write_
 fn more(provider: &str) -> &'static str {
     match provider {
         "azure_openai" => "credential = \"test:main\"\napi_version = \"2024-10-21\"",
+        "vertex" => "credential = \"test:google\"\nproject = \"postern-test\"\nregion = \"eu\"",
         _ => "credential = \"test:main\"",
     }
 }

@@ -113,7 +113,14 @@ pub fn gateway() -> Gateway {
 pub const AWS_KEYS: &str =
     r#"{"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"wJalrXUtnFEMI","SessionToken":"TOKEN/+="}"#;
 
-/// Knows `test:main` and `test:aws`.
+/// The key of a service account that exists nowhere, `test:google`.
+pub const GOOGLE_ACCOUNT: &str = include_str!("service_account.json");
+/// The secret of an application that exists nowhere, `test:entra`.
+pub const ENTRA_APPLICATION: &str = r#"{"appId":"app-1","tenant":"tenant-1","password":"s3cret~&+"}"#;
+/// What the token services of [`FakeUpstream`] give unless told otherwise.
+pub const ACCESS_TOKEN: &str = "ya29.access-token-1";
+
+/// Knows `test:main`, `test:aws`, `test:google` and `test:entra`.
 pub struct Secrets;
 
 impl SecretSource for Secrets {
@@ -121,6 +128,8 @@ impl SecretSource for Secrets {
         match reference.parts() {
             Some(("test", "main")) => Ok(Secret::new(format!("{CREDENTIAL}\n").into_bytes())),
             Some(("test", "aws")) => Ok(Secret::new(AWS_KEYS.as_bytes().to_vec())),
+            Some(("test", "google")) => Ok(Secret::new(GOOGLE_ACCOUNT.as_bytes().to_vec())),
+            Some(("test", "entra")) => Ok(Secret::new(ENTRA_APPLICATION.as_bytes().to_vec())),
             Some(("test", _)) => Err(SecretError::Missing),
             _ => Err(SecretError::UnknownScheme),
         }
@@ -242,7 +251,7 @@ pub struct Sent {
     pub parts: usize,
 }
 
-/// Plays its replies in order; the built-in deployment answers itself.
+/// Plays its replies in order; the built-in deployment answers itself, and services that give tokens give one.
 #[derive(Default)]
 pub struct FakeUpstream {
     replies: RefCell<VecDeque<Reply>>,
@@ -250,6 +259,8 @@ pub struct FakeUpstream {
     own: RefCell<BTreeMap<String, VecDeque<Reply>>>,
     clock: TestClock,
     pub sent: RefCell<Vec<Sent>>,
+    /// What was sent to services that give tokens.
+    pub traded: RefCell<Vec<Sent>>,
     /// Bodies that were dropped.
     pub dropped: Rc<Cell<usize>>,
 }
@@ -281,7 +292,9 @@ impl Upstream for FakeUpstream {
     type Body = FakeBody;
 
     async fn send(&self, call: UpstreamCall) -> Result<UpstreamResponse<FakeBody>, SendError> {
-        self.sent.borrow_mut().push(Sent {
+        let trades = ["entra", "google_oauth"].contains(&call.deployment.provider);
+        let calls = if trades { &self.traded } else { &self.sent };
+        calls.borrow_mut().push(Sent {
             deployment: call.deployment.name.to_string(),
             path: call.path.clone(),
             headers: call.headers.iter().map(|(name, value)| (*name, value.expose().to_vec())).collect(),
@@ -297,6 +310,10 @@ impl Upstream for FakeUpstream {
         let reply = match own {
             Some(reply) => reply,
             None if call.deployment.provider == "builtin" => play(builtin::respond(&call, Now::default())),
+            None if trades => Reply::json(
+                200,
+                format!(r#"{{"access_token":"{ACCESS_TOKEN}","expires_in":3599,"token_type":"Bearer"}}"#),
+            ),
             None => self.replies.borrow_mut().pop_front().expect("an unexpected call upstream"),
         };
         match reply {

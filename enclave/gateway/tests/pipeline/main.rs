@@ -28,5 +28,6 @@ mod hedging;
 mod retries;
 mod security;
 mod stream;
+mod tokens;
 mod translation;
 mod vendors;

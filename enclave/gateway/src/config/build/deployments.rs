@@ -1,30 +1,30 @@
 //! Checks deployments: provider, address, credential, timeouts.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::models::States;
 use super::{Deployments, read, unknown, value};
 use crate::config::parse::closest;
 use crate::config::routing::BreakerConfig;
 use crate::config::{AuthenticationConfig, ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
-use crate::deployment::{
-    AwsKeys, Confidentiality, Credential, Deployment, Endpoint, Exposure, Limits, Timeouts,
-};
-use crate::plaintext::Secret;
-use crate::price::Price;
+use crate::deployment::{Confidentiality, Deployment, Endpoint, Exposure, Limits, Timeouts};
 use crate::price::catalogue::Catalogue;
 use crate::provider::azure_openai::AzureOpenAi;
-use crate::provider::{self, Access, Authentication, Naming, Provider};
+use crate::provider::vertex::Vertex;
+use crate::provider::{self, Access, Authentication, Issuer, Naming, Provider, Wanted};
 use crate::route::health::Health;
 use crate::route::health::breaker::BreakerSettings;
 use crate::wire::is_model_name;
 
+mod address;
+
+mod credential;
+
 mod price;
+
+use address::{Address, parse_url};
 
 pub(super) fn build(
     configured: &BTreeMap<String, DeploymentConfig>,
@@ -57,31 +57,27 @@ fn one(
         return Err(value(path("model"), super::MODEL_NAME.to_owned()));
     }
     let access = access(name, own, provider)?;
-    let address = address(own, access).map_err(|expected| value(path("base_url"), expected.to_owned()))?;
-    let confidentiality = match &address.endpoint {
-        Endpoint::Builtin => Confidentiality::Internal,
-        Endpoint::Http { .. } => Confidentiality::Plain,
-        Endpoint::Https { .. } => Confidentiality::WebPki,
+    labels(name, own)?;
+    let naming = naming(own);
+    let wanted = |wanted: Wanted| value(path(wanted.key), wanted.expected.to_owned());
+    let usual = match &own.base_url {
+        Some(_) => None,
+        None => provider.base_url(&naming).map_err(wanted)?,
     };
+    let address = address(own, access, usual.as_deref())
+        .map_err(|expected| value(path("base_url"), expected.to_owned()))?;
+    let confidentiality = Confidentiality::of(&address.endpoint);
     let internal = confidentiality == Confidentiality::Internal;
     if own.tokens_per_second.is_some_and(|rate| !internal || rate == 0 || rate > 100_000) {
         let expected = "1 to 100000, for provider 'builtin' only";
         return Err(value(path("tokens_per_second"), expected.to_owned()));
     }
     let exposure = exposure(name, own, internal)?;
-    labels(name, own)?;
-    let naming = Naming { model: &own.model, api_version: own.api_version.as_deref() };
-    let base_path = provider
-        .base_path(address.path, &naming)
-        .map_err(|expected| value(path("api_version"), expected.to_owned()))?;
-    let proof = credential(name, own, access, secrets)?;
+    let base_path = provider.base_path(address.path, &naming).map_err(wanted)?;
+    let proof = credential::proof(name, own, access, secrets)?;
     let known = catalogue.find(provider.name(), own.base_model.as_deref().unwrap_or(&own.model));
-    let price = match &own.price {
-        Some(stated) => Some(Arc::new(price::stated(name, stated)?)),
-        None if internal => Some(Arc::new(Price::nothing())),
-        None => known.as_ref().map(|known| Arc::new(known.price.clone())),
-    };
-    Ok(Deployment {
+    let price = price::of(name, own, internal, known.as_ref())?;
+    let deployment = Deployment {
         name: name.into(),
         provider: provider.name(),
         model: own.model.as_str().into(),
@@ -91,6 +87,7 @@ fn one(
         base_path: base_path.into(),
         credential: proof.credential,
         aws_keys: proof.aws_keys,
+        tokens: proof.tokens,
         confidentiality,
         exposure,
         timeouts: timeouts(name, &own.timeouts)?,
@@ -107,7 +104,18 @@ fn one(
         tags: own.tags.iter().map(|tag| tag.as_str().into()).collect(),
         limits: limits(name, own)?,
         tokens_per_second: own.tokens_per_second,
-    })
+    };
+    provider.check(&deployment).map_err(wanted)?;
+    Ok(deployment)
+}
+
+fn naming(own: &DeploymentConfig) -> Naming<'_> {
+    Naming {
+        model: &own.model,
+        api_version: own.api_version.as_deref(),
+        project: own.project.as_deref(),
+        region: own.region.as_deref(),
+    }
 }
 
 /// A fresh state for each deployment.
@@ -180,19 +188,20 @@ fn access(name: &str, own: &DeploymentConfig, provider: &dyn Provider) -> Result
             "a version such as '2024-10-21', for 'azure_openai' only".to_owned(),
         ));
     }
+    if own.project.is_some() && provider.name() != Vertex.name() {
+        return Err(value(path("project"), "nothing: it is for 'vertex' only".to_owned()));
+    }
     let access = provider.access();
     Ok(match own.authentication {
+        Some(AuthenticationConfig::Entra) => {
+            Access { authentication: Authentication::Tokens(Issuer::Entra), ..access }
+        }
         Some(AuthenticationConfig::Bearer) => Access { authentication: Authentication::Bearer, ..access },
         Some(AuthenticationConfig::ApiKey) | None => access,
     })
 }
 
-struct Address {
-    endpoint: Endpoint,
-    path: String,
-}
-
-fn address(own: &DeploymentConfig, access: Access) -> Result<Address, &'static str> {
+fn address(own: &DeploymentConfig, access: Access, usual: Option<&str>) -> Result<Address, &'static str> {
     if access.authentication == Authentication::Internal {
         let none = own.base_url.is_none();
         return if none {
@@ -201,101 +210,8 @@ fn address(own: &DeploymentConfig, access: Access) -> Result<Address, &'static s
             Err("no address: this provider is built in")
         };
     }
-    let url = own
-        .base_url
-        .as_deref()
-        .or(access.base_url)
-        .ok_or("an address such as 'https://api.example.com/v1'")?;
-    let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (true, rest),
-        (None, Some(rest)) => (false, rest),
-        (None, None) => return Err("'https://' or 'http://' first"),
-    };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path = path.trim_end_matches('/');
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
-    if !path.bytes().all(plain) || path.contains("..") || path.contains("//") {
-        return Err("a plain path, without query, escapes or '..'");
-    }
-    let (host, port) = host_and_port(authority, if tls { 443 } else { 80 })?;
-    if !tls && !own.allow_plain_http && !is_loopback(&host) {
-        return Err("'https://', or a loopback address, or 'allow_plain_http = true'");
-    }
-    let host: Arc<str> = host.into();
-    let endpoint = if tls { Endpoint::Https { host, port } } else { Endpoint::Http { host, port } };
-    Ok(Address { endpoint, path: path.to_owned() })
-}
-
-/// A name, an IPv4 address or a bracketed IPv6 address (returned without brackets), perhaps with a port.
-fn host_and_port(authority: &str, default: u16) -> Result<(String, u16), &'static str> {
-    let expected = "a host name or address, perhaps with a port, without user or password";
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or(expected)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| expected)?;
-            (host, rest.strip_prefix(':').or_else(|| rest.is_empty().then_some("")).ok_or(expected)?)
-        }
-        None => authority.split_once(':').unwrap_or((authority, "")),
-    };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
-    let is_name = !host.is_empty() && host.len() <= 253 && host.bytes().all(plain);
-    if !is_name && !authority.starts_with('[') {
-        return Err(expected);
-    }
-    let given = if port.is_empty() { Ok(default) } else { port.parse() };
-    let port = given.ok().filter(|port| *port != 0).ok_or("a port from 1 to 65535")?;
-    Ok((host.to_ascii_lowercase(), port))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// How a deployment proves who it is to its provider.
-#[derive(Default)]
-struct Proof {
-    credential: Option<Credential>,
-    aws_keys: Option<AwsKeys>,
-}
-
-fn credential(
-    name: &str,
-    own: &DeploymentConfig,
-    access: Access,
-    secrets: &dyn SecretSource,
-) -> Result<Proof, ConfigError> {
-    let path = format!("deployments.{name}.credential");
-    let reference = match (access.authentication, &own.credential) {
-        (Authentication::AwsKeys | Authentication::Bearer | Authentication::Header(_), None) => {
-            return Err(value(path, "a reference to the provider's API key".to_owned()));
-        }
-        (Authentication::Internal, Some(_)) => {
-            return Err(value(path, "no credential: this provider is built in".to_owned()));
-        }
-        (_, None) => return Ok(Proof::default()),
-        (_, Some(reference)) => reference,
-    };
-    let secret = read(secrets, reference, &path)?;
-    let bare = secret.expose().trim_ascii();
-    if access.authentication == Authentication::AwsKeys && bare.starts_with(b"{") {
-        let expected = "JSON with AccessKeyId and SecretAccessKey, or a Bedrock API key";
-        let keys = AwsKeys::parse(bare).ok_or_else(|| value(path, expected.to_owned()))?;
-        return Ok(Proof { aws_keys: Some(keys), ..Proof::default() });
-    }
-    if bare.is_empty() || !bare.iter().all(u8::is_ascii_graphic) {
-        return Err(value(path, "a secret of visible ASCII characters".to_owned()));
-    }
-    let (header, scheme) = match access.authentication {
-        Authentication::Header(name) => (name, b"".as_slice()),
-        Authentication::AwsKeys
-        | Authentication::Bearer
-        | Authentication::Internal
-        | Authentication::OptionalBearer => ("authorization", b"Bearer ".as_slice()),
-    };
-    let whole = Zeroizing::new([scheme, bare].concat());
-    let value = Arc::new(Secret::new(whole.to_vec()));
-    let credential = Credential { header, value, scheme_length: scheme.len() };
-    Ok(Proof { credential: Some(credential), ..Proof::default() })
+    let url = own.base_url.as_deref().or(usual).ok_or("an address such as 'https://api.example.com/v1'")?;
+    parse_url(url, own.allow_plain_http)
 }
 
 /// Region and tags go into policies and headers: plain words only.

@@ -1,11 +1,27 @@
-//! Checks a price that the configuration states.
+//! Finds a deployment's price, and checks one that the configuration states.
+
+use std::sync::Arc;
 
 use super::value;
-use crate::config::{ConfigError, PriceConfig};
-use crate::price::catalogue::RatesText;
+use crate::config::{ConfigError, DeploymentConfig, PriceConfig};
+use crate::price::catalogue::{Known, RatesText};
 use crate::price::{LongContext, NanoUsd, Origin, Price, Rate};
 
-pub(super) fn stated(name: &str, own: &PriceConfig) -> Result<Price, ConfigError> {
+/// The price that the configuration states, or else the catalogue's; nobody is paid for what runs in here.
+pub(super) fn of(
+    name: &str,
+    own: &DeploymentConfig,
+    internal: bool,
+    known: Option<&Known>,
+) -> Result<Option<Arc<Price>>, ConfigError> {
+    Ok(match &own.price {
+        Some(own) => Some(Arc::new(stated(name, own)?)),
+        None if internal => Some(Arc::new(Price::nothing())),
+        None => known.map(|known| Arc::new(known.price.clone())),
+    })
+}
+
+fn stated(name: &str, own: &PriceConfig) -> Result<Price, ConfigError> {
     let wrong = |key: &str| value(format!("deployments.{name}.price.{key}"), AMOUNT.to_owned());
     let rates = RatesText {
         input: own.input.clone(),
