@@ -11,12 +11,17 @@ const PACKAGES: &[(&str, &str, &[&str])] = &[
     ("postern-attestation", "tcb", &[]),
     ("postern-bench", "test", &["*"]),
     ("postern-client", "client", &["postern-attestation"]),
-    ("postern-enclave", "tcb", &["postern-alloc", "postern-attestation", "postern-gateway", "postern-link"]),
+    (
+        "postern-enclave",
+        "tcb",
+        &["postern-alloc", "postern-attestation", "postern-gateway", "postern-link", "postern-state"],
+    ),
     ("postern-gateway", "tcb", &[]),
     ("postern-host", "untrusted", &["postern-link"]),
     ("postern-link", "tcb", &[]),
     ("postern-quickstart", "deploy", &[]),
     ("postern-simtee", "test", &[]),
+    ("postern-state", "tcb", &[]),
     ("postern-tests", "test", &["*"]),
 ];
 
