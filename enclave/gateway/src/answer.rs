@@ -20,6 +20,7 @@ use crate::route::Routed;
 use crate::settle::{Attempted, EXPLANATION, Exchange};
 use crate::upstream::{Progress, UpstreamBody, UpstreamResponse};
 use crate::wire::dialect::Shown;
+use crate::wire::embedding::write_answer;
 use crate::wire::{Request, Scratch};
 
 mod relay;
@@ -195,7 +196,7 @@ pub(crate) async fn receive<B: UpstreamBody>(
     clock: &impl Clock,
 ) -> Result<Received<B>, Error> {
     let Awaited { routed, at, reading, id, sent } = awaited;
-    let translated = matches!(reading, Reading::Translated(_));
+    let translated = !matches!(reading, Reading::Same { .. });
     if !(200..=299).contains(&response.status) {
         let error = refusal(response, at, clock.now()).await;
         return Err(if translated { error.for_another_dialect() } else { error });
@@ -216,6 +217,7 @@ pub(crate) async fn receive<B: UpstreamBody>(
     if !streamed {
         let body = read_whole(response.body, max_bytes).await?;
         return match reading {
+            Reading::Embedded(way) => embedded(&body, &response.headers, way),
             Reading::Same { dropped } => inspect(body, request, dropped),
             Reading::Translated(way) => {
                 let shown = shown(way.reasoning);
@@ -224,6 +226,7 @@ pub(crate) async fn receive<B: UpstreamBody>(
         };
     }
     let (mut relay, dropped) = match reading {
+        Reading::Embedded(_) => return Err(Error::UpstreamMalformed),
         Reading::Same { dropped } => {
             (Relay::Same(Forward::new(response.body, request, Arc::clone(at))), dropped)
         }
@@ -260,6 +263,31 @@ fn translate_whole<B>(
     let finish = answer.expose().choices.first().and_then(|choice| choice.finish);
     let usage = answer.expose().usage;
     Ok(Received::Whole { body: way.to.write_answer(&answer, shown), usage, finish, dropped: way.dropped })
+}
+
+/// Embeddings in `OpenAI`'s words.
+fn embedded<B>(
+    body: &Plaintext<Bytes>,
+    headers: &[(String, Vec<u8>)],
+    way: provider::Embedded,
+) -> Result<Received<B>, Error> {
+    let mut answer = way.from.read_answer(body.expose()).map_err(|_| Error::UpstreamMalformed)?;
+    let answer = answer.expose_mut();
+    if !answer.answers(way.texts) {
+        return Err(Error::UpstreamMalformed);
+    }
+    let counted = way.from.count_header().and_then(|name| {
+        let (_, value) = headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    });
+    answer.input_tokens = answer.input_tokens.or(counted);
+    let usage = answer.input_tokens.map(|input_tokens| Usage {
+        input_tokens,
+        total_tokens: input_tokens,
+        ..Usage::default()
+    });
+    let body = write_answer(answer, way.base64, &way.model, way.tokens);
+    Ok(Received::Whole { body: Plaintext::new(body.into()), usage, finish: None, dropped: way.dropped })
 }
 
 /// Turns what was received into the client's answer.

@@ -18,6 +18,7 @@ use crate::route::features::Features;
 use crate::scan::{Fields, Kind};
 use crate::upstream::{HeaderValue, UpstreamCall};
 use crate::wire::dialect::{Dialect, Expressible, FrontDialect, Target};
+use crate::wire::embedding::{self, EmbeddingDialect};
 use crate::wire::{OperationName, Request, Wire};
 
 mod splice;
@@ -34,6 +35,8 @@ mod path;
 
 pub mod bedrock;
 
+pub mod cohere;
+
 pub mod gemini;
 
 pub mod vertex;
@@ -46,6 +49,7 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &azure_openai::AzureOpenAi,
     &bedrock::Bedrock,
     &builtin::Builtin,
+    &cohere::Cohere,
     &gemini::Gemini,
     &vertex::Vertex,
 ];
@@ -58,6 +62,10 @@ pub trait Provider: Sync {
     fn access(&self) -> Access;
     /// The chat API in which it wants a request that came as `asked`: that one if it has it, or else the best it has.
     fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect;
+    /// The API in which it wants requests for embeddings, if it is not `OpenAI`'s.
+    fn embeds(&self, _: &Deployment) -> Option<&'static dyn EmbeddingDialect> {
+        None
+    }
     /// Whether it answers a question for a count of tokens in this format; if not, the gateway estimates.
     fn counts(&self, _: &dyn Wire, _: &Deployment) -> bool {
         false
@@ -180,6 +188,8 @@ pub struct Outgoing<'a> {
     pub request: &'a Request,
     /// The chat API to send; nothing for other operations, which go in the client's own format.
     pub dialect: Option<&'static dyn Dialect>,
+    /// The embeddings API to send, if it is not the client's own.
+    pub embedding: Option<&'static dyn EmbeddingDialect>,
     /// The body in that API if it had to be translated; otherwise the client's own bytes are to be sent.
     pub translated: Option<Plaintext<Bytes>>,
     /// The key's public id: what keeps one client's traces at the provider apart from another's.
@@ -207,6 +217,8 @@ pub enum Reading {
     },
     /// It does not.
     Translated(Translated),
+    /// It gives embeddings in an API of its own.
+    Embedded(Embedded),
 }
 
 /// The way back of a translated request.
@@ -223,11 +235,28 @@ pub struct Translated {
     pub dropped: Vec<&'static str>,
 }
 
+/// The way back of a translated request for embeddings.
+pub struct Embedded {
+    /// What the upstream speaks.
+    pub from: &'static dyn EmbeddingDialect,
+    /// How many vectors there have to be.
+    pub texts: usize,
+    /// The client wants base64.
+    pub base64: bool,
+    /// The model as the client named it.
+    pub model: String,
+    /// An estimate of the input's tokens, for an upstream that does not count them.
+    pub tokens: u64,
+    /// What was left out and is to be told.
+    pub dropped: Vec<&'static str>,
+}
+
 impl Reading {
     /// The content type of a stream.
     pub fn stream_type(&self) -> &'static str {
         match self {
-            Self::Same { .. } => "text/event-stream",
+            // Embeddings never stream.
+            Self::Embedded(_) | Self::Same { .. } => "text/event-stream",
             Self::Translated(way) => way.from.stream_type(),
         }
     }
@@ -238,12 +267,18 @@ pub fn encode(routed: &Routed, at: &Arc<Deployment>, now: Now) -> Result<Encoded
     let provider = find(at.provider).ok_or(Error::NoCompliantDeployment)?;
     let admitted = routed.missed().screened().admitted();
     let (request, tenant) = (admitted.request(), &*admitted.key().id);
+    if request.wire.operation() == OperationName::Embeddings
+        && let Some(from) = provider.embeds(at)
+    {
+        return embed(routed, provider, from, at, now);
+    }
     let asked = request.wire.dialect();
     let dialect = asked.map(|asked| provider.speaks(asked, at));
     let mut expressible = Expressible::new(at.on_unsupported);
     let Some((to, from)) = asked.zip(dialect).filter(|(to, from)| to.name() != from.name()) else {
         let expressible = &mut expressible;
-        let outgoing = Outgoing { request, dialect, translated: None, tenant, expressible, now };
+        let outgoing =
+            Outgoing { request, dialect, embedding: None, translated: None, tenant, expressible, now };
         let call = provider.encode(outgoing, at)?;
         return Ok(Encoded { call, reading: Reading::Same { dropped: expressible.told().to_vec() } });
     };
@@ -251,11 +286,40 @@ pub fn encode(routed: &Routed, at: &Arc<Deployment>, now: Now) -> Result<Encoded
     let target = Target { model: &at.model, max_output_tokens: at.max_output_tokens };
     let written = from.write_request(&conversation, &target, &mut expressible)?;
     let (translated, names) = (Some(written.body), written.names);
-    let outgoing = Outgoing { request, dialect, translated, tenant, expressible: &mut expressible, now };
+    let told = &mut expressible;
+    let outgoing = Outgoing { request, dialect, embedding: None, translated, tenant, expressible: told, now };
     let call = provider.encode(outgoing, at)?;
     let reasoning = conversation.expose().reasoning.as_ref().is_some_and(|own| own.visible);
     let dropped = expressible.told().to_vec();
     Ok(Encoded { call, reading: Reading::Translated(Translated { from, to, names, reasoning, dropped }) })
+}
+
+/// Encodes a request for embeddings in the API of a provider that does not speak `OpenAI`'s.
+fn embed(
+    routed: &Routed,
+    provider: &dyn Provider,
+    from: &'static dyn EmbeddingDialect,
+    at: &Arc<Deployment>,
+    now: Now,
+) -> Result<Encoded, Error> {
+    let admitted = routed.missed().screened().admitted();
+    let (request, tenant) = (admitted.request(), &*admitted.key().id);
+    let mut expressible = Expressible::new(at.on_unsupported);
+    let wanted = embedding::read_request(request, &mut expressible)?;
+    let translated = Some(from.write_request(&wanted, &at.model, &mut expressible)?);
+    let told = &mut expressible;
+    let (dialect, embedding) = (None, Some(from));
+    let outgoing = Outgoing { request, dialect, embedding, translated, tenant, expressible: told, now };
+    let call = provider.encode(outgoing, at)?;
+    let embedded = Embedded {
+        from,
+        texts: wanted.expose().texts.len(),
+        base64: wanted.expose().base64,
+        model: request.model.clone(),
+        tokens: wanted.expose().estimated_tokens(),
+        dropped: expressible.told().to_vec(),
+    };
+    Ok(Encoded { call, reading: Reading::Embedded(embedded) })
 }
 
 /// The headers of every call with a JSON body.

@@ -23,6 +23,8 @@ pub mod openai_chat;
 
 pub mod openai_embeddings;
 
+pub mod embedding;
+
 pub mod model_list;
 
 pub mod sse;
@@ -32,6 +34,8 @@ pub mod event_stream;
 mod ordered_json;
 
 pub mod bedrock_converse;
+
+pub mod cohere_chat;
 
 pub mod gemini;
 

@@ -35,6 +35,8 @@ const FOLDERS: &[Folder] = &[
             ("json", "reading and writing bodies that are translated"),
             ("openai_shape", "what the OpenAI formats share"),
             ("bedrock_converse", "only upstreams speak it"),
+            ("cohere_chat", "only upstreams speak it"),
+            ("embedding", "embeddings that only upstreams speak"),
             ("event_stream", "framing of Bedrock's streams"),
             ("ordered_json", "JSON that keeps the order of members"),
             ("sse", "framing, used by every format that streams"),

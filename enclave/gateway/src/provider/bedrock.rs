@@ -11,6 +11,7 @@ use crate::plaintext::{Plaintext, Secret};
 use crate::upstream::{BodyParts, HeaderValue, UpstreamCall};
 use crate::wire::bedrock_converse::BedrockConverse;
 use crate::wire::dialect::Dialect;
+use crate::wire::embedding::{self, EmbeddingDialect};
 
 mod sigv4;
 
@@ -50,11 +51,16 @@ impl Provider for Bedrock {
         &BedrockConverse
     }
 
+    fn embeds(&self, at: &Deployment) -> Option<&'static dyn EmbeddingDialect> {
+        embedding::bedrock::of_model(&at.model)
+    }
+
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
-        let Outgoing { request, translated, now, .. } = outgoing;
+        let Outgoing { request, embedding, translated, now, .. } = outgoing;
         // No client speaks this API: whatever is not translated has no path here.
         let body = translated.ok_or(Error::OperationUnsupported)?;
-        let method = if request.stream { "converse-stream" } else { "converse" };
+        let converse = if request.stream { "converse-stream" } else { "converse" };
+        let method = embedding.map_or(converse, EmbeddingDialect::method);
         let path = format!("{}/model/{}/{method}", at.base_path, segment(&at.model));
         let mut headers = super::json_headers(request.stream);
         if request.stream {

@@ -9,6 +9,8 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::upstream::{BodyParts, UpstreamCall};
 use crate::wire::dialect::Dialect;
+use crate::wire::embedding::EmbeddingDialect;
+use crate::wire::embedding::gemini::GeminiEmbeddings;
 
 /// The Gemini API.
 pub struct Gemini;
@@ -29,6 +31,10 @@ impl Provider for Gemini {
         &crate::wire::gemini::Gemini
     }
 
+    fn embeds(&self, _: &Deployment) -> Option<&'static dyn EmbeddingDialect> {
+        Some(&GeminiEmbeddings)
+    }
+
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
         generate(outgoing, at, "")
     }
@@ -38,17 +44,19 @@ impl Provider for Gemini {
     }
 }
 
-/// A call of `generateContent` for a model below `publisher`, which is empty or begins with a slash.
+/// A call of `generateContent`, or of what embeds, for a model below `publisher`, which is empty or begins with a slash.
 pub(super) fn generate(
     outgoing: Outgoing<'_>,
     at: &Arc<Deployment>,
     publisher: &str,
 ) -> Result<UpstreamCall, Error> {
-    let Outgoing { request, dialect, translated, .. } = outgoing;
-    if dialect.is_none() {
-        return Err(Error::OperationUnsupported);
-    }
-    let method = if request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+    let Outgoing { request, dialect, embedding, translated, .. } = outgoing;
+    let method = match (embedding, dialect) {
+        (Some(embedding), _) => embedding.method(),
+        (None, Some(_)) if request.stream => "streamGenerateContent?alt=sse",
+        (None, Some(_)) => "generateContent",
+        (None, None) => return Err(Error::OperationUnsupported),
+    };
     let body = translated.map_or_else(
         || Plaintext::new(BodyParts::whole(request.body.expose().clone())),
         |body| body.map(BodyParts::whole),

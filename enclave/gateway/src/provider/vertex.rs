@@ -22,6 +22,8 @@ use crate::wire::Wire;
 use crate::wire::anthropic_count_tokens::AnthropicCountTokens;
 use crate::wire::anthropic_messages::AnthropicMessages;
 use crate::wire::dialect::Dialect;
+use crate::wire::embedding::EmbeddingDialect;
+use crate::wire::embedding::vertex::VertexEmbeddings;
 use crate::wire::gemini::Gemini;
 use crate::wire::openai_chat::OpenAiChat;
 
@@ -83,6 +85,10 @@ impl Provider for Vertex {
             Publisher::Google => &Gemini,
             Publisher::Other => &OpenAiChat,
         }
+    }
+
+    fn embeds(&self, at: &Deployment) -> Option<&'static dyn EmbeddingDialect> {
+        (Publisher::of(&at.model) == Publisher::Google).then_some(&VertexEmbeddings)
     }
 
     fn counts(&self, wire: &dyn Wire, at: &Deployment) -> bool {

@@ -197,3 +197,57 @@ fn vertex_addresses_follow_location_and_publisher() {
         );
     }
 }
+
+#[test]
+fn st_23_a_model_of_a_cloud_is_one_segment_of_its_path() {
+    let deployment = |provider: &str, model: &str| {
+        let credential = if provider == "vertex" { "google" } else { "main" };
+        format!(
+            "[deployments.d]\nprovider = \"{provider}\"\nmodel = \"{model}\"\ncredential = \"test:{credential}\"\n\
+             region = \"eu-west-1\"\n{}\n[models.m]\ndeployments = [\"d\"]\nretry = {{ max_attempts = 1 }}\n",
+            if provider == "vertex" { "project = \"postern-test\"" } else { "" },
+        )
+    };
+    for (provider, model, before, after) in [
+        ("bedrock", "a/b:c@d+e", "/model/", "a%2Fb%3Ac%40d%2Be/converse"),
+        ("vertex", "gemini:predict@1", "/publishers/google/models/", "gemini%3Apredict%401:generateContent"),
+        ("vertex", "claude:x@1", "/publishers/anthropic/models/", "claude%3Ax%401:rawPredict"),
+        ("vertex", "meta/x:y", "/endpoints/openapi", "/chat/completions"),
+    ] {
+        let upstream = FakeUpstream::new([Reply::json(500, "")]);
+        let refused =
+            ask(&gateway_with(&deployment(provider, model)), &upstream, CHAT, REQUEST.replace('@', "m"));
+        assert!(refused.is_err());
+        let path = upstream.sent.borrow()[0].path.clone();
+        assert_eq!(path.split_once(before).map(|(_, rest)| rest), Some(after), "{path}");
+    }
+    let base = crate::fake::CONFIG.replace("@KEY@", &"0".repeat(64)).replace("@NARROW@", &"1".repeat(64));
+    for model in ["../x", "a/../b", "%2e%2e", "a?b", "a#b", "a b", "a\\\\b"] {
+        for provider in ["bedrock", "vertex", "cohere"] {
+            let config: GatewayConfig =
+                parse(&format!("{base}{}", deployment(provider, model))).expect("reads");
+            let told = build(&config, &Secrets).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(told.contains("deployments.d.model"), "{provider} {model}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_count_of_tokens_in_the_head_is_the_usage_of_embeddings() {
+    let more = "[deployments.d]\nprovider = \"bedrock\"\nmodel = \"cohere.embed-english-v3\"\nregion = \"eu-west-1\"\n\
+        credential = \"test:main\"\nprice = { input = \"2\", output = \"0\" }\n[models.m]\ndeployments = [\"d\"]\n";
+    let reply =
+        Reply::json(200, r#"{"embeddings":[[0.5,1]]}"#).header("X-Amzn-Bedrock-Input-Token-Count", "9");
+    let gateway = gateway_with(more);
+    let upstream = FakeUpstream::new([reply]);
+    let answer =
+        ask(&gateway, &upstream, "/v1/embeddings", r#"{"model":"m","input":"a"}"#).expect("an answer");
+    assert_eq!(header_of(&answer.headers, "postern-cost-usd"), "0.000018000");
+    assert!(text(&collect(answer).0).contains(r#""prompt_tokens":9"#));
+    assert_eq!(upstream.sent.borrow()[0].path, "/model/cohere.embed-english-v3/invoke");
+    assert!(gateway::upstream::is_read(200, "X-Amzn-Bedrock-Input-Token-Count"));
+}
+
+fn header_of<'a>(headers: &'a [(&'static str, String)], wanted: &str) -> &'a str {
+    headers.iter().find(|(name, _)| *name == wanted).map_or("", |(_, value)| value)
+}

@@ -1,14 +1,13 @@
 //! Embeddings of the built-in model: a direction that depends on the input's bytes only. Equal inputs are equal, all
 //! others are unrelated: good for tests of the path, useless for search.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ring::digest;
 
 use super::generator::mix;
 use super::{Reply, refuse};
 use crate::scan::{Fields, Kind, elements, unescape};
+use crate::wire::embedding::append_vector;
 
 /// Dimensions unless the client asks for fewer or more.
 const DEFAULT_DIMENSIONS: usize = 256;
@@ -55,7 +54,7 @@ fn write(body: &[u8], fields: &Fields) -> Result<Vec<u8>, &'static str> {
             out.push(b',');
         }
         out.extend_from_slice(format!(r#"{{"object":"embedding","index":{place},"embedding":"#).as_bytes());
-        append(&mut out, &vector(text, dimensions), base64);
+        append_vector(&mut out, &vector(text, dimensions), base64);
         out.push(b'}');
         tokens = tokens.saturating_add(text.split(|byte| matches!(byte, b' ' | b',')).count());
     }
@@ -109,22 +108,4 @@ fn vector(text: &[u8], dimensions: usize) -> Vec<f32> {
         }
     }
     values
-}
-
-fn append(out: &mut Vec<u8>, vector: &[f32], base64: bool) {
-    if base64 {
-        let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-        out.push(b'"');
-        out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
-        out.push(b'"');
-        return;
-    }
-    out.push(b'[');
-    for (place, value) in vector.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(value.to_string().as_bytes());
-    }
-    out.push(b']');
 }

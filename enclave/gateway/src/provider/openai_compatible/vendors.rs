@@ -24,7 +24,6 @@ pub struct Vendor {
 /// Every compatible vendor; addresses from the vendors' own API references.
 pub const VENDORS: &[Vendor] = &[
     Vendor { quirks: CEREBRAS, ..vendor("cerebras", "https://api.cerebras.ai/v1") },
-    Vendor { quirks: COHERE, ..vendor("cohere", "https://api.cohere.ai/compatibility/v1") },
     vendor("deepinfra", "https://api.deepinfra.com/v1/openai"),
     Vendor { quirks: OLD_LIMIT, ..vendor("deepseek", "https://api.deepseek.com/v1") },
     vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
@@ -101,24 +100,6 @@ const GROQ: Quirks = Quirks {
         ("logprobs", Weight::Meaning),
         ("n", Weight::Meaning),
         ("top_logprobs", Weight::Meaning),
-    ],
-    ..NONE
-};
-
-/// The fields that its compatibility API lists as unsupported.
-const COHERE: Quirks = Quirks {
-    renames: &[("max_completion_tokens", "max_tokens")],
-    refuses: &[
-        ("audio", Weight::Meaning),
-        ("logit_bias", Weight::Meaning),
-        ("modalities", Weight::Meaning),
-        ("n", Weight::Meaning),
-        ("parallel_tool_calls", Weight::Meaning),
-        ("prediction", Weight::Hint),
-        ("top_logprobs", Weight::Meaning),
-        ("metadata", Weight::Hint),
-        ("service_tier", Weight::Hint),
-        ("store", Weight::Hint),
     ],
     ..NONE
 };
