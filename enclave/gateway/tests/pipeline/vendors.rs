@@ -96,7 +96,7 @@ fn each_tenant_has_a_salt_of_its_own_and_chooses_none() {
 #[test]
 fn what_was_left_out_is_told() {
     let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
-    let gateway = gateway_with(&deployment("provider = \"cohere\"\ncredential = \"test:main\"\n"));
+    let gateway = gateway_with(&deployment("provider = \"perplexity\"\ncredential = \"test:main\"\n"));
     let body = BODY.replace("}]}", r#"}],"metadata":{"a":"b"}}"#);
     let answer = ask(&gateway, &upstream, CHAT, body).expect("an answer");
     let told = answer.headers.iter().find(|(name, _)| *name == "postern-dropped-parameters");
