@@ -12,6 +12,8 @@ use crate::table::Table;
 
 pub mod memory;
 
+pub mod embedded;
+
 /// What a backend's operations give: object safe, and free to move between threads.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 

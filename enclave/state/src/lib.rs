@@ -17,6 +17,8 @@ pub mod root_key;
 
 pub mod seal;
 
+mod whole;
+
 pub mod backend;
 
 mod seen;

@@ -49,6 +49,13 @@ impl RootKey {
         derive(&self.0[..], b"postern/1 root", &[b"record ids", store], &mut key[..]);
         key
     }
+
+    /// The key that authenticates a whole file.
+    pub(crate) fn whole(&self, store: &[u8; 16]) -> Zeroizing<[u8; 48]> {
+        let mut key = Zeroizing::new([0; 48]);
+        derive(&self.0[..], b"postern/1 root", &[b"whole store", store], &mut key[..]);
+        key
+    }
 }
 
 /// HKDF-SHA-384 (RFC 5869) of at most one block, 48 bytes. Written on HMAC, because it cannot fail then.
@@ -84,6 +91,7 @@ mod tests {
             root.store(&[0; 16], 2)[..32].to_vec(),
             root.store(&[1; 16], 1)[..32].to_vec(),
             root.ids(&[0; 16]).to_vec(),
+            root.whole(&[0; 16])[..32].to_vec(),
             root.derive(b"a").to_vec(),
             root.derive(b"b").to_vec(),
             chip.ids(&[0; 16]).to_vec(),

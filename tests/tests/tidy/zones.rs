@@ -9,12 +9,20 @@ use serde_json::Value;
 const PACKAGES: &[(&str, &str, &[&str])] = &[
     ("postern-alloc", "tcb", &[]),
     ("postern-attestation", "tcb", &[]),
+    ("postern-audit", "tcb", &[]),
     ("postern-bench", "test", &["*"]),
-    ("postern-client", "client", &["postern-attestation"]),
+    ("postern-client", "client", &["postern-attestation", "postern-audit"]),
     (
         "postern-enclave",
         "tcb",
-        &["postern-alloc", "postern-attestation", "postern-gateway", "postern-link", "postern-state"],
+        &[
+            "postern-alloc",
+            "postern-attestation",
+            "postern-audit",
+            "postern-gateway",
+            "postern-link",
+            "postern-state",
+        ],
     ),
     ("postern-gateway", "tcb", &[]),
     ("postern-host", "untrusted", &["postern-link"]),
