@@ -27,6 +27,7 @@ pub mod endorsements;
 pub mod evidence;
 pub mod azure_evidence;
 pub mod binding;
+pub mod provisioning;
 pub mod reference_values;
 pub mod claims;
 pub mod floors;

@@ -34,6 +34,7 @@ pub struct Unverified {
     host: HeaderValue,
     name: String,
     spki: Sha256,
+    role: Role,
 }
 
 impl Unverified {
@@ -49,6 +50,7 @@ impl Unverified {
             host,
             name: target.name().to_owned(),
             spki: session.spki,
+            role: tls.role(),
         })
     }
 
@@ -86,25 +88,25 @@ impl Unverified {
         policy: &ClientPolicy,
     ) -> Result<VerifiedChannel, Error> {
         evidence.verified().check_tls_key(&self.spki, &self.name).map_err(Error::Binding)?;
-        let Self { wire, host, name, spki } = self;
+        let Self { wire, host, name, spki, role } = self;
         let nonce = Nonce::new(random_bytes()?);
         let stream = wire.into_stream()?;
         let group = negotiated_group(&stream);
         let keyset_digest = evidence.verified().claims().keyset_digest;
-        let ekm = export(&stream, Role::Gateway, &nonce, &keyset_digest)?;
-        let mut bound = Self { wire: Wire::new(stream).await?, host, name, spki };
+        let ekm = export(&stream, role, &nonce, &keyset_digest)?;
+        let mut bound = Self { wire: Wire::new(stream).await?, host, name, spki, role };
         let hardware = policy.binding == Binding::Hardware;
         let answer = bound.ask_to_bind(&nonce, evidence.verified(), hardware).await?;
         let evidence = match answer {
             BindResponse::Signature(signature) if !hardware => {
                 evidence
                     .verified()
-                    .check_session(Role::Gateway, &nonce, &ekm, &bound.spki, &signature)
+                    .check_session(role, &nonce, &ekm, &bound.spki, &signature)
                     .map_err(Error::Binding)?;
                 evidence
             }
             BindResponse::Evidence(document) if hardware => {
-                let expected = Expected::Session { role: Role::Gateway, nonce, ekm };
+                let expected = Expected::Session { role, nonce, ekm };
                 let chains = evidence.chains();
                 let session = Appraised::judge(&document, evidence.config(), &expected, policy, chains)?;
                 bound.check_same_keyset(&evidence, session.verified())?;
@@ -255,6 +257,11 @@ impl VerifiedChannel {
             check("channel.tls_key", "BIND_SPKI", "a key of the attested keyset for this name", spki),
             check("channel.binding", "BIND_SESSION", "this connection vouched for", self.bound_by.to_owned()),
         ]
+    }
+
+    /// The public configuration that the evidence commits to.
+    pub fn config(&self) -> &Bytes {
+        self.evidence.config()
     }
 
     /// How long this channel may lie idle and still be used.

@@ -88,9 +88,18 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier without memory of earlier runs.
+    /// A verifier of the gateway, without memory of earlier runs.
     pub fn new(target: Target, policy: ClientPolicy) -> Result<Self, Error> {
-        let tls = TlsSettings::new(policy.post_quantum, &policy.webpki)?;
+        Self::of_role(Role::Gateway, target, policy)
+    }
+
+    /// A verifier of the same enclave as the one that takes an operator's secrets; its channels carry nothing else.
+    pub fn for_provisioning(target: Target, policy: ClientPolicy) -> Result<Self, Error> {
+        Self::of_role(Role::Provisioning, target, policy)
+    }
+
+    fn of_role(role: Role, target: Target, policy: ClientPolicy) -> Result<Self, Error> {
+        let tls = TlsSettings::new(role, policy.post_quantum, &policy.webpki)?;
         Ok(Self {
             target,
             policy,
@@ -187,7 +196,7 @@ impl Verifier {
         let nonce = Nonce::new(random_bytes()?);
         let document = connection.evidence(&nonce).await?;
         let config = connection.config().await?;
-        let expected = Expected::Challenge { role: Role::Gateway, nonce };
+        let expected = Expected::Challenge { role: self.tls.role(), nonce };
         let appraised = Appraised::judge(&document, &config, &expected, &self.policy, &self.chains)
             .map_err(|error| self.explained(error, &document, &config, &expected))?;
         if let Some(state) = &self.state {

@@ -33,6 +33,7 @@ pub mod state_file;
 pub mod evidence_source;
 pub mod channel;
 pub mod local_proxy;
+pub mod provisioning;
 pub mod appraise;
 pub mod evidence_view;
 

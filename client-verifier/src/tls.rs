@@ -22,8 +22,13 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::{Error, NetworkFault, Step, TlsFault};
 
-/// The one application protocol that a channel speaks.
-pub(crate) const ALPN: &[u8] = b"http/1.1";
+/// The one application protocol that a channel of a role speaks; both are HTTP/1.1.
+pub(crate) const fn protocol(role: Role) -> &'static [u8] {
+    match role {
+        Role::Provisioning => attestation::provisioning::ALPN,
+        Role::Gateway | Role::PeerInitiator | Role::PeerResponder => b"http/1.1",
+    }
+}
 
 /// Which key exchange groups may be agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +62,12 @@ pub enum WebPki {
 pub struct TlsSettings {
     config: Arc<ClientConfig>,
     post_quantum: PostQuantum,
+    role: Role,
 }
 
 impl TlsSettings {
     /// Settings of `protocol.md` 1.6, client side, from an explicit provider.
-    pub fn new(post_quantum: PostQuantum, webpki: &WebPki) -> Result<Self, Error> {
+    pub fn new(role: Role, post_quantum: PostQuantum, webpki: &WebPki) -> Result<Self, Error> {
         let provider = Arc::new(provider(post_quantum));
         let verifier = Arc::new(CertificateCheck {
             algorithms: provider.signature_verification_algorithms,
@@ -80,12 +86,17 @@ impl TlsSettings {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![protocol(role).to_vec()];
         config.resumption = Resumption::disabled();
         config.enable_early_data = false;
         config.enable_secret_extraction = false;
         config.cert_decompressors = Vec::new();
-        Ok(Self { config: Arc::new(config), post_quantum })
+        Ok(Self { config: Arc::new(config), post_quantum, role })
+    }
+
+    /// What the peer is expected to be on these connections.
+    pub(crate) const fn role(&self) -> Role {
+        self.role
     }
 
     /// Shakes hands over `tcp` and checks what was agreed. The caller bounds the time.
@@ -106,7 +117,7 @@ impl TlsSettings {
         if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
             return Err(TlsFault::Version);
         }
-        if connection.alpn_protocol() != Some(ALPN) {
+        if connection.alpn_protocol() != Some(protocol(self.role)) {
             return Err(TlsFault::Alpn);
         }
         match connection.handshake_kind() {
@@ -181,7 +192,7 @@ pub(crate) fn export(
     nonce: &Nonce,
     keyset_digest: &Sha384,
 ) -> Result<[u8; 32], Error> {
-    let context = exporter_context(role, ALPN, nonce, keyset_digest);
+    let context = exporter_context(role, protocol(role), nonce, keyset_digest);
     stream
         .get_ref()
         .1

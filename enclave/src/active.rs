@@ -5,6 +5,7 @@
 //! with another digest. When the digest changes, connections finish what they do and close, and their clients verify
 //! anew.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,19 +15,23 @@ use gateway::config::SecretSource;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError};
-use crate::secrets::References;
+use crate::secrets::{Given, Recording};
 use crate::telemetry::{Event, emit};
 
 /// One configuration and everything that was made from it.
 pub struct Active {
     /// The file.
     pub config: Config,
-    /// The pipeline's parts.
-    pub gateway: Gateway,
+    /// The pipeline's parts; nothing while secrets are missing that an operator has yet to give.
+    pub gateway: Option<Gateway>,
+    /// Which secrets those are.
+    pub missing: BTreeSet<String>,
     /// What clients may know of it.
     pub public: Vec<u8>,
     /// SHA-384 of `public`, as in the claims.
     pub digest: Sha384,
+    /// Where request ids start.
+    seed: u64,
 }
 
 impl std::fmt::Debug for Active {
@@ -42,12 +47,27 @@ pub enum Unusable {
     Gateway(gateway::config::ConfigError),
     /// A deployment is reached over the network and there is no host to carry it.
     NoEgress,
+    /// Secrets are sealed, and nobody is named who may give them.
+    NoOperator,
+}
+
+impl Unusable {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Gateway(error) => error.code(),
+            Self::NoEgress | Self::NoOperator => "CONFIG_VALUE",
+        }
+    }
 }
 
 impl std::fmt::Display for Unusable {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Gateway(error) => error.fmt(out),
+            Self::NoOperator => out.write_str(
+                "CONFIG_VALUE: provisioning.operator: must be set, since a secret is sealed:NAME; make a key with 'postern provision new-key'",
+            ),
             Self::NoEgress => out.write_str(
                 "CONFIG_VALUE: host.egress: must be set, since a deployment is reached over the network; point it at postern-host",
             ),
@@ -66,6 +86,8 @@ pub enum ReloadError {
     Restart(Vec<&'static str>),
     /// It reads well and cannot be used.
     Unusable(Unusable),
+    /// An operator has given secrets for the configuration in force; clients could tell this one from it.
+    Provisioned,
 }
 
 impl ReloadError {
@@ -74,8 +96,8 @@ impl ReloadError {
         match self {
             Self::Config(error) => error.code(),
             Self::Restart(_) => "CONFIG_RESTART",
-            Self::Unusable(Unusable::Gateway(error)) => error.code(),
-            Self::Unusable(Unusable::NoEgress) => "CONFIG_VALUE",
+            Self::Unusable(error) => error.code(),
+            Self::Provisioned => "CONFIG_PROVISIONED",
         }
     }
 }
@@ -88,6 +110,9 @@ impl std::fmt::Display for ReloadError {
                 write!(out, "CONFIG_RESTART: {}: differ, and change at a start only", tables.join(", "))
             }
             Self::Unusable(error) => error.fmt(out),
+            Self::Provisioned => out.write_str(
+                "CONFIG_PROVISIONED: the operator has given secrets for the configuration in force; give another one with 'postern provision send --gateway'",
+            ),
         }
     }
 }
@@ -100,40 +125,56 @@ impl Active {
     /// # Errors
     /// [`Unusable`].
     pub fn build(config: Config, secrets: &dyn SecretSource) -> Result<Self, Unusable> {
-        let gateway = gateway::config::build(&config.gateway, secrets).map_err(Unusable::Gateway)?;
-        Self::of(config, gateway)
+        let recording = Recording::new(secrets, &config.gateway);
+        let gateway = gateway::config::build(&config.gateway, &recording).map_err(Unusable::Gateway)?;
+        let (sealed, missing) = recording.into_names();
+        if config.provisioning.is_none() && !sealed.is_empty() {
+            return Err(Unusable::NoOperator);
+        }
+        let networked = |deployment: &gateway::config::DeploymentConfig| deployment.provider != "builtin";
+        if config.host.egress.is_none() && config.gateway.deployments.values().any(networked) {
+            return Err(Unusable::NoEgress);
+        }
+        let public = config.public(gateway.public_config(), &sealed).to_string().into_bytes();
+        let digest = Sha384::of(&public);
+        // With a stand-in for a secret in it, it must not exist.
+        let gateway = missing.is_empty().then_some(gateway);
+        Ok(Self { config, gateway, missing, public, digest, seed: 0 })
     }
 
     /// Gives request ids a start of their own.
     #[must_use]
     pub fn seeded(self, seed: u64) -> Self {
-        Self { gateway: self.gateway.seeded(seed), ..self }
+        Self { gateway: self.gateway.map(|gateway| gateway.seeded(seed)), seed, ..self }
     }
 
-    fn of(config: Config, gateway: Gateway) -> Result<Self, Unusable> {
-        let networked = |deployment: &gateway::config::DeploymentConfig| deployment.provider != "builtin";
-        if config.host.egress.is_none() && config.gateway.deployments.values().any(networked) {
-            return Err(Unusable::NoEgress);
+    /// Keeps the books and the request ids of the one before it.
+    #[must_use]
+    pub fn succeeding(self, before: &Self) -> Self {
+        match (self.gateway, &before.gateway) {
+            (Some(gateway), Some(earlier)) => {
+                Self { gateway: Some(gateway.succeeding(earlier)), seed: before.seed, ..self }
+            }
+            (gateway, _) => Self { gateway, ..self }.seeded(before.seed),
         }
-        let public = config.public(gateway.public_config()).to_string().into_bytes();
-        let digest = Sha384::of(&public);
-        Ok(Self { config, gateway, public, digest })
     }
 
     /// Reads the file again and makes its successor, which keeps this one's books.
     ///
     /// # Errors
     /// [`ReloadError`].
-    pub fn reread(&self, path: &Path) -> Result<Self, ReloadError> {
+    pub fn reread(&self, path: &Path, given: &Given) -> Result<Self, ReloadError> {
         let config = Config::load(path).map_err(ReloadError::Config)?;
         let fixed = self.config.differences_that_need_a_start(&config);
         if !fixed.is_empty() {
             return Err(ReloadError::Restart(fixed));
         }
-        let gateway = gateway::config::build(&config.gateway, &References)
-            .map_err(|error| ReloadError::Unusable(Unusable::Gateway(error)))?
-            .succeeding(&self.gateway);
-        Self::of(config, gateway).map_err(ReloadError::Unusable)
+        let next = Self::build(config, &given.references()).map_err(ReloadError::Unusable)?;
+        // Whoever writes the file must not be able to send the operator's secrets elsewhere.
+        if given.number() > 0 && next.digest != self.digest {
+            return Err(ReloadError::Provisioned);
+        }
+        Ok(next.succeeding(self))
     }
 }
 
@@ -153,7 +194,7 @@ impl InForce {
     }
 
     /// From now on, this one. Requests in flight keep theirs.
-    fn replace(&self, next: Active) {
+    pub fn replace(&self, next: Active) {
         self.0.send_replace(Arc::new(next));
     }
 
@@ -161,10 +202,12 @@ impl InForce {
     ///
     /// # Errors
     /// [`ReloadError`], written down already.
-    pub fn reload(&self, path: &Path) -> Result<(), ReloadError> {
+    pub fn reload(&self, path: &Path, given: &Given) -> Result<(), ReloadError> {
         let before = self.now();
-        let next = before.reread(path);
-        before.gateway.books().metrics.reloaded(next.is_ok());
+        let next = before.reread(path, given);
+        if let Some(gateway) = &before.gateway {
+            gateway.books().metrics.reloaded(next.is_ok());
+        }
         match next {
             Ok(next) => {
                 emit(Event::Reloaded { visible: next.digest != before.digest });

@@ -12,6 +12,7 @@ use attestation::binding::{self, BindRequest, BindResponse};
 use attestation::digest::{Nonce, Sha256, Sha384};
 use attestation::enclave_claims::{Channel, EnclaveClaims, Kind, Role, TimeQuality, report_data};
 use attestation::evidence::{CpuEvidence, EvidenceDocument};
+use attestation::provisioning::{ProvisioningReceipt, SealedProvisioning};
 use tokio::sync::Semaphore;
 
 use crate::clock::ProcessClock;
@@ -41,6 +42,8 @@ pub enum AgentError {
     Exporter,
     /// New keys are due and could not be made.
     Identity(IdentityError),
+    /// Not sealed to this process's provisioning key.
+    Unsealed,
 }
 
 impl AgentError {
@@ -52,6 +55,7 @@ impl AgentError {
             Self::EvidenceUnknown => "EVIDENCE_UNKNOWN",
             Self::Exporter => "EXPORTER",
             Self::Identity(error) => error.code(),
+            Self::Unsealed => "PROV_SEAL",
         }
     }
 }
@@ -117,13 +121,13 @@ impl Agent {
         Ok(self.identity.epoch(ProcessClock::shared().unix())?)
     }
 
-    /// Evidence of kind 1: fresh for the caller's nonce, under the configuration with that digest.
+    /// Evidence of kind 1: fresh for the caller's nonce, in a role, under the configuration with that digest.
     ///
     /// # Errors
     /// [`AgentError`].
-    pub async fn challenge(&self, nonce: Nonce, config: Sha384) -> Result<Vec<u8>, AgentError> {
+    pub async fn challenge(&self, nonce: Nonce, role: Role, config: Sha384) -> Result<Vec<u8>, AgentError> {
         let epoch = self.epoch()?;
-        self.evidence(&epoch, Kind::Challenge { nonce }, config).await
+        self.evidence(&epoch, Kind::Challenge { nonce }, role, config).await
     }
 
     /// Answers a bind request (protocol.md A6) for the connection it came on, which is served under the configuration with
@@ -137,34 +141,56 @@ impl Agent {
         connection: &impl Connection,
         config: Sha384,
     ) -> Result<BindResponse, AgentError> {
-        let role = Role::Gateway;
-        let epoch = self.issued_under(&request.claims, config).ok_or(AgentError::EvidenceUnknown)?;
+        let role = role_on(connection);
+        let epoch = self.issued_under(&request.claims, role, config).ok_or(AgentError::EvidenceUnknown)?;
         let context =
             binding::exporter_context(role, connection.alpn(), &request.nonce, &epoch.keyset_digest);
         let ekm = connection.export(binding::EXPORTER_LABEL, &context).ok_or(AgentError::Exporter)?;
         if request.evidence {
             let kind = Kind::Session { nonce: request.nonce, session: ekm };
-            return self.evidence(&epoch, kind, config).await.map(BindResponse::Evidence);
+            return self.evidence(&epoch, kind, role, config).await.map(BindResponse::Evidence);
         }
         let spki = connection.spki();
         let transcript = binding::session_transcript(role, &request.nonce, &ekm, &request.claims, &spki);
         Ok(BindResponse::Signature(epoch.sign(&transcript)))
     }
 
-    fn issued_under(&self, claims: &Sha384, config: Sha384) -> Option<Arc<Epoch>> {
-        let now = ProcessClock::shared().unix();
-        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let (epoch, _) =
-            issued.claims.get(claims).filter(|(epoch, named)| *named == config && epoch.honoured(now))?;
-        Some(Arc::clone(epoch))
+    /// Opens what an operator has sealed under evidence of role `provisioning` that this process issued lately under the
+    /// configuration with that digest.
+    ///
+    /// # Errors
+    /// [`AgentError::EvidenceUnknown`]; [`AgentError::Unsealed`] if it was not sealed to this process's key.
+    pub fn open(&self, sealed: &SealedProvisioning, config: Sha384) -> Result<Vec<u8>, AgentError> {
+        self.issued_under(&sealed.claims, Role::Provisioning, config).ok_or(AgentError::EvidenceUnknown)?;
+        self.identity.open(sealed).ok_or(AgentError::Unsealed)
     }
 
-    async fn evidence(&self, epoch: &Arc<Epoch>, kind: Kind, config: Sha384) -> Result<Vec<u8>, AgentError> {
+    /// The receipt for a message, now that the configuration with that digest is in force.
+    pub fn receipt(&self, message: &Sha384, config_digest: Sha384) -> ProvisioningReceipt {
+        let transcript = ProvisioningReceipt::signed(message, &config_digest);
+        ProvisioningReceipt { config_digest, signature: self.identity.sign_receipt(&transcript) }
+    }
+
+    fn issued_under(&self, claims: &Sha384, role: Role, config: Sha384) -> Option<Arc<Epoch>> {
+        let now = ProcessClock::shared().unix();
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = issued.claims.get(claims)?;
+        let holds = made.role == role && made.config == config && made.epoch.honoured(now);
+        holds.then(|| Arc::clone(&made.epoch))
+    }
+
+    async fn evidence(
+        &self,
+        epoch: &Arc<Epoch>,
+        kind: Kind,
+        role: Role,
+        config: Sha384,
+    ) -> Result<Vec<u8>, AgentError> {
         let now = ProcessClock::shared().unix();
         self.rate.take(now).map_err(|retry_after| AgentError::Busy { retry_after })?;
         let _waiting = self.waiting.try_acquire().map_err(|_| AgentError::Busy { retry_after: 1 })?;
         let claims = EnclaveClaims {
-            role: Role::Gateway,
+            role,
             kind,
             keyset_digest: epoch.keyset_digest,
             config_digest: config,
@@ -197,17 +223,29 @@ impl Agent {
         }
         .encode();
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.remember(Sha384::of(&claims), Arc::clone(epoch), config);
+        issued.remember(Sha384::of(&claims), Made { epoch: Arc::clone(epoch), role, config });
         drop(issued);
         Ok(document)
     }
 }
 
-/// Claims that this process made lately, with the keys and the configuration that they vouch for.
+/// The role that evidence has on a connection: its protocol says what it is for.
+pub fn role_on(connection: &impl Connection) -> Role {
+    if connection.alpn() == attestation::provisioning::ALPN { Role::Provisioning } else { Role::Gateway }
+}
+
+/// Claims that this process made lately, with what they vouch for.
 struct Issued {
     kept: usize,
     order: VecDeque<Sha384>,
-    claims: HashMap<Sha384, (Arc<Epoch>, Sha384)>,
+    claims: HashMap<Sha384, Made>,
+}
+
+/// What claims vouch for.
+struct Made {
+    epoch: Arc<Epoch>,
+    role: Role,
+    config: Sha384,
 }
 
 impl Issued {
@@ -216,14 +254,14 @@ impl Issued {
         Self { kept, order: VecDeque::new(), claims: HashMap::new() }
     }
 
-    fn remember(&mut self, claims: Sha384, epoch: Arc<Epoch>, config: Sha384) {
+    fn remember(&mut self, claims: Sha384, made: Made) {
         if self.order.len() >= self.kept
             && let Some(oldest) = self.order.pop_front()
         {
             self.claims.remove(&oldest);
         }
         self.order.push_back(claims);
-        self.claims.insert(claims, (epoch, config));
+        self.claims.insert(claims, made);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 
 use attestation::attester::Attester;
 use attestation::digest::Nonce;
+use attestation::enclave_claims::Role;
 use attestation::endorsements::MAX_EVENT_LOG_BYTES;
 use tokio::sync::watch;
 
@@ -21,6 +22,7 @@ use crate::entropy::{Hardware, Kernel, Seeds};
 use crate::hardening::Hardened;
 use crate::host_link::HostLink;
 use crate::identity::{Identity, IdentityError};
+use crate::provisioning::Provisioned;
 use crate::secrets::References;
 use crate::tee::{NoTee, Source};
 use crate::transport::{Address, Listening};
@@ -139,7 +141,7 @@ impl Keyed {
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
         let Self { config, attester, event_log, deployment_id, identity } = self;
-        let active = Active::build(config, &References)
+        let active = Active::build(config, &References::default())
             .map_err(BootError::Unusable)?
             .seeded(request_id_seed(identity.instance()));
         let config = &active.config;
@@ -152,13 +154,17 @@ impl Keyed {
             config.limits.evidence_per_second,
         );
         // A process that cannot prove itself has nothing to offer.
-        agent.challenge(Nonce::new([0; 32]), active.digest).await.map_err(BootError::NoEvidence)?;
+        agent
+            .challenge(Nonce::new([0; 32]), Role::Gateway, active.digest)
+            .await
+            .map_err(BootError::NoEvidence)?;
         let listening = Listening::bind(&config.listen.address)
             .map_err(|error| BootError::Bind(config.listen.address.clone(), error.kind()))?;
         let shared = Shared {
             agent,
             limits: config.limits.clone(),
             in_force: InForce::new(active),
+            provisioned: Provisioned::default(),
             phase: watch::Sender::new(Phase::Serving),
             connections: AtomicUsize::new(0),
         };

@@ -2,19 +2,22 @@
 //!
 //! One versioned TOML file. An unknown key is an error. It names secrets, it never holds one.
 
+mod operator;
 mod stream_shape;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
+pub use self::operator::OperatorKey;
 pub use self::stream_shape::StreamShape;
 use crate::transport::Address;
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Format of this file; 1.
@@ -35,12 +38,15 @@ pub struct Config {
     /// How the process is closed to the rest of its machine.
     #[serde(default)]
     pub process: Process,
+    /// Who may give the secrets that are referred to as `sealed:NAME`.
+    #[serde(default)]
+    pub provisioning: Option<Provisioning>,
     /// Keys, deployments and models.
     pub gateway: GatewayConfig,
 }
 
 /// `[listen]`
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// `tcp:IP:PORT`, `unix:PATH` or `vsock:PORT`.
@@ -70,7 +76,7 @@ pub enum KeyExchange {
 }
 
 /// `[tee]`
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Tee {
     /// `auto`, `configfs-tsm`, `sev-guest`, `azure-vtpm`, or `socket:PATH` for a security processor behind a Unix socket.
@@ -85,7 +91,7 @@ pub struct Tee {
 }
 
 /// `[host]`
-#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Where `postern-host` takes outgoing connections and fetches endorsements. Absent: no way out.
@@ -175,6 +181,15 @@ impl Default for Process {
     fn default() -> Self {
         Self { lock_memory: true }
     }
+}
+
+/// `[provisioning]`
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Provisioning {
+    /// The operator's public key, `ed25519:` and 64 hex digits: what is not signed with it is not taken. Clients see it,
+    /// so nobody else can give this enclave provider accounts of his own.
+    pub operator: OperatorKey,
 }
 
 /// Why the file was refused: one line, with the place where there is one.
@@ -298,7 +313,7 @@ impl Config {
     /// The tables in which another configuration differs and that are read at a start only: whatever sockets, keys,
     /// threads and the system-call filter were made from.
     pub fn differences_that_need_a_start(&self, other: &Self) -> Vec<&'static str> {
-        let Self { version, listen, tee, host, limits, drain, process, gateway: _ } = self;
+        let Self { version, listen, tee, host, limits, drain, process, provisioning, gateway: _ } = self;
         [
             ("version", *version == other.version),
             ("listen", *listen == other.listen),
@@ -307,6 +322,7 @@ impl Config {
             ("limits", *limits == other.limits),
             ("drain", *drain == other.drain),
             ("process", *process == other.process),
+            ("provisioning", *provisioning == other.provisioning),
         ]
         .into_iter()
         .filter_map(|(table, same)| (!same).then_some(table))
@@ -315,14 +331,19 @@ impl Config {
 
     /// What clients may rely on, as published at `/.well-known/postern/config` and hashed into the claims.
     ///
-    /// Every behaviour that could betray a client is named here, so that switching it on shows.
-    pub fn public(&self, gateway: &serde_json::Value) -> serde_json::Value {
+    /// Every behaviour that could betray a client is named here, so that switching it on shows. `sealed` are the names of
+    /// the secrets that an operator gives.
+    pub fn public(&self, gateway: &serde_json::Value, sealed: &BTreeSet<String>) -> serde_json::Value {
+        let provisioning = self
+            .provisioning
+            .map(|own| serde_json::json!({ "operator": own.operator.to_string(), "secrets": sealed }));
         serde_json::json!({
             "version": 1,
             "content_logging": false,
             "debug": false,
             "stream_shape": self.listen.stream_shape.as_str(),
             "memory_locked": self.process.lock_memory,
+            "provisioning": provisioning,
             "tls": {
                 "names": self.listen.names,
                 "post_quantum_required": self.listen.key_exchange == KeyExchange::PostQuantum,

@@ -1,10 +1,13 @@
-//! Keys that are born here and never leave: TLS, session binding, receipts; and the keyset that names them.
+//! Keys that are born here and never leave: TLS, session binding, receipts, provisioning; and the keyset that names them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attestation::digest::{Sha256, Sha384, UnixTime};
 use attestation::keyset::{Keyset, TlsKey};
+use attestation::provisioning::{SealedProvisioning, key_entry};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256;
+use rustls::crypto::hpke::{EncapsulatedSecret, Hpke as _, HpkePrivateKey, HpkePublicKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::entropy::{EntropyError, Seeds};
@@ -23,6 +26,8 @@ pub enum IdentityError {
     Entropy(EntropyError),
     /// The TLS library refused to make a key or certificate for the configured names.
     Certificate,
+    /// The TLS library refused to make a provisioning key.
+    Provisioning,
 }
 
 impl IdentityError {
@@ -31,6 +36,7 @@ impl IdentityError {
         match self {
             Self::Entropy(error) => error.code(),
             Self::Certificate => "TLS_CERTIFICATE",
+            Self::Provisioning => "PROV_KEY",
         }
     }
 }
@@ -71,11 +77,7 @@ pub struct Epoch {
 impl Epoch {
     /// Signs one session transcript (protocol.md A6) with the session-binding key.
     pub fn sign(&self, transcript: &[u8]) -> [u8; 64] {
-        let mut signature = [0; 64];
-        for (slot, byte) in signature.iter_mut().zip(self.session_binding.sign(transcript).as_ref()) {
-            *slot = *byte;
-        }
-        signature
+        signature(&self.session_binding, transcript)
     }
 
     /// Whether binds under this epoch's evidence are still signed at `now`.
@@ -90,7 +92,20 @@ pub struct Identity {
     names: Vec<String>,
     instance: [u8; 16],
     receipts: Ed25519KeyPair,
+    provisioning: ProvisioningKey,
     state: Mutex<State>,
+}
+
+/// What operators seal secrets to; of one boot.
+struct ProvisioningKey {
+    public: HpkePublicKey,
+    private: HpkePrivateKey,
+}
+
+impl std::fmt::Debug for ProvisioningKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("ProvisioningKey").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -112,8 +127,12 @@ impl Identity {
             *slot = *byte;
         }
         let tls = Arc::new(tls_identity(&names, now)?);
-        let current = Arc::new(epoch(&mut seeds, 1, tls, None, &names, &receipts, now)?);
-        Ok(Self { names, instance, receipts, state: Mutex::new(State { seeds, current }) })
+        let (public, private) =
+            DH_KEM_X25519_HKDF_SHA256_AES_256.generate_key_pair().map_err(|_| IdentityError::Provisioning)?;
+        let provisioning = ProvisioningKey { public, private };
+        let long_lived = LongLived { names: &names, receipts: &receipts, provisioning: &provisioning };
+        let current = Arc::new(epoch(&mut seeds, 1, tls, None, &long_lived, now)?);
+        Ok(Self { names, instance, receipts, provisioning, state: Mutex::new(State { seeds, current }) })
     }
 
     /// Random per boot; in every claim this process makes.
@@ -137,13 +156,43 @@ impl Identity {
                 Arc::clone(&last.tls)
             };
             let number = last.number.saturating_add(1);
-            let next =
-                epoch(&mut state.seeds, number, tls, Some(&last.tls), &self.names, &self.receipts, now)?;
+            let long_lived =
+                LongLived { names: &self.names, receipts: &self.receipts, provisioning: &self.provisioning };
+            let next = epoch(&mut state.seeds, number, tls, Some(&last.tls), &long_lived, now)?;
             state.current = Arc::new(next);
             crate::telemetry::emit(crate::telemetry::Event::Rekeyed { epoch: number });
         }
         Ok(Arc::clone(&state.current))
     }
+
+    /// Opens what was sealed to the provisioning key under these claims; nothing if it was not.
+    pub fn open(&self, sealed: &SealedProvisioning) -> Option<Vec<u8>> {
+        let encapsulated = EncapsulatedSecret(sealed.encapsulated.to_vec());
+        let info = attestation::provisioning::info(&sealed.claims);
+        DH_KEM_X25519_HKDF_SHA256_AES_256
+            .open(&encapsulated, &info, &[], &sealed.ciphertext, &self.provisioning.private)
+            .ok()
+    }
+
+    /// Signs a receipt's transcript with the receipt key.
+    pub fn sign_receipt(&self, transcript: &[u8]) -> [u8; 64] {
+        signature(&self.receipts, transcript)
+    }
+}
+
+/// The keys that a keyset lists besides those of its epoch.
+struct LongLived<'i> {
+    names: &'i [String],
+    receipts: &'i Ed25519KeyPair,
+    provisioning: &'i ProvisioningKey,
+}
+
+fn signature(pair: &Ed25519KeyPair, transcript: &[u8]) -> [u8; 64] {
+    let mut signature = [0; 64];
+    for (slot, byte) in signature.iter_mut().zip(pair.sign(transcript).as_ref()) {
+        *slot = *byte;
+    }
+    signature
 }
 
 fn ed25519(seeds: &mut Seeds, role: &'static str) -> Result<Ed25519KeyPair, IdentityError> {
@@ -156,8 +205,7 @@ fn epoch(
     number: u64,
     tls: Arc<TlsIdentity>,
     previous: Option<&Arc<TlsIdentity>>,
-    names: &[String],
-    receipts: &Ed25519KeyPair,
+    long_lived: &LongLived<'_>,
     now: UnixTime,
 ) -> Result<Epoch, IdentityError> {
     let session_binding = ed25519(seeds, "session binding")?;
@@ -167,11 +215,11 @@ fn epoch(
     let keyset = Keyset {
         epoch: number,
         not_after: UnixTime::from_seconds(now.seconds().saturating_add(EPOCH_SECONDS + OVERLAP_SECONDS)),
-        tls: tls_keys.map(|key| TlsKey { spki_sha256: key.spki, names: names.to_vec() }).collect(),
+        tls: tls_keys.map(|key| TlsKey { spki_sha256: key.spki, names: long_lived.names.to_vec() }).collect(),
         ohttp: None,
         sbk: public(&session_binding),
-        rck: Some(public(receipts)),
-        prv: None,
+        rck: Some(public(long_lived.receipts)),
+        prv: Some(key_entry(&long_lived.provisioning.public.0)),
     }
     .encode();
     let keyset_digest = Sha384::of(&keyset);

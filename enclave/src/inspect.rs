@@ -16,7 +16,7 @@ use crate::active::Active;
 use crate::boot::source_is_named;
 use crate::clock::ProcessClock;
 use crate::config::{Config, ConfigError};
-use crate::secrets::References;
+use crate::secrets::{Recording, References};
 
 /// What was found, a line each.
 #[derive(Debug)]
@@ -43,18 +43,23 @@ pub fn check(file: &Path, without_secrets: bool) -> Report {
         Ok(config) => config,
         Err(problems) => return Report::unusable(&problems),
     };
-    let secrets: Box<dyn SecretSource> =
-        if without_secrets { Box::new(NoSecrets::of(&config.gateway)) } else { Box::new(References) };
+    let secrets: Box<dyn SecretSource> = if without_secrets {
+        Box::new(NoSecrets::of(&config.gateway))
+    } else {
+        Box::new(References::default())
+    };
     let mut lines = Vec::new();
     if let Err(error) = source_is_named(&config) {
         lines.push(error.to_string());
     }
-    let found = problems::problems(config.gateway.clone(), &*secrets);
+    let recording = Recording::new(&*secrets, &config.gateway);
+    let found = problems::problems(config.gateway.clone(), &recording);
     lines.extend(found.into_iter().map(|error| ConfigError::Invalid(error).to_string()));
     if !lines.is_empty() {
         return Report { lines, usable: false };
     }
-    match Active::build(config, &*secrets) {
+    // Asked once more through the first reading, no sealed secret is missing.
+    match Active::build(config, &recording) {
         Err(error) => Report { lines: vec![error.to_string()], usable: false },
         Ok(active) => {
             let mut lines = unpriced(&active);
@@ -72,7 +77,9 @@ pub fn explain(file: &Path, key: &str, request: impl Read) -> Report {
         Err(error) => return Report::unusable(&[error]),
     };
     let refused = |line: String| Report { lines: vec![line], usable: false };
-    let gateway = match gateway::config::build(&config.gateway, &References) {
+    let secrets = References::default();
+    let recording = Recording::new(&secrets, &config.gateway);
+    let gateway = match gateway::config::build(&config.gateway, &recording) {
         Ok(gateway) => gateway,
         Err(error) => return refused(error.to_string()),
     };
@@ -97,8 +104,8 @@ pub fn explain(file: &Path, key: &str, request: impl Read) -> Report {
 fn unpriced(active: &Active) -> Vec<String> {
     let mut names: Vec<String> = active
         .gateway
-        .models()
         .iter()
+        .flat_map(|gateway| gateway.models().iter())
         .flat_map(|model| model.deployments())
         .filter(|deployment| deployment.price.is_none())
         .map(|deployment| deployment.name.to_string())

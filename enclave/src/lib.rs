@@ -46,6 +46,8 @@ pub mod tls;
 
 pub mod upstream;
 
+pub mod provisioning;
+
 pub mod worker;
 
 pub mod ingress;

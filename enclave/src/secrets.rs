@@ -1,21 +1,71 @@
 //! Where secrets named in the configuration are read: once, at start, and never again.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use gateway::Secret;
-use gateway::config::{SecretError, SecretReference, SecretSource};
+use gateway::config::problems::NoSecrets;
+use gateway::config::{GatewayConfig, SecretError, SecretReference, SecretSource};
 
-/// `file:PATH`, or `env:NAME`. A trailing line feed is not part of the secret.
+/// The scheme of secrets that an operator gives over the provisioning channel.
+const SEALED: &str = "sealed";
+
+/// What an operator has given: the last message that was taken.
+#[derive(Clone, Default)]
+pub struct Given {
+    number: u64,
+    /// By the name after `sealed:`.
+    secrets: Arc<BTreeMap<String, Secret<Vec<u8>>>>,
+}
+
+impl Given {
+    /// What a message with this number gives.
+    pub fn new(number: u64, secrets: BTreeMap<String, Vec<u8>>) -> Self {
+        let secrets = secrets.into_iter().map(|(name, secret)| (name, Secret::new(secret))).collect();
+        Self { number, secrets: Arc::new(secrets) }
+    }
+
+    /// Number of the message; 0 if there was none.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many secrets were given.
+    pub fn secrets(&self) -> usize {
+        self.secrets.len()
+    }
+
+    /// Where secrets are read from since.
+    pub fn references(&self) -> References {
+        References { given: self.clone() }
+    }
+}
+
+/// `file:PATH`, `env:NAME` or `sealed:NAME`. A trailing line feed of a file or variable is not part of the secret.
 ///
-/// Whoever starts the process can read both, so in a confidential VM neither is the way for real provider
-/// keys: sealed provisioning is.
-#[derive(Clone, Copy, Debug)]
-pub struct References;
+/// Whoever starts the process can read files and its environment, so in a confidential VM neither is the way for real
+/// provider keys: `sealed` is.
+#[derive(Clone, Default)]
+pub struct References {
+    given: Given,
+}
+
+impl std::fmt::Debug for References {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("References").field("sealed", &self.given.secrets.keys()).finish()
+    }
+}
 
 impl SecretSource for References {
     #[expect(clippy::disallowed_methods, reason = "start-up reads the secrets that its file names")]
     fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError> {
         let mut bytes = match reference.parts() {
+            Some((SEALED, name)) => {
+                let secret = self.given.secrets.get(name).ok_or(SecretError::Missing)?;
+                return Ok(Secret::new(secret.expose().clone()));
+            }
             Some(("file", path)) => std::fs::read(path).map_err(|error| {
                 if error.kind() == ErrorKind::NotFound {
                     SecretError::Missing
@@ -30,5 +80,36 @@ impl SecretSource for References {
             bytes.pop();
         }
         Ok(Secret::new(bytes))
+    }
+}
+
+/// Reads secrets, and puts something in the place of those that an operator has yet to give, so that the rest of the
+/// configuration can be judged and published before.
+pub struct Recording<'s> {
+    source: &'s dyn SecretSource,
+    stand_in: NoSecrets,
+    seen: RefCell<BTreeMap<String, bool>>,
+}
+
+impl<'s> Recording<'s> {
+    /// Reads from `source` for one configuration.
+    pub fn new(source: &'s dyn SecretSource, config: &GatewayConfig) -> Self {
+        Self { source, stand_in: NoSecrets::of(config), seen: RefCell::default() }
+    }
+
+    /// The names of all sealed secrets that were asked for, and of those among them that are not there.
+    pub fn into_names(self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let seen = self.seen.into_inner();
+        let missing = seen.iter().filter(|(_, there)| !**there).map(|(name, _)| name.clone()).collect();
+        (seen.into_keys().collect(), missing)
+    }
+}
+
+impl SecretSource for Recording<'_> {
+    fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError> {
+        let read = self.source.read(reference);
+        let Some((SEALED, name)) = reference.parts() else { return read };
+        self.seen.borrow_mut().insert(name.to_owned(), read.is_ok());
+        read.or_else(|_| self.stand_in.read(reference))
     }
 }

@@ -67,6 +67,9 @@ impl Serving {
             is_accepting.blocking_recv().map_err(|_| std::io::Error::from(std::io::ErrorKind::Other))??;
         }
         emit(Event::Serving { workers: workers.get() });
+        if !active.missing.is_empty() {
+            emit(Event::AwaitsProvisioning { secrets: active.missing.len() });
+        }
         Ok(Self { shared, drain: config.drain, threads })
     }
 
@@ -75,7 +78,7 @@ impl Serving {
     /// # Errors
     /// [`ReloadError`].
     pub fn reload(&self, path: &Path) -> Result<(), ReloadError> {
-        self.shared.in_force.reload(path)
+        self.shared.in_force.reload(path, &self.shared.provisioned.given())
     }
 
     /// Drains: says not ready, stops accepting, lets requests in flight finish, then cuts what is left.

@@ -43,6 +43,23 @@ pub enum Event {
         /// Why, as a stable code.
         reason: &'static str,
     },
+    /// An operator has given secrets.
+    Provisioned {
+        /// How many.
+        secrets: usize,
+        /// Clients can tell the difference.
+        visible: bool,
+    },
+    /// Something was posted as provisioning and not taken.
+    ProvisioningRefused {
+        /// Why, as a stable code.
+        reason: &'static str,
+    },
+    /// Serving evidence only: an operator has yet to give secrets.
+    AwaitsProvisioning {
+        /// How many.
+        secrets: usize,
+    },
     /// A new session-binding key and keyset are in force.
     Rekeyed {
         /// Epoch number since boot.
@@ -61,6 +78,15 @@ pub fn emit(event: Event) {
         Event::EvidenceFailed { reason } => format!(r#""event":"evidence_failed","reason":"{reason}""#),
         Event::Reloaded { visible } => format!(r#""event":"reloaded","visible":{visible}"#),
         Event::ReloadFailed { reason } => format!(r#""event":"reload_failed","reason":"{reason}""#),
+        Event::Provisioned { secrets, visible } => {
+            format!(r#""event":"provisioned","secrets":{secrets},"visible":{visible}"#)
+        }
+        Event::ProvisioningRefused { reason } => {
+            format!(r#""event":"provisioning_refused","reason":"{reason}""#)
+        }
+        Event::AwaitsProvisioning { secrets } => {
+            format!(r#""event":"awaits_provisioning","secrets":{secrets}"#)
+        }
         Event::Rekeyed { epoch } => format!(r#""event":"rekeyed","epoch":{epoch}"#),
     };
     write_line(&format!("{{\"time_ms\":{time},{fields}}}\n"));

@@ -38,7 +38,8 @@ pub fn server_config(identity: &TlsIdentity, groups: KeyExchange) -> Result<Serv
     config.max_early_data_size = 0;
     config.send_half_rtt_data = false;
     config.enable_secret_extraction = false;
-    config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP1.to_vec()];
+    config.alpn_protocols =
+        vec![ALPN_H2.to_vec(), ALPN_HTTP1.to_vec(), attestation::provisioning::ALPN.to_vec()];
     Ok(config)
 }
 

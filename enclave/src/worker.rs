@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::active::InForce;
 use crate::agent::Agent;
 use crate::config::Limits;
+use crate::provisioning::Provisioned;
 use crate::tls::Acceptors;
 use crate::upstream::Upstreams;
 
@@ -30,6 +31,8 @@ pub struct Shared {
     pub agent: Agent,
     /// The configuration in force.
     pub in_force: InForce,
+    /// What operators have given.
+    pub provisioned: Provisioned,
     /// What one client may use.
     pub limits: Limits,
     /// Written by the signal handler.

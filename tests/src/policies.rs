@@ -41,7 +41,14 @@ pub fn of_processor(processor: &SecurityProcessor, folder: &Path) -> ClientPolic
 
 /// A verifier under `policy` that dials `address` in the name of the enclave.
 pub fn verifier(address: std::net::SocketAddr, policy: ClientPolicy) -> Verifier {
-    let target =
-        Target::parse(&format!("https://{NAME}")).expect("a good URL").with_connect(&address.to_string());
-    Verifier::new(target, policy).expect("the settings fit")
+    Verifier::new(target(address), policy).expect("the settings fit")
+}
+
+/// The same for an operator.
+pub fn provisioning_verifier(address: std::net::SocketAddr, policy: ClientPolicy) -> Verifier {
+    Verifier::for_provisioning(target(address), policy).expect("the settings fit")
+}
+
+fn target(address: std::net::SocketAddr) -> Target {
+    Target::parse(&format!("https://{NAME}")).expect("a good URL").with_connect(&address.to_string())
 }

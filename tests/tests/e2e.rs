@@ -21,6 +21,7 @@ mod e2e {
     mod life;
     mod limits;
     mod load;
+    mod provisioning;
     mod shape;
     mod tls_settings;
 }

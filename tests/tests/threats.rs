@@ -16,6 +16,7 @@ mod threats {
     mod impostors;
     mod names;
     mod policy;
+    mod provisioning;
     mod reports;
     mod simulation;
     mod tampering;

@@ -82,6 +82,8 @@ pub enum Error {
     },
     /// Policy leaves no deployment that may serve this request.
     NoCompliantDeployment,
+    /// Secrets are missing that the operator has yet to give.
+    NotProvisioned,
     /// The model's provider does not do what this endpoint is for.
     OperationUnsupported,
     /// Everything that may serve this request is busy.
@@ -245,7 +247,7 @@ impl Error {
             | Self::UpstreamFailed
             | Self::UpstreamMalformed
             | Self::UpstreamTruncated => 502,
-            Self::Overloaded { .. } | Self::ShuttingDown => 503,
+            Self::NotProvisioned | Self::Overloaded { .. } | Self::ShuttingDown => 503,
             Self::UpstreamTimeout => 504,
             Self::UpstreamStatus { status, .. } => *status,
         }
@@ -275,6 +277,7 @@ impl Error {
             Self::Overloaded { .. } => "overloaded",
             Self::ProviderNotAllowed => "provider_not_allowed",
             Self::OperationUnsupported => "unsupported_operation",
+            Self::NotProvisioned => "not_provisioned",
             Self::ShuttingDown => "server_shutting_down",
             Self::TooManyInFlight => "concurrency_limit_exceeded",
             Self::UpstreamAttestation => "upstream_attestation_failed",
@@ -312,7 +315,7 @@ impl Error {
             | Self::Overloaded { .. }
             | Self::ProviderNotAllowed
             | Self::TooManyInFlight => Fault::Policy,
-            Self::ShuttingDown | Self::UpstreamCredential => Fault::Gateway,
+            Self::NotProvisioned | Self::ShuttingDown | Self::UpstreamCredential => Fault::Gateway,
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
             | Self::UpstreamConnection
@@ -339,6 +342,7 @@ impl Error {
             | Self::JsonInvalid { .. }
             | Self::MethodUnsupported { .. }
             | Self::MissingCredentials
+            | Self::NotProvisioned
             | Self::ShuttingDown
             | Self::ModelNotAllowed
             | Self::ModelUnknown
@@ -363,7 +367,8 @@ impl Error {
     /// What the client is told: whether coming back makes sense.
     pub const fn client_should_retry(&self) -> bool {
         match self {
-            Self::Overloaded { .. }
+            Self::NotProvisioned
+            | Self::Overloaded { .. }
             | Self::TooManyInFlight
             | Self::ShuttingDown
             | Self::UpstreamConnection

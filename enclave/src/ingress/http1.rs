@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use attestation::enclave_claims::Role;
 use bytes::Bytes;
 use gateway::error::Shape as Words;
 use gateway::{Answer, AnswerBody, Opened, Plaintext, RequestHead, Step, pipeline};
@@ -18,8 +19,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use self::duplex::{BodyError, Duplex, Gone};
 use super::response::{Body, LAST_CHUNK, begin_chunk, end_chunk, write_head};
 use super::shape::{self, Shaped};
-use super::well_known::{self, Reply, WellKnown};
+use super::well_known::{Reply, WellKnown};
 use crate::active::Active;
+use crate::agent::role_on;
 use crate::clock::{ProcessClock, deadline};
 use crate::config::StreamShape;
 use crate::http1::Framing;
@@ -32,8 +34,9 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     let stall = worker.shared.limits.body_idle_time();
     let active = worker.shared.in_force.now();
     let (leaving, cutting) = (leaving(&worker, &active), reached(&worker, Phase::Cutting));
-    let mut connection =
-        Http1 { duplex: Duplex::new(secured, stall), worker, active, words: Words::OpenAi, leaving, cutting };
+    let role = role_on(&secured);
+    let duplex = Duplex::new(secured, stall);
+    let mut connection = Http1 { duplex, worker, active, role, words: Words::OpenAi, leaving, cutting };
     loop {
         match connection.exchange().await {
             Next::KeepAlive => connection.duplex.forget(),
@@ -81,6 +84,8 @@ struct Http1 {
     worker: Rc<Worker>,
     /// What this connection is served under.
     active: Arc<Active>,
+    /// What the connection is for.
+    role: Role,
     /// In whose words the current request's errors are told.
     words: Words,
     /// The process drains, or the configuration that the client has verified is in force no more.
@@ -98,7 +103,7 @@ impl Http1 {
         };
         self.words = words;
         let limit = match &route {
-            Route::WellKnown(_) => well_known::MAX_BODY,
+            Route::WellKnown(which) => which.max_body(),
             Route::Gateway(opened) => opened.max_body_bytes(),
             // Its body is not worth reading; if there is one, the connection goes with it.
             Route::Refused(error) => {
@@ -133,7 +138,7 @@ impl Http1 {
         let mut by = deadline(if waiting { limits.idle_time() } else { header_time });
         loop {
             let current = self.worker.shared.in_force.refresh(&mut self.active);
-            if let Some((mut incoming, length)) = incoming(self.duplex.received(), &self.active)? {
+            if let Some((mut incoming, length)) = incoming(self.duplex.received(), self.role, &self.active)? {
                 incoming.close |= !current;
                 self.duplex.consume(length);
                 return Ok(Some(incoming));
@@ -168,7 +173,9 @@ impl Http1 {
         let (worker, active) = (Rc::clone(&self.worker), Arc::clone(&self.active));
         let id = opened.request_id().clone();
         let handled = {
-            let gateway = &active.gateway;
+            let Some(gateway) = &active.gateway else {
+                return self.send_error(&gateway::Error::NotProvisioned, Some(id.as_str()), next).await;
+            };
             let handling = pipeline::handle(opened, body, gateway, &worker.upstreams, ProcessClock::shared());
             let (_, secured, mut early) = self.duplex.split();
             tokio::select! {
@@ -337,7 +344,7 @@ impl Http1 {
 }
 
 /// The request at the front of `received`, and the length of its head.
-fn incoming(received: &[u8], active: &Active) -> Result<Option<(Incoming, usize)>, HeadError> {
+fn incoming(received: &[u8], role: Role, active: &Active) -> Result<Option<(Incoming, usize)>, HeadError> {
     let Some(message) = head::parse_request(received)? else { return Ok(None) };
     let head = RequestHead {
         method: message.method,
@@ -348,9 +355,11 @@ fn incoming(received: &[u8], active: &Active) -> Result<Option<(Incoming, usize)
     let now = gateway::Clock::now(ProcessClock::shared());
     let route = match WellKnown::route(head.method, head.path) {
         Some(which) => Route::WellKnown(which),
-        None => match pipeline::open(&head, &active.gateway, now) {
-            Ok(opened) => Route::Gateway(opened),
-            Err(error) => Route::Refused(error),
+        None if role == Role::Provisioning => Route::WellKnown(WellKnown::Unknown),
+        None => match active.gateway.as_ref().map(|gateway| pipeline::open(&head, gateway, now)) {
+            Some(Ok(opened)) => Route::Gateway(opened),
+            Some(Err(error)) => Route::Refused(error),
+            None => Route::Refused(gateway::Error::NotProvisioned),
         },
     };
     let shape = active.config.listen.stream_shape.chosen(message.fields.first(StreamShape::HEADER));

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::shape::{self, Shaped};
-use super::well_known::{self, Reply, WellKnown};
+use super::well_known::{Reply, WellKnown};
 use crate::active::Active;
 use crate::agent::Connection;
 use crate::clock::ProcessClock;
@@ -100,7 +100,7 @@ async fn respond(
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     if let Some(which) = WellKnown::route(parts.method.as_str(), path) {
-        let reply = match collect(body, well_known::MAX_BODY, worker).await {
+        let reply = match collect(body, which.max_body(), worker).await {
             Ok(body) => which.answer(body.expose(), worker, connection, active).await,
             Err(status) => Reply::problem(status, "HTTP_BODY"),
         };
@@ -113,7 +113,10 @@ async fn respond(
     let head =
         RequestHead { method: parts.method.as_str(), path, query: parts.uri.query(), headers: &headers };
     let (clock, words) = (ProcessClock::shared(), Words::of_path(path));
-    let opened = match pipeline::open(&head, &active.gateway, gateway::Clock::now(clock)) {
+    let Some(gateway) = &active.gateway else {
+        return from_error(&gateway::Error::NotProvisioned, words, None, shape);
+    };
+    let opened = match pipeline::open(&head, gateway, gateway::Clock::now(clock)) {
         Ok(opened) => opened,
         Err(error) => return from_error(&error, words, None, shape),
     };
@@ -127,7 +130,7 @@ async fn respond(
         Err(status) => return from_reply(Reply::problem(status, "HTTP_BODY")),
     };
     // Dropped by the library, and with it the upstream request, when the client resets the stream.
-    match pipeline::handle(opened, body, &active.gateway, &worker.upstreams, clock).await {
+    match pipeline::handle(opened, body, gateway, &worker.upstreams, clock).await {
         Ok(Answer { status, headers, body: AnswerBody::Whole(body) }) => {
             build(status, &headers, Body::padded(body.into_exposed(), shape))
         }

@@ -2,15 +2,17 @@
 
 use attestation::binding::{BindRequest, ChallengeRequest};
 use attestation::cbor::Writer;
+use attestation::enclave_claims::Role;
 use attestation::evidence::EvidenceDocument;
+use attestation::provisioning;
 
 use crate::active::Active;
-use crate::agent::{AgentError, Connection};
+use crate::agent::{AgentError, Connection, role_on};
 use crate::telemetry::{Event, emit};
-use crate::worker::{Phase, Worker};
+use crate::worker::{Phase, Shared, Worker};
 
-/// Largest request body on these paths, in bytes.
-pub const MAX_BODY: usize = 512;
+/// Largest request body on these paths but for provisioning, in bytes.
+const MAX_BODY: usize = 512;
 
 /// One of the fixed paths, with a method it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum WellKnown {
     Live,
     /// Right path, wrong method.
     MethodNotAllowed,
+    /// `POST /.well-known/postern/provision`, on a provisioning connection
+    Provision,
     /// `GET /readyz`
     Ready,
     /// Below `/.well-known/postern/`, but nothing there.
@@ -54,10 +58,25 @@ impl WellKnown {
             "/.well-known/postern/config" => ("GET", Self::Config),
             // Kind 0, by GET, needs a public beacon and is not offered; kind 1 takes a nonce by POST.
             "/.well-known/postern/evidence" => ("POST", Self::Evidence),
+            provisioning::PATH => ("POST", Self::Provision),
             other if other.starts_with("/.well-known/postern/") => return Some(Self::Unknown),
             _ => return None,
         };
         Some(if method == allowed { target } else { Self::MethodNotAllowed })
+    }
+
+    /// Most bytes of the request's body.
+    pub const fn max_body(self) -> usize {
+        match self {
+            Self::Provision => provisioning::MAX_BYTES,
+            Self::Bind
+            | Self::Config
+            | Self::Evidence
+            | Self::Live
+            | Self::MethodNotAllowed
+            | Self::Ready
+            | Self::Unknown => MAX_BODY,
+        }
     }
 
     /// Answers it on a connection that is served under `active`.
@@ -71,27 +90,23 @@ impl WellKnown {
         match self {
             Self::Bind => bind(body, worker, connection, active).await,
             Self::Config => Reply::ok("application/json", active.public.clone()),
-            Self::Evidence => evidence(body, worker, active).await,
+            Self::Evidence => evidence(body, worker, connection, active).await,
             Self::Live => Reply::ok("text/plain", b"ok\n".to_vec()),
             Self::MethodNotAllowed => Reply::problem(405, "METHOD_NOT_ALLOWED"),
-            Self::Ready if worker.shared.phase() == Phase::Serving => {
-                Reply::ok("text/plain", b"ok\n".to_vec())
-            }
-            Self::Ready => {
-                let mut reply = Reply::ok("text/plain", b"draining\n".to_vec());
-                reply.status = 503;
-                reply
-            }
-            Self::Unknown => Reply::problem(404, "NOT_FOUND"),
+            Self::Provision if role_on(connection) == Role::Provisioning => provision(body, worker, active),
+            Self::Ready if worker.shared.phase() != Phase::Serving => Reply::not_ready("draining\n"),
+            Self::Ready if active.gateway.is_none() => Reply::not_ready("awaiting provisioning\n"),
+            Self::Ready => Reply::ok("text/plain", b"ok\n".to_vec()),
+            Self::Provision | Self::Unknown => Reply::problem(404, "NOT_FOUND"),
         }
     }
 }
 
-async fn evidence(body: &[u8], worker: &Worker, active: &Active) -> Reply {
+async fn evidence(body: &[u8], worker: &Worker, connection: &impl Connection, active: &Active) -> Reply {
     let Ok(request) = ChallengeRequest::decode(body) else {
         return Reply::problem(400, "CHALLENGE_MALFORMED");
     };
-    match worker.shared.agent.challenge(request.nonce, active.digest).await {
+    match worker.shared.agent.challenge(request.nonce, role_on(connection), active.digest).await {
         Ok(document) => Reply::ok(EvidenceDocument::MEDIA_TYPE, document),
         Err(error) => refusal(error),
     }
@@ -107,6 +122,17 @@ async fn bind(body: &[u8], worker: &Worker, connection: &impl Connection, active
     }
 }
 
+fn provision(body: &[u8], worker: &Worker, active: &Active) -> Reply {
+    let Shared { agent, in_force, provisioned, .. } = &*worker.shared;
+    match provisioned.take(body, agent, active, in_force) {
+        Ok(receipt) => Reply::ok("application/cbor", receipt.encode()),
+        Err(refusal) => {
+            emit(Event::ProvisioningRefused { reason: refusal.code() });
+            Reply::problem_with(refusal.status(), refusal.code(), refusal.detail().as_deref())
+        }
+    }
+}
+
 fn refusal(error: AgentError) -> Reply {
     match error {
         AgentError::Busy { retry_after } => {
@@ -115,7 +141,7 @@ fn refusal(error: AgentError) -> Reply {
             reply
         }
         AgentError::EvidenceUnknown => Reply::problem(409, error.code()),
-        AgentError::Attester(_) | AgentError::Exporter | AgentError::Identity(_) => {
+        AgentError::Attester(_) | AgentError::Exporter | AgentError::Identity(_) | AgentError::Unsealed => {
             emit(Event::EvidenceFailed { reason: error.code() });
             Reply::problem(503, error.code())
         }
@@ -129,8 +155,20 @@ impl Reply {
 
     /// `{1: code}`: for people and logs; no client decides by it, since nothing has vouched for it.
     pub fn problem(status: u16, code: &str) -> Self {
+        Self::problem_with(status, code, None)
+    }
+
+    fn not_ready(why: &str) -> Self {
+        Self { status: 503, ..Self::ok("text/plain", why.as_bytes().to_vec()) }
+    }
+
+    /// `{1: code, 2: detail}`.
+    fn problem_with(status: u16, code: &str, detail: Option<&str>) -> Self {
         let mut writer = Writer::new();
-        writer.map(1).uint(1).text(code);
+        writer.map(if detail.is_some() { 2 } else { 1 }).uint(1).text(code);
+        if let Some(detail) = detail {
+            writer.uint(2).text(detail);
+        }
         Self {
             status,
             content_type: "application/problem+cbor",

@@ -31,12 +31,46 @@ pub(crate) enum Command {
     /// Judge evidence offline: one request (JSON) on stdin, one answer (JSON) on stdout
     #[command(after_help = APPRAISE_HELP)]
     Appraise(Appraise),
+    /// Give an enclave its secrets, as its operator, after verifying it
+    #[command(subcommand, after_help = PROVISION_HELP)]
+    Provision(ProvisionCommand),
     /// Look at evidence without judging it
     #[command(subcommand)]
     Evidence(EvidenceCommand),
     /// Write another gateway's configuration as ours, and say what could not be carried
     #[command(after_help = IMPORT_HELP)]
     Import(Import),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ProvisionCommand {
+    /// Make an operator's key and print the line for the enclave's configuration
+    NewKey(ProvisionNewKey),
+    /// Verify an enclave, then seal secrets to it
+    Send(ProvisionSend),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ProvisionNewKey {
+    /// Where to write the key (PKCS #8), readable by you only; an existing file stays
+    pub(crate) file: PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ProvisionSend {
+    /// The gateway: https://NAME or https://NAME:PORT
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// The operator's key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) operator_key: PathBuf,
+    /// TOML file with the secrets: NAME = "value" or NAME = { file = "PATH" }; - reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: PathBuf,
+    /// TOML file with a [gateway] table to put in force in place of the enclave's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gateway: Option<PathBuf>,
 }
 
 #[derive(ClapArgs)]
@@ -251,6 +285,14 @@ The configuration goes to stdout, the report to stderr. Secrets are never copied
 
   postern import litellm config.yaml > enclave.toml
   postern-enclave check --without-secrets enclave.toml";
+
+const PROVISION_HELP: &str = "\
+Secrets that a configuration refers to as sealed:NAME are given to a running enclave, which serves evidence only until
+it has them. They are bound to this boot of the enclave and to the configuration that was verified, and kept in its
+memory only: give them again after a restart.
+
+  postern provision new-key operator.key
+  postern provision send https://gateway.example --policy policy.toml --operator-key operator.key --secrets secrets.toml";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.

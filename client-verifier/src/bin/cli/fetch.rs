@@ -4,20 +4,33 @@ use std::io::Read;
 use std::path::Path;
 
 use postern_client::local_proxy::GatewayKey;
-use postern_client::{Error, Target, Verifier, policy_file, state_file};
+use postern_client::{ClientPolicy, Error, Target, Verifier, policy_file, state_file};
 use zeroize::Zeroizing;
 
 use crate::args::Reach;
 
-/// The verifier that the flags describe.
+/// The verifier of the gateway that the flags describe.
 pub(crate) fn verifier(url: &str, reach: &Reach) -> Result<Verifier, Error> {
+    verifier_of(Verifier::new, url, reach)
+}
+
+/// The same for an operator.
+pub(crate) fn provisioning_verifier(url: &str, reach: &Reach) -> Result<Verifier, Error> {
+    verifier_of(Verifier::for_provisioning, url, reach)
+}
+
+fn verifier_of(
+    make: fn(Target, ClientPolicy) -> Result<Verifier, Error>,
+    url: &str,
+    reach: &Reach,
+) -> Result<Verifier, Error> {
     let policy = policy_file::load(&reach.policy)?;
     let mut target = Target::parse(url)?;
     if let Some(address) = &reach.connect {
         target = target.with_connect(address);
     }
     let state = state_file::resolve(reach.state_file.as_deref())?;
-    Ok(Verifier::new(target, policy)?.with_state(state))
+    Ok(make(target, policy)?.with_state(state))
 }
 
 /// The gateway's key: from the file, else from the environment. `Err` says what is wrong, never what was read.

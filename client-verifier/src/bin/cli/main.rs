@@ -16,6 +16,7 @@ mod fetch;
 mod import;
 mod output;
 mod policy;
+mod provision;
 mod proxy;
 mod verdict;
 mod verify;
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
         args::Command::Import(own) => import::run(&own, &output),
         args::Command::Policy(args::PolicyCommand::Check(own)) => policy::check(&own, &output),
         args::Command::Policy(args::PolicyCommand::Init(own)) => policy::init(&own, &output),
+        args::Command::Provision(args::ProvisionCommand::NewKey(own)) => provision::new_key(&own, &output),
+        args::Command::Provision(args::ProvisionCommand::Send(own)) => {
+            on_runtime(&output, provision::send(&own, &output))
+        }
         args::Command::Proxy(own) => on_runtime(&output, proxy::run(&own, &output)),
         args::Command::Verify(own) => on_runtime(&output, verify::run(&own, &output)),
     }

@@ -113,6 +113,7 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::NoCapableDeployment { capability } => {
             return (format!("no model that may serve this request supports {capability}"), None);
         }
+        Error::NotProvisioned => "the operator has yet to give this gateway its secrets; come back later",
         Error::OperationUnsupported => "the provider of that model does not do this",
         Error::NoCompliantDeployment => "policy leaves no deployment that may serve this request",
         Error::Overloaded { .. } => "everything that may serve this request is busy; come back later",

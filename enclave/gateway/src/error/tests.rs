@@ -21,6 +21,7 @@ fn all() -> Vec<Error> {
         | Error::ModelUnknown
         | Error::NoCapableDeployment { .. }
         | Error::NoCompliantDeployment
+        | Error::NotProvisioned
         | Error::OperationUnsupported
         | Error::Overloaded { .. }
         | Error::ProviderNotAllowed
@@ -54,6 +55,7 @@ fn all() -> Vec<Error> {
         Error::ModelUnknown,
         Error::NoCapableDeployment { capability: "tools" },
         Error::NoCompliantDeployment,
+        Error::NotProvisioned,
         Error::OperationUnsupported,
         Error::Overloaded { retry_after_ms: 2500 },
         Error::ProviderNotAllowed,

@@ -1,0 +1,146 @@
+//! `postern provision`: an operator verifies an enclave, then gives it its secrets.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use postern_client::provisioning::{OperatorKey, Package, ProvisionError, provision};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::args::{ProvisionNewKey, ProvisionSend};
+use crate::output::{Output, printable};
+use crate::{exit, fetch};
+
+pub(crate) fn new_key(args: &ProvisionNewKey, output: &Output) -> ExitCode {
+    let made = OperatorKey::generate().and_then(|key| Ok((key.to_pkcs8()?, key.public())));
+    let (pkcs8, public) = match made {
+        Ok(made) => made,
+        Err(error) => return failed(&error, output),
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    if let Err(error) = options.open(&args.file).and_then(|mut file| file.write_all(&pkcs8)) {
+        let what = format!("{}: {}", args.file.display(), error.kind());
+        output.failure("PROV_FILE", &what, "name a file that does not exist yet");
+        return exit::usage();
+    }
+    output.talk(&format!("written: {}", printable(&args.file.display().to_string())));
+    output.data(&format!("[provisioning]\noperator = \"{public}\"\n"));
+    exit::verified()
+}
+
+pub(crate) async fn send(args: &ProvisionSend, output: &Output) -> ExitCode {
+    let (operator, package) = match prepare(args) {
+        Ok(prepared) => prepared,
+        Err(Unprepared { code, what }) => {
+            output.failure(code, &what, "see `postern provision send --help`");
+            return exit::usage();
+        }
+    };
+    let verifier = match fetch::provisioning_verifier(&args.url, &args.reach) {
+        Ok(verifier) => verifier,
+        Err(error) => return failed(&error.into(), output),
+    };
+    match provision(&verifier, &operator, &package).await {
+        Ok(given) => {
+            let (before, now) = (given.config_digest_before.to_hex(), given.config_digest.to_hex());
+            output.data(&format!("PROVISIONED  {}\n", printable(&args.url)));
+            output.data(&format!("  secrets        {}\n  config_digest  {now}\n", package.secrets.len()));
+            if before != now {
+                output.data(&format!("  before         {before}\n"));
+            }
+            exit::verified()
+        }
+        Err(error) => failed(&error, output),
+    }
+}
+
+/// What is wrong with the files, without what is in them.
+struct Unprepared {
+    code: &'static str,
+    what: String,
+}
+
+fn prepare(args: &ProvisionSend) -> Result<(OperatorKey, Package), Unprepared> {
+    let unreadable = |path: &Path, error: &std::io::Error| Unprepared {
+        code: "PROV_FILE",
+        what: format!("{}: {}", path.display(), error.kind()),
+    };
+    let pkcs8 = read(&args.operator_key).map_err(|error| unreadable(&args.operator_key, &error))?;
+    let operator = OperatorKey::from_pkcs8(&pkcs8).map_err(|error| Unprepared {
+        code: "PROV_OPERATOR_KEY",
+        what: format!("{}: {error}", args.operator_key.display()),
+    })?;
+    let text = read(&args.secrets).map_err(|error| unreadable(&args.secrets, &error))?;
+    let mut secrets = BTreeMap::new();
+    for (name, place) in places(&text)? {
+        let secret = match place {
+            Place::Here(text) => Zeroizing::new(text.into_bytes()),
+            Place::File { file } => {
+                let mut bytes = read(&file).map_err(|error| unreadable(&file, &error))?;
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                }
+                bytes
+            }
+        };
+        secrets.insert(name, secret);
+    }
+    let gateway = args.gateway.as_deref().map(gateway_table).transpose()?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let number = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Ok((operator, Package { secrets, gateway, root_key: None, number }))
+}
+
+/// Where a secret is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Place {
+    Here(String),
+    File { file: std::path::PathBuf },
+}
+
+/// The parser's own message may quote a secret, so it is not passed on.
+fn places(text: &[u8]) -> Result<BTreeMap<String, Place>, Unprepared> {
+    let wrong = || Unprepared {
+        code: "PROV_SECRETS",
+        what: "the file with the secrets must be TOML: NAME = \"value\" or NAME = { file = \"PATH\" }"
+            .to_owned(),
+    };
+    let text = std::str::from_utf8(text).map_err(|_| wrong())?;
+    toml::from_str(text).map_err(|_| wrong())
+}
+
+/// The `[gateway]` table of a file, as a text of its own.
+fn gateway_table(path: &Path) -> Result<String, Unprepared> {
+    let wrong = |what: &str| Unprepared { code: "PROV_GATEWAY", what: format!("{}: {what}", path.display()) };
+    let text = read(path).map_err(|error| wrong(&error.kind().to_string()))?;
+    let text = std::str::from_utf8(&text).map_err(|_| wrong("not text"))?;
+    let table: toml::Table = toml::from_str(text).map_err(|_| wrong("not TOML"))?;
+    let gateway = table.get("gateway").ok_or_else(|| wrong("has no [gateway] table"))?;
+    toml::to_string(gateway).map_err(|_| wrong("its [gateway] is no table"))
+}
+
+fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    // At its largest from the start: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES));
+    let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
+    if path == Path::new("-") {
+        std::io::stdin().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() == MAX_FILE_BYTES { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
+fn failed(error: &ProvisionError, output: &Output) -> ExitCode {
+    output.failure(error.code(), &error.to_string(), error.hint());
+    exit::of(error.outcome())
+}
+
+const MAX_FILE_BYTES: usize = 1024 * 1024;

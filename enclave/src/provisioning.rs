@@ -1,0 +1,132 @@
+//! Taking what an operator gives (protocol.md A14): secrets, and a configuration if he likes, in force together or not at
+//! all.
+//!
+//! The host cannot give its own: the operator's key is in the public configuration, and he signs. It cannot give an old
+//! message again: messages are sealed under evidence of this boot and numbered. It cannot send the secrets elsewhere:
+//! they are for the configuration that the operator has seen in that evidence.
+
+use std::sync::{Mutex, PoisonError};
+
+use attestation::digest::Sha384;
+use attestation::provisioning::{Provisioning, ProvisioningError, ProvisioningReceipt, SealedProvisioning};
+use gateway::Secret;
+
+use crate::active::{Active, InForce, Unusable};
+use crate::agent::{Agent, AgentError};
+use crate::secrets::Given;
+use crate::telemetry::{Event, emit};
+
+/// What operators have given in this boot.
+#[derive(Default)]
+pub struct Provisioned(Mutex<Given>);
+
+/// Why a message was not taken. Nothing has changed.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The evidence it was sealed under is not this process's, has aged, or names another configuration.
+    Evidence(AgentError),
+    /// Not a message, or not the operator's.
+    Message(ProvisioningError),
+    /// The configuration names no operator.
+    NotConfigured,
+    /// A message with this number or a higher one was taken before.
+    Number,
+    /// The `[gateway]` that came along is wrong.
+    Gateway(gateway::config::ConfigError),
+    /// With these secrets the configuration cannot be used.
+    Unusable(Unusable),
+    /// The configuration names sealed secrets that are not among those given.
+    Missing(Vec<String>),
+}
+
+impl Refusal {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Evidence(error) => error.code(),
+            Self::Message(error) => error.code(),
+            Self::NotConfigured => "PROV_NOT_CONFIGURED",
+            Self::Number => "PROV_REPLAYED",
+            Self::Gateway(error) => error.code(),
+            Self::Unusable(error) => error.code(),
+            Self::Missing(_) => "PROV_MISSING",
+        }
+    }
+
+    /// HTTP status.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Evidence(_) | Self::Number => 409,
+            Self::Message(ProvisioningError::Signature) | Self::NotConfigured => 403,
+            Self::Message(ProvisioningError::Malformed(_)) => 400,
+            Self::Gateway(_) | Self::Unusable(_) | Self::Missing(_) => 422,
+        }
+    }
+
+    /// What the operator can mend, for one whose signature was good. Names keys of the configuration, never a value.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Gateway(error) => Some(error.to_string()),
+            Self::Unusable(error) => Some(error.to_string()),
+            Self::Missing(names) => Some(names.join(", ")),
+            Self::Evidence(_) | Self::Message(_) | Self::NotConfigured | Self::Number => None,
+        }
+    }
+}
+
+impl From<ProvisioningError> for Refusal {
+    fn from(error: ProvisioningError) -> Self {
+        Self::Message(error)
+    }
+}
+
+impl Provisioned {
+    /// What was given so far.
+    pub fn given(&self) -> Given {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a message that came on a connection served under `active`, and puts the outcome in force.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing has changed.
+    pub fn take(
+        &self,
+        message: &[u8],
+        agent: &Agent,
+        active: &Active,
+        in_force: &InForce,
+    ) -> Result<ProvisioningReceipt, Refusal> {
+        let operator = active.config.provisioning.ok_or(Refusal::NotConfigured)?.operator;
+        let sealed = SealedProvisioning::decode(message)?;
+        sealed.verify(operator.as_bytes())?;
+        let opened = agent.open(&sealed, active.digest).map_err(Refusal::Evidence)?;
+        let opened = Secret::new(opened);
+        let Provisioning { number, secrets, gateway, root_key: _ } = Provisioning::decode(opened.expose())?;
+
+        // One at a time, so that numbers only grow.
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if number <= given.number() {
+            return Err(Refusal::Number);
+        }
+        let before = in_force.now();
+        if before.digest != active.digest {
+            return Err(Refusal::Evidence(AgentError::EvidenceUnknown));
+        }
+        let next = Given::new(number, secrets);
+        let mut config = before.config.clone();
+        if let Some(text) = gateway {
+            config.gateway = gateway::config::parse(&text).map_err(Refusal::Gateway)?;
+        }
+        let built = Active::build(config, &next.references()).map_err(Refusal::Unusable)?;
+        if !built.missing.is_empty() {
+            return Err(Refusal::Missing(built.missing.into_iter().collect()));
+        }
+        let digest = built.digest;
+        emit(Event::Provisioned { secrets: next.secrets(), visible: digest != before.digest });
+        in_force.replace(built.succeeding(&before));
+        *given = next;
+        drop(given);
+        Ok(agent.receipt(&Sha384::of(message), digest))
+    }
+}
