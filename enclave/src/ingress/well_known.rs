@@ -94,12 +94,20 @@ impl WellKnown {
             Self::Live => Reply::ok("text/plain", b"ok\n".to_vec()),
             Self::MethodNotAllowed => Reply::problem(405, "METHOD_NOT_ALLOWED"),
             Self::Provision if role_on(connection) == Role::Provisioning => provision(body, worker, active),
-            Self::Ready if worker.shared.phase() != Phase::Serving => Reply::not_ready("draining\n"),
-            Self::Ready if active.gateway.is_none() => Reply::not_ready("awaiting provisioning\n"),
-            Self::Ready => Reply::ok("text/plain", b"ok\n".to_vec()),
+            Self::Ready => ready(worker, active),
             Self::Provision | Self::Unknown => Reply::problem(404, "NOT_FOUND"),
         }
     }
+}
+
+fn ready(worker: &Worker, active: &Active) -> Reply {
+    if worker.shared.phase() != Phase::Serving {
+        return Reply::not_ready("draining\n");
+    }
+    if active.gateway.is_none() {
+        return Reply::not_ready("awaiting provisioning\n");
+    }
+    Reply::ok("text/plain", b"ok\n".to_vec())
 }
 
 async fn evidence(body: &[u8], worker: &Worker, connection: &impl Connection, active: &Active) -> Reply {
