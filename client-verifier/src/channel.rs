@@ -26,6 +26,7 @@ pub use body::VerifiedBody;
 
 mod body;
 pub mod event_stream;
+pub mod padding;
 
 /// A TLS connection to somebody. It can ask for the documents under `/.well-known/postern/` and be bound; it cannot
 /// carry an application request: it has no method for that.
@@ -211,7 +212,8 @@ pub struct SendFailure {
 
 impl VerifiedChannel {
     /// Sends one application request and waits for the head of its answer, as long as it takes: the caller bounds it.
-    /// The target must be a path. Evidence past its age is refused before a byte leaves.
+    /// The target must be a path. Evidence past its age is refused before a byte leaves. JSON is padded with spaces to a
+    /// length of which there are few ([`padding`]).
     pub async fn send(
         &mut self,
         request: Request<ChannelBody>,
@@ -219,7 +221,7 @@ impl VerifiedChannel {
         if self.is_expired() {
             return Err(SendFailure { error: Error::Expired, unsent: Some(Box::new(request)) });
         }
-        let request = self.address(request);
+        let request = padding::pad(self.address(request));
         let head_only = request.method() == http::Method::HEAD;
         let terminal = event_stream::Terminal::of_path(request.uri().path());
         match self.sender.try_send_request(request).await {

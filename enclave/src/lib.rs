@@ -18,6 +18,8 @@ pub mod hardening;
 
 pub mod entropy;
 
+pub mod padding;
+
 pub mod wipe;
 
 pub mod rate;

@@ -44,16 +44,19 @@ impl Upstreams {
 
     async fn exchange(&self, call: &UpstreamCall) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
         let endpoint = &call.deployment.endpoint;
-        // A kept connection may have been closed by the far end just now. If it fails before the first byte
-        // of an answer, the call goes out once more on a fresh one.
+        // A kept connection may have been closed by the far end just now. If it does not take the whole call, the call goes
+        // out on a fresh one. Once it has taken the call, whoever can break connections could have it carried out twice;
+        // whether to try again is then the pipeline's decision, which knows what may run twice and counts.
         if let Some(kept) = self.pool.take(endpoint) {
-            match exchange::send(kept, call, &self.pool).await {
+            match exchange::send(kept, call).await {
+                Ok(sent) => return exchange::answer(sent, &self.pool).await,
                 Err(SendError::Connection) => {}
-                sent => return sent,
+                Err(error) => return Err(error),
             }
         }
         let fresh = timeout(call.timeouts.connect, self.connector.connect(endpoint)).await;
-        exchange::send(fresh.map_err(|_| SendError::Timeout)??, call, &self.pool).await
+        exchange::answer(exchange::send(fresh.map_err(|_| SendError::Timeout)??, call).await?, &self.pool)
+            .await
     }
 }
 

@@ -29,7 +29,7 @@ use tokio_rustls::server::TlsStream;
 use crate::enclave::NAME;
 
 /// The public configuration of a toy that behaves.
-pub const CONFIG: &str = r#"{"version":1,"content_logging":false,"debug":false,"stream_shape":"none"}"#;
+pub const CONFIG: &str = r#"{"version":1,"content_logging":false,"debug":false,"stream_shape":"bucketed"}"#;
 /// What a toy answers to every application request.
 pub const ANSWER: &str = "toy answer";
 

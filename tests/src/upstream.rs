@@ -24,6 +24,11 @@ impl Received {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
+    /// The body without the spaces that the gateway adds.
+    pub fn without_padding(&self) -> &[u8] {
+        self.body.trim_ascii_end()
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()

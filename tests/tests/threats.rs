@@ -15,8 +15,10 @@ mod threats {
     mod freshness;
     mod impostors;
     mod names;
+    mod oracle;
     mod policy;
     mod provisioning;
+    mod repeats;
     mod reports;
     mod simulation;
     mod tampering;
@@ -38,12 +40,31 @@ mod threats {
 
     /// A request with the good key. Unshaped, so that the same answer is the same bytes in the same records each time.
     fn request(path: &str, body: &serde_json::Value) -> http::Request<ChannelBody> {
+        shaped("none", path, body)
+    }
+
+    /// A request with the good key for an answer in that shape.
+    fn shaped(shape: &str, path: &str, body: &serde_json::Value) -> http::Request<ChannelBody> {
         http::Request::post(path)
             .header("authorization", format!("Bearer {KEY}"))
             .header("content-type", "application/json")
-            .header("postern-stream-shape", "none")
+            .header("postern-stream-shape", shape)
             .body(postern_client::full_body(body.to_string()))
             .unwrap()
+    }
+
+    /// What an answer says, without the padding of its shape: comments between events, spaces after JSON. What is said by
+    /// the beginning of an answer is the beginning of what is said by all of it.
+    fn said(shape: &str, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body).into_owned();
+        if shape == "none" {
+            return text;
+        }
+        if !text.trim_start_matches('\n').starts_with([':', 'd']) {
+            return text.trim_end_matches(' ').to_owned();
+        }
+        let events = text.split("\n\n").map(|event| event.trim_start_matches('\n'));
+        events.filter(|event| !event.starts_with(':')).collect()
     }
 
     /// What a caller got over a verified channel.

@@ -14,6 +14,7 @@
 
 mod traffic {
     mod corpus;
+    mod lengths;
     mod record;
     mod shapes;
 }

@@ -53,9 +53,9 @@ fn a_filled_template_loads_and_means_what_it_says() {
     assert!(matches!(policy.webpki, WebPki::Required(_)));
     assert!(!policy.simulated() && policy.appraisal.trust_anchors.vendor);
     assert_eq!(policy.appraisal.max_evidence_age, Duration::from_mins(10));
-    assert_eq!(policy.appraisal.config_rules.len(), 2);
+    assert_eq!(policy.appraisal.config_rules.len(), 3);
     let rules: Vec<&str> = policy.waivers().iter().map(|waiver| waiver.rule).collect();
-    assert_eq!(rules, ["release_manifest", "config.stream_shape"]);
+    assert_eq!(rules, ["release_manifest"]);
 }
 
 #[test]

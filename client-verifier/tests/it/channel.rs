@@ -97,8 +97,10 @@ async fn replayed_evidence_is_refused() {
 async fn other_code_other_configuration_other_hardware_are_refused() {
     let other = Lies { measurement: [9; 48], ..Lies::default() };
     assert_eq!(refused(other).await.code(), "ATT_MEASUREMENT");
-    let logging =
-        Lies { config: r#"{"content_logging":true,"debug":false,"stream_shape":"none"}"#, ..Lies::default() };
+    let logging = Lies {
+        config: r#"{"content_logging":true,"debug":false,"stream_shape":"bucketed"}"#,
+        ..Lies::default()
+    };
     assert_eq!(refused(logging).await.code(), "CFG_RULE");
     assert_eq!(refused(Lies { config_swapped: true, ..Lies::default() }).await.code(), "ATT_CONFIG");
     let other_chip = |text: String| {

@@ -81,7 +81,7 @@ impl Default for Lies {
             bind_status: None,
             signs_instead: false,
             forgets_once: false,
-            config: r#"{"content_logging":false,"debug":false,"stream_shape":"none"}"#,
+            config: r#"{"content_logging":false,"debug":false,"stream_shape":"bucketed"}"#,
             config_swapped: false,
             measurement: MEASUREMENT,
             keyset_seconds: 3600,

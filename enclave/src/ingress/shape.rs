@@ -17,9 +17,10 @@ use gateway::{AnswerStream, Clock, Plaintext, Step};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::frames::Frames;
-use self::padding::{Filler, padded_length};
+use self::padding::Filler;
 use crate::clock::deadline;
 use crate::config::StreamShape;
+use crate::padding::padded_length;
 use crate::upstream::UpstreamBody;
 
 /// How long the body of a buffered JSON answer of `length` bytes becomes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gateway::UpstreamResponse;
 use gateway::deployment::Endpoint;
-use gateway::upstream::{Progress, ReadError, SendError, UpstreamCall, is_read};
+use gateway::upstream::{HeaderValue, Progress, ReadError, SendError, UpstreamCall, is_read};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -16,6 +16,7 @@ use super::pool::Pool;
 use crate::clock::deadline;
 use crate::http1::response::parse_response;
 use crate::http1::{ChunkedDecoder, Framing, decimal};
+use crate::padding::padded_length;
 
 /// Longest response head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -26,19 +27,32 @@ const RECEIVE_BYTES: usize = 8 * 1024;
 /// Receive buffer for bodies, in bytes.
 const BODY_BYTES: usize = 64 * 1024;
 
-/// Sends `call` and waits for the final response head.
+/// A call of which the far end has all bytes, or may have.
+pub struct Sent<'c> {
+    call: &'c UpstreamCall,
+    stream: UpstreamStream,
+}
+
+/// Writes `call`.
 ///
 /// # Errors
-/// [`SendError::Connection`] only while no byte of an answer has arrived.
-pub async fn send(
-    mut stream: UpstreamStream,
-    call: &UpstreamCall,
-    pool: &Rc<Pool>,
-) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
-    let stall = call.timeouts.stall;
+/// The far end does not have all of the call, and so cannot have acted on it.
+pub async fn send(mut stream: UpstreamStream, call: &UpstreamCall) -> Result<Sent<'_>, SendError> {
     timeout(call.timeouts.response_head, write_call(&mut stream, call))
         .await
         .map_err(|_| SendError::Timeout)??;
+    Ok(Sent { call, stream })
+}
+
+/// Waits for the final response head.
+///
+/// # Errors
+/// [`SendError::Connection`] only while no byte of an answer has arrived. The far end may have acted on the call.
+pub async fn answer(
+    Sent { call, mut stream }: Sent<'_>,
+    pool: &Rc<Pool>,
+) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
+    let stall = call.timeouts.stall;
     let mut received = Vec::with_capacity(RECEIVE_BYTES);
     let head_by = deadline(call.timeouts.response_head);
     loop {
@@ -71,19 +85,35 @@ pub async fn send(
 
 async fn write_call(stream: &mut UpstreamStream, call: &UpstreamCall) -> Result<(), SendError> {
     let parts = call.body.expose();
-    let mut buffer = Vec::with_capacity(HEAD_BYTES.saturating_add(parts.length().min(ONE_WRITE_BYTES)));
-    write_head(&mut buffer, call);
-    let written = if parts.length() <= ONE_WRITE_BYTES {
+    let length = if takes_padding(call) { padded_length(parts.length()) } else { parts.length() };
+    let padding = length.saturating_sub(parts.length());
+    let mut buffer = Vec::with_capacity(HEAD_BYTES.saturating_add(length.min(ONE_WRITE_BYTES)));
+    write_head(&mut buffer, call, length);
+    let written = if length <= ONE_WRITE_BYTES {
         parts.parts().iter().for_each(|part| buffer.extend_from_slice(part));
+        buffer.resize(buffer.len().saturating_add(padding), b' ');
         stream.write_all(&buffer).await
     } else {
-        write_slices(stream, &buffer, parts.parts()).await
+        let padding = vec![b' '; padding];
+        let body = parts.parts().iter().map(AsRef::as_ref);
+        let body = body.chain(std::iter::once(padding.as_slice()).filter(|padding| !padding.is_empty()));
+        write_slices(stream, std::iter::once(buffer.as_slice()).chain(body)).await
     };
     written.map_err(|_| SendError::Connection)?;
     stream.flush().await.map_err(|_| SendError::Connection)
 }
 
-fn write_head(out: &mut Vec<u8>, call: &UpstreamCall) {
+/// JSON may end in spaces (RFC 8259, section 2), so that the host does not see how long a prompt is. A body that is signed
+/// stays as it was when it was signed.
+fn takes_padding(call: &UpstreamCall) -> bool {
+    let is_json = |(name, value): &(&str, HeaderValue)| {
+        *name == "content-type" && value.expose().starts_with(b"application/json")
+    };
+    let is_signed = call.headers.iter().any(|(name, _)| *name == "x-amz-date");
+    call.body.expose().length() > 0 && call.headers.iter().any(is_json) && !is_signed
+}
+
+fn write_head(out: &mut Vec<u8>, call: &UpstreamCall, length: usize) {
     let (host, port, default_port) = match &call.deployment.endpoint {
         Endpoint::Builtin => return,
         Endpoint::Http { host, port } => (host, *port, 80),
@@ -111,17 +141,15 @@ fn write_head(out: &mut Vec<u8>, call: &UpstreamCall) {
         out.extend_from_slice(value.expose());
     }
     out.extend_from_slice(b"\r\ncontent-length: ");
-    decimal(out, call.body.expose().length());
+    decimal(out, length);
     out.extend_from_slice(b"\r\n\r\n");
 }
 
-async fn write_slices(
+async fn write_slices<'p>(
     stream: &mut UpstreamStream,
-    head: &[u8],
-    parts: &[bytes::Bytes],
+    parts: impl Iterator<Item = &'p [u8]>,
 ) -> std::io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> =
-        std::iter::once(head).chain(parts.iter().map(AsRef::as_ref)).map(IoSlice::new).collect();
+    let mut slices: Vec<IoSlice<'_>> = parts.map(IoSlice::new).collect();
     let mut rest = slices.as_mut_slice();
     while !rest.is_empty() {
         let written = stream.write_vectored(rest).await?;

@@ -25,11 +25,11 @@ async fn a_request_in_the_providers_format_arrives_byte_for_byte() {
     assert_eq!(ask(&enclave, ODD).await.status, 200);
     let received = enclave.upstream.last();
     assert_eq!(received.line, "POST /v1/chat/completions");
-    assert_eq!(String::from_utf8(received.body).unwrap(), ODD);
+    assert_eq!(received.without_padding(), ODD.as_bytes());
     // with an alias only the name changes
     let alias = ODD.replace("real-model", "fake");
     assert_eq!(ask(&enclave, &alias).await.status, 200);
-    assert_eq!(String::from_utf8(enclave.upstream.last().body).unwrap(), ODD);
+    assert_eq!(enclave.upstream.last().without_padding(), ODD.as_bytes());
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn embeddings_are_forwarded() {
     let answer = client.answer().await.unwrap();
     assert_eq!(answer.json()["data"][0]["embedding"], json!([0.25, -0.5]));
     assert_eq!(enclave.upstream.last().line, "POST /v1/embeddings");
-    assert_eq!(String::from_utf8(enclave.upstream.last().body).unwrap(), body);
+    assert_eq!(enclave.upstream.last().without_padding(), body.as_bytes());
 }
 
 #[tokio::test]

@@ -143,8 +143,10 @@ async fn row_45_a_changed_configuration_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let processor = SecurityProcessor::start(folder.path());
     for (config, code) in [
-        (r#"{"content_logging":true,"debug":false,"stream_shape":"none"}"#, "CFG_RULE"),
-        (r#"{"content_logging":false,"debug":true,"stream_shape":"none"}"#, "CFG_RULE"),
+        (r#"{"content_logging":true,"debug":false,"stream_shape":"bucketed"}"#, "CFG_RULE"),
+        (r#"{"content_logging":false,"debug":true,"stream_shape":"bucketed"}"#, "CFG_RULE"),
+        (r#"{"content_logging":false,"debug":false,"stream_shape":"none"}"#, "CFG_RULE"),
+        (r#"{"content_logging":false,"debug":false}"#, "CFG_RULE"),
         (r#"{"content_logging":null,"debug":false}"#, "CFG_RULE"),
         (r#"{"debug":false}"#, "CFG_RULE"),
         ("[]", "CFG_RULE"),
@@ -158,7 +160,7 @@ async fn row_45_a_changed_configuration_is_refused() {
     let text = policies::template(&processor, folder.path()).render();
     let weak = text.replace("\"/content_logging\" = false", "\"/content_logging\" = \"any\"");
     let weak = policy_file::parse(&weak, folder.path()).unwrap();
-    let config = Some(r#"{"content_logging":true,"debug":false,"stream_shape":"none"}"#.to_owned());
+    let config = Some(r#"{"content_logging":true,"debug":false,"stream_shape":"bucketed"}"#.to_owned());
     let toy =
         ToyEnclave::behaving(Arc::clone(&processor.processor), Conduct { config, ..Conduct::default() })
             .await;

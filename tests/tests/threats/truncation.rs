@@ -1,6 +1,7 @@
 //! Row 21: an answer cut at any point is never taken for a whole one.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use postern_tests::enclave::Enclave;
 use postern_tests::evilhost::{End, EvilHost, Fault, Plan};
@@ -8,17 +9,27 @@ use postern_tests::http1::{Http1, chat};
 use postern_tests::{policies, upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{ask, request};
+use super::{ask, said, shaped};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_21_a_cut_answer_never_ends_normally() {
+    cut_everywhere("none", 30, Duration::from_millis(1), 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_21_a_cut_answer_in_the_default_shape_never_ends_normally() {
+    cut_everywhere("bucketed", 24, Duration::from_millis(12), 6).await;
+}
+
+/// Streams so many pieces with so long between them, and cuts the answer before each of its records.
+async fn cut_everywhere(shape: &'static str, pieces: usize, pace: Duration, least: usize) {
     let enclave = Enclave::start();
-    let texts: Vec<String> = (0..30).map(|number| format!("piece {number} ")).collect();
+    let texts: Vec<String> = (0..pieces).map(|number| format!("piece {number} ")).collect();
     enclave.upstream.plan(move |request| {
         if request.body.windows(13).any(|window| window == b"\"stream\":true") {
             let mut steps = upstream::stream(&texts.iter().map(String::as_str).collect::<Vec<_>>());
             for at in (1..steps.len()).rev() {
-                steps.insert(at, upstream::Step::Wait(std::time::Duration::from_millis(1)));
+                steps.insert(at, upstream::Step::Wait(pace));
             }
             return steps;
         }
@@ -31,10 +42,11 @@ async fn row_21_a_cut_answer_never_ends_normally() {
         let honest = EvilHost::honest(enclave.address).await;
         let mut channel = policies::verifier(honest.address, policies::of(&enclave)).connect().await.unwrap();
         let before = honest.seen.records.load(Ordering::SeqCst);
-        let truth = ask(&mut channel, request("/v1/chat/completions", &question)).await;
+        let truth = ask(&mut channel, shaped(shape, "/v1/chat/completions", &question)).await;
         assert!(truth.is_complete());
+        let all = said(shape, truth.body());
         let records = honest.seen.records.load(Ordering::SeqCst);
-        assert!(records - before >= 8, "too few boundaries to cut at: {before}..{records}");
+        assert!(records - before >= least / 2, "too few boundaries to cut at: {before}..{records}");
         let (mut cut_short, mut whole) = (0, 0);
         for number in before..records {
             for end in [End::Fin, End::Reset] {
@@ -42,15 +54,12 @@ async fn row_21_a_cut_answer_never_ends_normally() {
                     move |_| Plan { to_client: vec![Fault::CutRecord { number, end }], ..Plan::default() };
                 let host = EvilHost::start(enclave.address, plan).await;
                 let verifier = policies::verifier(host.address, policies::of(&enclave));
-                let mut channel = verifier.connect().await.expect("the cut comes later");
-                let got = ask(&mut channel, request("/v1/chat/completions", &question)).await;
-                assert!(truth.body().starts_with(got.body()), "{got:?}");
+                let mut channel = verifier.connect().await.unwrap();
+                let got = ask(&mut channel, shaped(shape, "/v1/chat/completions", &question)).await;
+                let heard = said(shape, got.body());
+                assert!(all.starts_with(&heard), "{got:?}");
                 if got.is_complete() {
-                    assert_eq!(
-                        got.body(),
-                        truth.body(),
-                        "cut before record {number} of {records}, stream {stream}"
-                    );
+                    assert_eq!(heard, all, "cut before record {number} of {records}, stream {stream}");
                     whole += 1;
                 } else {
                     let code = got.error.as_ref().unwrap().code().to_owned();
@@ -60,8 +69,8 @@ async fn row_21_a_cut_answer_never_ends_normally() {
                 }
             }
         }
-        println!("stream {stream}: {cut_short} answers cut short, {whole} were over before the cut");
-        assert!(cut_short >= 12, "too few cuts struck");
+        println!("{shape}, stream {stream}: {cut_short} answers cut short, {whole} were over before the cut");
+        assert!(cut_short >= least, "too few cuts struck");
     }
 }
 
