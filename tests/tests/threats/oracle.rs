@@ -133,6 +133,7 @@ impl Forger {
             "/.well-known/postern/bind",
             "/.well-known/postern/bind",
             "/.well-known/postern/config",
+            "/.well-known/postern/provision",
             "/.well-known/postern/quote",
             "/.well-known/postern/report",
             "/livez",
