@@ -8,6 +8,8 @@
 
 pub mod clock;
 
+pub mod alarm;
+
 pub mod telemetry;
 
 pub mod transport;

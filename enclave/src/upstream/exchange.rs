@@ -8,11 +8,12 @@ use gateway::UpstreamResponse;
 use gateway::deployment::Endpoint;
 use gateway::upstream::{HeaderValue, Progress, ReadError, SendError, UpstreamCall, is_read};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use super::UpstreamBody;
 use super::connection::UpstreamStream;
 use super::pool::Pool;
+use crate::alarm::Alarm;
 use crate::clock::deadline;
 use crate::http1::response::parse_response;
 use crate::http1::{ChunkedDecoder, Framing, decimal};
@@ -20,17 +21,17 @@ use crate::padding::padded_length;
 
 /// Longest response head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
-/// Calls up to this size leave in one buffer; larger bodies are written from where they lie.
-const ONE_WRITE_BYTES: usize = 64 * 1024;
-/// First receive buffer, in bytes.
-const RECEIVE_BYTES: usize = 8 * 1024;
-/// Receive buffer for bodies, in bytes.
+/// Receive buffer, in bytes: an ordinary answer with its head, or some events of a stream.
+const RECEIVE_BYTES: usize = 4 * 1024;
+/// Receive buffer once a read has filled the other, in bytes. Every buffer is wiped when it is freed, so that a large one
+/// for each of hundreds of streams costs more than what they carry.
 const BODY_BYTES: usize = 64 * 1024;
 
 /// A call of which the far end has all bytes, or may have.
 pub struct Sent<'c> {
     call: &'c UpstreamCall,
     stream: UpstreamStream,
+    alarm: Alarm,
 }
 
 /// Writes `call`.
@@ -38,10 +39,10 @@ pub struct Sent<'c> {
 /// # Errors
 /// The far end does not have all of the call, and so cannot have acted on it.
 pub async fn send(mut stream: UpstreamStream, call: &UpstreamCall) -> Result<Sent<'_>, SendError> {
-    timeout(call.timeouts.response_head, write_call(&mut stream, call))
-        .await
-        .map_err(|_| SendError::Timeout)??;
-    Ok(Sent { call, stream })
+    let by = deadline(call.timeouts.response_head);
+    let mut alarm = Alarm::new(by);
+    alarm.before(by, write_call(&mut stream, call)).await.map_err(|_| SendError::Timeout)??;
+    Ok(Sent { call, stream, alarm })
 }
 
 /// Waits for the final response head.
@@ -49,14 +50,14 @@ pub async fn send(mut stream: UpstreamStream, call: &UpstreamCall) -> Result<Sen
 /// # Errors
 /// [`SendError::Connection`] only while no byte of an answer has arrived. The far end may have acted on the call.
 pub async fn answer(
-    Sent { call, mut stream }: Sent<'_>,
+    Sent { call, mut stream, mut alarm }: Sent<'_>,
     pool: &Rc<Pool>,
 ) -> Result<UpstreamResponse<UpstreamBody>, SendError> {
     let stall = call.timeouts.stall;
     let mut received = Vec::with_capacity(RECEIVE_BYTES);
     let head_by = deadline(call.timeouts.response_head);
     loop {
-        match timeout_at(head_by, stream.read_buf(&mut received)).await {
+        match alarm.before(head_by, stream.read_buf(&mut received)).await {
             Err(_) => return Err(SendError::Timeout),
             Ok(Ok(bytes)) if bytes > 0 => {}
             Ok(_) if received.is_empty() => return Err(SendError::Connection),
@@ -70,6 +71,8 @@ pub async fn answer(
             let body = HttpBody {
                 stream: Some(stream),
                 received,
+                room: RECEIVE_BYTES,
+                alarm,
                 rest: Rest::from_framing(framing),
                 reuse: reusable.then(|| (call.deployment.endpoint.clone(), Rc::clone(pool))),
                 stall,
@@ -86,18 +89,16 @@ pub async fn answer(
 async fn write_call(stream: &mut UpstreamStream, call: &UpstreamCall) -> Result<(), SendError> {
     let parts = call.body.expose();
     let length = if takes_padding(call) { padded_length(parts.length()) } else { parts.length() };
-    let padding = length.saturating_sub(parts.length());
-    let mut buffer = Vec::with_capacity(HEAD_BYTES.saturating_add(length.min(ONE_WRITE_BYTES)));
-    write_head(&mut buffer, call, length);
-    let written = if length <= ONE_WRITE_BYTES {
-        parts.parts().iter().for_each(|part| buffer.extend_from_slice(part));
-        buffer.resize(buffer.len().saturating_add(padding), b' ');
-        stream.write_all(&buffer).await
+    let padding = vec![b' '; length.saturating_sub(parts.length())];
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    write_head(&mut head, call, length);
+    let body = parts.parts().iter().map(AsRef::as_ref);
+    let body = body.chain(std::iter::once(padding.as_slice()).filter(|padding| !padding.is_empty()));
+    let written = if stream.gathers() || length > BODY_BYTES {
+        write_slices(stream, std::iter::once(head.as_slice()).chain(body)).await
     } else {
-        let padding = vec![b' '; padding];
-        let body = parts.parts().iter().map(AsRef::as_ref);
-        let body = body.chain(std::iter::once(padding.as_slice()).filter(|padding| !padding.is_empty()));
-        write_slices(stream, std::iter::once(buffer.as_slice()).chain(body)).await
+        let whole: Vec<&[u8]> = std::iter::once(head.as_slice()).chain(body).collect();
+        stream.write_all(&whole.concat()).await
     };
     written.map_err(|_| SendError::Connection)?;
     stream.flush().await.map_err(|_| SendError::Connection)
@@ -186,6 +187,9 @@ impl Rest {
 pub struct HttpBody {
     stream: Option<UpstreamStream>,
     received: Vec<u8>,
+    /// How much is received at once.
+    room: usize,
+    alarm: Alarm,
     rest: Rest,
     reuse: Option<(Endpoint, Rc<Pool>)>,
     stall: Duration,
@@ -214,12 +218,16 @@ impl HttpBody {
                 return Ok(Progress::End);
             }
             let stream = self.stream.as_mut().ok_or(ReadError::Broken)?;
-            self.received.reserve(BODY_BYTES);
+            self.received.reserve(self.room);
             let stalled = deadline(self.stall);
             let until = self.deadline.map_or(stalled, |deadline| deadline.min(stalled));
-            match timeout_at(until, stream.read_buf(&mut self.received)).await {
+            match self.alarm.before(until, stream.read_buf(&mut self.received)).await {
                 Err(_) => return Err(self.fail(ReadError::Timeout)),
-                Ok(Ok(bytes)) if bytes > 0 => {}
+                Ok(Ok(bytes)) if bytes > 0 => {
+                    if bytes >= self.room {
+                        self.room = BODY_BYTES;
+                    }
+                }
                 Ok(Ok(_)) if matches!(self.rest, Rest::UntilClose) => self.rest = Rest::Complete,
                 Ok(_) => return Err(self.fail(ReadError::Broken)),
             }
@@ -242,7 +250,8 @@ impl HttpBody {
             }
             Rest::Length(left) => {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(self.received.len());
-                into.extend(self.received.drain(..take));
+                into.extend_from_slice(self.received.get(..take).unwrap_or_default());
+                self.received.drain(..take);
                 *left = left.saturating_sub(u64::try_from(take).unwrap_or(u64::MAX));
                 if *left == 0 {
                     self.rest = Rest::Complete;

@@ -8,6 +8,7 @@ use gateway::Plaintext;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::alarm::Alarm;
 use crate::clock::deadline;
 use crate::http1::{ChunkedDecoder, Framing};
 use crate::tls::Secured;
@@ -25,6 +26,8 @@ pub struct Duplex {
     used: usize,
     /// How long either side may make no progress.
     stall: Duration,
+    /// The deadline of whatever is being received.
+    alarm: Alarm,
 }
 
 /// The client took no byte, sent no byte, or is not there any more.
@@ -48,7 +51,14 @@ impl Duplex {
     /// Buffers for one connection; `stall` bounds every wait for progress.
     pub fn new(secured: Secured, stall: Duration) -> Self {
         let received = Vec::with_capacity(RECEIVE_BYTES);
-        Self { secured, out: Plaintext::new(Vec::new()), received, used: 0, stall }
+        Self {
+            secured,
+            out: Plaintext::new(Vec::new()),
+            received,
+            used: 0,
+            stall,
+            alarm: Alarm::new(deadline(stall)),
+        }
     }
 
     /// What was received and not consumed.
@@ -66,7 +76,7 @@ impl Duplex {
     /// # Errors
     /// [`Gone`] when the deadline passed, or the client ended or broke the connection.
     pub async fn receive(&mut self, by: Instant) -> Result<(), Gone> {
-        let read = timeout_at(by, self.secured.stream.read_buf(&mut self.received)).await;
+        let read = self.alarm.before(by, self.secured.stream.read_buf(&mut self.received)).await;
         self.used = self.used.max(self.received.len());
         match read {
             Ok(Ok(bytes)) if bytes > 0 => Ok(()),
@@ -98,7 +108,8 @@ impl Duplex {
         // A claim of megabytes is believed once the first part of them is there.
         let mut body = Vec::with_capacity(length.min(FIRST_BODY_BYTES));
         let already = length.min(self.received.len());
-        body.extend(self.received.drain(..already));
+        body.extend_from_slice(self.received.get(..already).unwrap_or_default());
+        self.consume(already);
         while body.len() < length {
             let missing = length.saturating_sub(body.len());
             if body.len() == body.capacity() {
@@ -106,7 +117,7 @@ impl Duplex {
             }
             let left = u64::try_from(missing).unwrap_or(u64::MAX);
             let mut limited = (&mut self.secured.stream).take(left);
-            progress(self.stall, limited.read_buf(&mut body)).await?;
+            progress(&mut self.alarm, self.stall, limited.read_buf(&mut body)).await?;
         }
         Ok(body)
     }
@@ -123,7 +134,8 @@ impl Duplex {
                 return Ok(body);
             }
             self.received.reserve(RECEIVE_BYTES);
-            let read = progress(self.stall, self.secured.stream.read_buf(&mut self.received)).await;
+            let read =
+                progress(&mut self.alarm, self.stall, self.secured.stream.read_buf(&mut self.received)).await;
             self.used = self.used.max(self.received.len());
             read?;
         }
@@ -206,10 +218,11 @@ pub struct Early<'c> {
 }
 
 async fn progress(
+    alarm: &mut Alarm,
     stall: Duration,
     read: impl Future<Output = std::io::Result<usize>>,
 ) -> Result<(), BodyError> {
-    match timeout(stall, read).await {
+    match alarm.before(deadline(stall), read).await {
         Ok(Ok(bytes)) if bytes > 0 => Ok(()),
         Ok(_) => Err(BodyError::Gone),
         Err(_) => Err(BodyError::TimedOut),
