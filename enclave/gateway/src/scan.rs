@@ -8,8 +8,11 @@ use std::ops::Range;
 
 mod text;
 
+mod signs;
+
 mod cursor;
 
+pub use signs::{LONG_STRING, Sign, Signs};
 pub use text::{unescape, unescape_into};
 
 use cursor::Cursor;
@@ -115,8 +118,19 @@ pub struct Field {
     pub value: Range<usize>,
     /// What the value is.
     pub kind: Kind,
+    /// What the value holds if it is an array; nothing otherwise.
+    pub elements: Elements,
     /// Whether the name contains a backslash.
     escaped: bool,
+}
+
+/// The elements of an array.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elements {
+    /// How many.
+    pub count: u32,
+    /// Bytes of the longest.
+    pub longest: u32,
 }
 
 /// The top-level fields of one object, in order. Reuse one table for many documents: it keeps its memory.
@@ -124,12 +138,18 @@ pub struct Field {
 pub struct Fields {
     entries: Vec<Field>,
     surrogates: bool,
+    signs: Option<Signs>,
 }
 
 impl Fields {
     /// An empty table with room for a usual request.
     pub fn new() -> Self {
-        Self { entries: Vec::with_capacity(16), surrogates: false }
+        Self { entries: Vec::with_capacity(16), surrogates: false, signs: None }
+    }
+
+    /// A table for requests: takes note of [`Signs`].
+    pub fn for_requests() -> Self {
+        Self { signs: Some(Signs::default()), ..Self::new() }
     }
 
     /// A table for upstream answers, which are forwarded and not decoded: accepts lone surrogates in strings, since
@@ -140,15 +160,31 @@ impl Fields {
 
     /// Scans a whole document that must be one object, replacing what the table held.
     pub fn scan(&mut self, document: &[u8]) -> Result<(), ScanError> {
-        text::check_utf8(document)?;
-        self.scan_utf8(document)
+        let tidy = text::check_utf8(document)?;
+        self.scan_checked(document, tidy)
     }
 
     /// The same for bytes already known to be UTF-8 (part of a document scanned before).
     pub fn scan_utf8(&mut self, document: &[u8]) -> Result<(), ScanError> {
-        self.entries.clear();
-        let cursor = Cursor::new(document, self.surrogates);
-        cursor.whole_object(|cursor, field| self.push(document, cursor, field))
+        self.scan_checked(document, false)
+    }
+
+    fn scan_checked(&mut self, document: &[u8], tidy: bool) -> Result<(), ScanError> {
+        let Self { entries, surrogates, signs } = self;
+        entries.clear();
+        let push = |field| push(entries, document, field);
+        match signs {
+            None => Cursor::new(document, *surrogates, ()).tidy(tidy).whole_object(push),
+            Some(signs) => {
+                signs.clear();
+                Cursor::new(document, *surrogates, signs).tidy(tidy).whole_object(push)
+            }
+        }
+    }
+
+    /// What was noted of the document; nothing unless the table is one [for requests](Self::for_requests).
+    pub const fn signs(&self) -> Option<&Signs> {
+        self.signs.as_ref()
     }
 
     /// The field of that name.
@@ -171,21 +207,6 @@ impl Fields {
         let previous = place.and_then(|at| at.checked_sub(1)).and_then(|at| self.entries.get(at));
         previous.map_or(field.name.start..field.value.end, |entry| entry.value.end..field.value.end)
     }
-
-    fn push(&mut self, document: &[u8], cursor: &Cursor<'_>, field: Field) -> Result<(), ScanError> {
-        let fail = |problem| Err(ScanError { problem, offset: field.name.start.min(cursor.length()) });
-        if field.name.len() > MAX_NAME.saturating_add(2) {
-            return fail(Problem::LongName);
-        }
-        if self.entries.len() >= MAX_FIELDS {
-            return fail(Problem::ManyFields);
-        }
-        if self.entries.iter().any(|entry| entry.same_name(document, &field)) {
-            return fail(Problem::DuplicateName);
-        }
-        self.entries.push(field);
-        Ok(())
-    }
 }
 
 impl<'a> IntoIterator for &'a Fields {
@@ -206,6 +227,16 @@ impl Field {
         } else {
             written == name.as_bytes()
         }
+    }
+
+    /// Which of some names the (unescaped) name is.
+    pub fn known<'n>(&self, document: &[u8], names: &[&'n str]) -> Option<&'n str> {
+        let written = inner(document, &self.name);
+        if self.escaped {
+            let own = unescape(written)?;
+            return names.iter().copied().find(|name| own == *name);
+        }
+        names.iter().copied().find(|name| written == name.as_bytes())
     }
 
     /// The value's bytes.
@@ -235,10 +266,25 @@ impl Field {
     }
 }
 
+fn push(entries: &mut Vec<Field>, document: &[u8], field: Field) -> Result<(), ScanError> {
+    let fail = |problem| Err(ScanError { problem, offset: field.name.start.min(document.len()) });
+    if field.name.len() > MAX_NAME.saturating_add(2) {
+        return fail(Problem::LongName);
+    }
+    if entries.len() >= MAX_FIELDS {
+        return fail(Problem::ManyFields);
+    }
+    if entries.iter().any(|entry| entry.same_name(document, &field)) {
+        return fail(Problem::DuplicateName);
+    }
+    entries.push(field);
+    Ok(())
+}
+
 /// Visits the elements of an array that stands at `array` in a document scanned before.
 pub fn elements(array: &[u8], mut visit: impl FnMut(&[u8], Kind)) -> Result<(), ScanError> {
     // Surrogates were judged when the whole document was scanned.
-    Cursor::new(array, true).whole_array(|value, kind| visit(array.get(value).unwrap_or_default(), kind))
+    Cursor::new(array, true, ()).whole_array(|value, kind| visit(array.get(value).unwrap_or_default(), kind))
 }
 
 /// Visits every string of a valid document, names and values at every depth, without quotes, escapes in place.

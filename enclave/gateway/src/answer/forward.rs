@@ -26,18 +26,23 @@ struct Reader {
     wire: &'static dyn Wire,
     at: Arc<Deployment>,
     include_usage: bool,
-    scratch: Scratch,
+    scratch: Box<Scratch>,
     joined: Plaintext<Vec<u8>>,
     seen: Seen,
 }
 
 impl<B: UpstreamBody> Forward<B> {
     pub(crate) fn new(body: B, request: &Request, at: Arc<Deployment>) -> Self {
+        Self::of(body, request.wire, request.include_usage, at)
+    }
+
+    /// In that format; usage that comes in events of its own goes through if it is to be included.
+    pub(crate) fn of(body: B, wire: &'static dyn Wire, include_usage: bool, at: Arc<Deployment>) -> Self {
         let reader = Reader {
-            wire: request.wire,
+            wire,
             at,
-            include_usage: request.include_usage,
-            scratch: Scratch::default(),
+            include_usage,
+            scratch: Box::default(),
             joined: Plaintext::default(),
             seen: Seen::default(),
         };

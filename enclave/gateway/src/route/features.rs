@@ -1,17 +1,15 @@
 //! What a request needs of a deployment, from its original bytes in whatever API format. Nothing is decoded.
 
 use crate::deployment::Capability;
-use crate::plaintext::Plaintext;
-use crate::scan::{self, Fields, Kind};
+use crate::scan::{self, Field, Fields, Kind, Sign, Signs};
 use crate::wire::Request;
 
 /// Bytes of a request body that make one token, as an estimate: English text in JSON. Other scripts need fewer bytes per
 /// token, so the estimate is low for them; it decides about room and price, never about policy.
 pub const BYTES_PER_TOKEN: u64 = 4;
-/// What an inline image or file counts for, instead of its bytes in base64.
+/// What an inline image or file counts for, instead of its bytes in base64: a [long string](scan::LONG_STRING) without white
+/// space.
 const TOKENS_PER_ATTACHMENT: u64 = 1000;
-/// A string of at least so many bytes without white space is an attachment.
-const ATTACHMENT_BYTES: usize = 2048;
 
 /// What a request needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,27 +33,42 @@ pub struct Features {
 }
 
 impl Features {
-    /// Of a checked request.
+    /// Of a checked request: from what the scan noted and one look at each top-level field, whatever the body's size.
     pub fn of(request: &Request) -> Self {
         let document = request.body.expose();
-        let shows = |tokens: &[&[u8]]| tokens.iter().any(|token| has_string(document, token));
-        let (images, audio, documents) = (shows(IMAGES), shows(AUDIO), shows(DOCUMENTS));
-        let input_tokens = if images || audio || documents {
-            without_attachments(&request.body)
-        } else {
-            rough(document.len())
+        let shows = |sign| request.fields.signs().is_some_and(|signs| signs.has(sign));
+        let mut features = Self {
+            audio: shows(Sign::Audio),
+            documents: shows(Sign::Document),
+            images: shows(Sign::Image),
+            ..Self::default()
         };
-        Self {
-            input_tokens,
-            max_output_tokens: max_output(document, &request.fields),
-            audio,
-            documents,
-            images,
-            json_schema: wants_schema(document, &request.fields),
-            reasoning: ["reasoning", "reasoning_effort", "thinking"].iter().any(|name| {
-                request.fields.find(document, name).is_some_and(|field| field.kind != Kind::Null)
-            }),
-            tools: offers_tools(document, &request.fields),
+        for field in &request.fields {
+            features.look_at(field, document, shows(Sign::Schema));
+        }
+        let attached = features.images || features.audio || features.documents;
+        let attachments = request.fields.signs().filter(|_| attached);
+        features.input_tokens =
+            attachments.map_or_else(|| rough(document.len()), |signs| without_attachments(document, signs));
+        features
+    }
+
+    fn look_at(&mut self, field: &Field, document: &[u8], schemas: bool) {
+        match field.known(document, FIELDS) {
+            Some("max_completion_tokens" | "max_output_tokens" | "max_tokens") => {
+                // Where a request has several, the largest is room enough for any reading of it.
+                self.max_output_tokens = self.max_output_tokens.max(field.unsigned(document));
+            }
+            Some("functions" | "tools") => {
+                self.tools |= field.kind == Kind::Array && field.elements.count > 0;
+            }
+            Some("reasoning" | "reasoning_effort" | "thinking") => self.reasoning |= field.kind != Kind::Null,
+            Some("generationConfig" | "generation_config") => {
+                self.json_schema |= schemas && holds_schema(field, document);
+                self.max_output_tokens = self.max_output_tokens.max(nested_max_output(field, document));
+            }
+            Some(_) => self.json_schema |= schemas && holds_schema(field, document),
+            None => {}
         }
     }
 
@@ -91,12 +104,11 @@ pub fn must_run_once(request: &Request) -> bool {
     if is_true("store") || is_true("background") {
         return true;
     }
+    if !request.fields.signs().is_some_and(|signs| signs.has(Sign::ServerTool)) {
+        return false;
+    }
     let tools = request.fields.find(document, "tools").map(|field| field.value(document));
-    tools.is_some_and(|tools| {
-        SERVER_TOOLS.iter().any(|token| has_string(tools, token))
-            || memchr::memmem::find_iter(tools, WEB_SEARCH)
-                .any(|at| at.checked_sub(1).and_then(|place| tools.get(place)) != Some(&b'\\'))
-    })
+    tools.is_some_and(|tools| holds(tools, Sign::ServerTool))
 }
 
 /// Whether a second execution at the same time leaves no traces and costs no more than twice.
@@ -106,92 +118,63 @@ pub fn may_be_doubled(request: &Request) -> bool {
     n && request.fields.find(document, "audio").is_none() && !must_run_once(request)
 }
 
-/// Types of tools that the provider runs itself.
-const SERVER_TOOLS: &[&[u8]] = &[
-    b"mcp",
-    b"code_interpreter",
-    b"computer_use_preview",
-    b"file_search",
-    b"image_generation",
-    b"local_shell",
+/// Names of the top-level fields that say what a request needs.
+const FIELDS: &[&str] = &[
+    "functions",
+    "generationConfig",
+    "generation_config",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "output_config",
+    "output_format",
+    "reasoning",
+    "reasoning_effort",
+    "response_format",
+    "text",
+    "thinking",
+    "tools",
 ];
-/// How the types of searches on the web begin; a version follows, as in `web_search_20250305`.
-const WEB_SEARCH: &[u8] = b"\"web_search";
 
-/// Types and names that introduce an image: `OpenAI` chat and Responses, Anthropic, Gemini.
-const IMAGES: &[&[u8]] = &[b"image_url", b"input_image", b"image", b"inlineData", b"inline_data"];
-/// The same for sound.
-const AUDIO: &[&[u8]] = &[b"input_audio"];
-/// The same for documents.
-const DOCUMENTS: &[&[u8]] = &[b"input_file", b"document", b"fileData", b"file_data"];
-
-/// Whether this very string stands anywhere in a valid document. Inside a longer string its quotes would be escaped.
-fn has_string(document: &[u8], token: &[u8]) -> bool {
-    memchr::memmem::find_iter(document, token).any(|at| {
-        let before = at.checked_sub(1).and_then(|place| document.get(place));
-        let escaped = at.checked_sub(2).and_then(|place| document.get(place)) == Some(&b'\\');
-        let after = document.get(at.saturating_add(token.len()));
-        before == Some(&b'"') && !escaped && after == Some(&b'"')
-    })
+/// Whether a part of a valid document has this sign in it.
+fn holds(part: &[u8], sign: Sign) -> bool {
+    let mut found = false;
+    scan::strings(part, |word| found = found || Sign::of(word) == Some(sign));
+    found
 }
 
-fn without_attachments(body: &Plaintext<bytes::Bytes>) -> u64 {
-    let document = body.expose();
+fn holds_schema(field: &Field, document: &[u8]) -> bool {
+    field.kind == Kind::Object && holds(field.value(document), Sign::Schema)
+}
+
+fn without_attachments(document: &[u8], signs: &Signs) -> u64 {
     let (mut attachments, mut bytes) = (0_u64, 0_usize);
-    scan::strings(document, |text| {
-        let solid = text.len() >= ATTACHMENT_BYTES && memchr::memchr3(b' ', b'\t', b'\\', text).is_none();
-        if solid {
+    for place in signs.long_strings() {
+        let text = document.get(place.clone()).unwrap_or_default();
+        if memchr::memchr3(b' ', b'\t', b'\\', text).is_none() {
             attachments = attachments.saturating_add(1);
             bytes = bytes.saturating_add(text.len());
         }
-    });
+    }
     let words = rough(document.len().saturating_sub(bytes));
     words.saturating_add(attachments.saturating_mul(TOKENS_PER_ATTACHMENT))
 }
 
-fn max_output(document: &[u8], fields: &Fields) -> Option<u64> {
-    let top = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
-    let stated = top.iter().find_map(|name| fields.find(document, name)?.unsigned(document));
-    stated.or_else(|| {
-        let nested = ["generationConfig", "generation_config"];
-        let field = nested.iter().find_map(|name| fields.find(document, name))?;
-        let object = field.value(document);
-        let mut inner = Fields::new();
-        inner.scan_utf8(object).ok()?;
-        let names = ["maxOutputTokens", "max_output_tokens"];
-        names.iter().find_map(|name| inner.find(object, name)?.unsigned(object))
-    })
+/// Where Gemini's API says it.
+fn nested_max_output(field: &Field, document: &[u8]) -> Option<u64> {
+    let object = field.value(document);
+    let mut inner = Fields::new();
+    inner.scan_utf8(object).ok()?;
+    let names = ["maxOutputTokens", "max_output_tokens"];
+    names.iter().find_map(|name| inner.find(object, name)?.unsigned(object))
 }
-
-fn offers_tools(document: &[u8], fields: &Fields) -> bool {
-    ["tools", "functions"].iter().any(|name| {
-        let field = fields.find(document, name).filter(|field| field.kind == Kind::Array);
-        field.is_some_and(|field| field.value(document).contains(&b'{'))
-    })
-}
-
-fn wants_schema(document: &[u8], fields: &Fields) -> bool {
-    let places = [
-        "response_format",
-        "text",
-        "output_format",
-        "output_config",
-        "generationConfig",
-        "generation_config",
-    ];
-    places.iter().any(|name| {
-        let field = fields.find(document, name).filter(|field| field.kind == Kind::Object);
-        field.is_some_and(|field| SCHEMAS.iter().any(|token| has_string(field.value(document), token)))
-    })
-}
-
-const SCHEMAS: [&[u8]; 4] = [b"json_schema", b"responseSchema", b"responseJsonSchema", b"response_schema"];
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::plaintext::Plaintext;
     use crate::wire::WIRES;
 
     fn features(more: &str, content: &str) -> Features {

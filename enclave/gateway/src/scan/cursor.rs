@@ -2,35 +2,40 @@
 
 use std::ops::Range;
 
-use super::{Field, Kind, MAX_DEPTH, Problem, ScanError, text};
+use super::signs::Watch;
+use super::{Elements, Field, Kind, MAX_DEPTH, Problem, ScanError, text};
 
 /// A position in a document that is known to be UTF-8.
-pub(super) struct Cursor<'d> {
+pub(super) struct Cursor<'d, W> {
     bytes: &'d [u8],
     at: usize,
     surrogates: bool,
+    /// No control character stands in the document.
+    tidy: bool,
+    watch: W,
 }
 
-impl<'d> Cursor<'d> {
-    /// At the start; `surrogates` says whether lone ones are accepted.
-    pub(super) const fn new(bytes: &'d [u8], surrogates: bool) -> Self {
-        Self { bytes, at: 0, surrogates }
+impl<'d, W: Watch> Cursor<'d, W> {
+    /// At the start; `surrogates` says whether lone ones are accepted, `watch` hears of strings.
+    pub(super) const fn new(bytes: &'d [u8], surrogates: bool, watch: W) -> Self {
+        Self { bytes, at: 0, surrogates, tidy: false, watch }
     }
 
-    pub(super) const fn length(&self) -> usize {
-        self.bytes.len()
+    /// Says whether the document is known to have no control character.
+    pub(super) fn tidy(self, tidy: bool) -> Self {
+        Self { tidy, ..self }
     }
 
     /// The document is one object; `visit` sees each of its fields.
     pub(super) fn whole_object(
         mut self,
-        mut visit: impl FnMut(&Self, Field) -> Result<(), ScanError>,
+        mut visit: impl FnMut(Field) -> Result<(), ScanError>,
     ) -> Result<(), ScanError> {
         self.open(b'{')?;
         if !self.take_if(b'}') {
             loop {
                 let field = self.field()?;
-                visit(&self, field)?;
+                visit(field)?;
                 if self.end_of_element(b'}')? {
                     break;
                 }
@@ -46,7 +51,7 @@ impl<'d> Cursor<'d> {
             loop {
                 self.white_space();
                 let start = self.at;
-                let kind = self.value(1)?;
+                let (kind, _) = self.value(1)?;
                 visit(start..self.at, kind);
                 if self.end_of_element(b']')? {
                     break;
@@ -85,8 +90,8 @@ impl<'d> Cursor<'d> {
         self.colon()?;
         self.white_space();
         let start = self.at;
-        let kind = self.value(1)?;
-        Ok(Field { name, value: start..self.at, kind, escaped })
+        let (kind, elements) = self.value(1)?;
+        Ok(Field { name, value: start..self.at, kind, elements, escaped })
     }
 
     /// After an element: true at the closing bracket, false after a comma.
@@ -107,8 +112,9 @@ impl<'d> Cursor<'d> {
     }
 
     /// Passes over one value of any kind, already inside `outer` containers.
-    fn value(&mut self, outer: u32) -> Result<Kind, ScanError> {
-        let mut nest = Nest { objects: 0, depth: 0, limit: MAX_DEPTH.saturating_sub(outer) };
+    fn value(&mut self, outer: u32) -> Result<(Kind, Elements), ScanError> {
+        let limit = MAX_DEPTH.saturating_sub(outer);
+        let mut nest = Nest { objects: 0, depth: 0, limit, elements: Elements::default(), began: 0 };
         let mut first = None;
         loop {
             self.white_space();
@@ -119,7 +125,8 @@ impl<'d> Cursor<'d> {
                 continue;
             }
             if !self.leave(&mut nest)? {
-                return Ok(outermost);
+                let elements = if outermost == Kind::Array { nest.elements } else { Elements::default() };
+                return Ok((outermost, elements));
             }
         }
     }
@@ -149,6 +156,9 @@ impl<'d> Cursor<'d> {
         nest.depth = nest.depth.saturating_add(1);
         self.step();
         self.white_space();
+        if nest.depth == 1 {
+            nest.began = self.at;
+        }
         Ok(())
     }
 
@@ -174,6 +184,9 @@ impl<'d> Cursor<'d> {
     /// After a complete value: closes what ends here; true when another element follows, false at the very end.
     fn leave(&mut self, nest: &mut Nest) -> Result<bool, ScanError> {
         while nest.depth > 0 {
+            if nest.depth == 1 {
+                nest.count(self.at);
+            }
             if !self.end_of_element(nest.close())? {
                 self.enter(nest)?;
                 return Ok(true);
@@ -208,12 +221,15 @@ impl<'d> Cursor<'d> {
 
     /// After the opening quote, to after the closing one; says whether there was a backslash.
     fn string(&mut self) -> Result<bool, ScanError> {
-        let mut escaped = false;
+        let (start, mut escaped) = (self.at, false);
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            self.at = self.at.saturating_add(text::plain_run(rest));
+            self.at = self.at.saturating_add(text::plain_run(rest, self.tidy));
             match self.peek() {
                 Some(b'"') => {
+                    let place = start..self.at;
+                    let content = self.bytes.get(place.clone()).unwrap_or_default();
+                    self.watch.string(content, place, escaped);
                     self.step();
                     return Ok(escaped);
                 }
@@ -304,6 +320,10 @@ struct Nest {
     objects: u128,
     depth: u32,
     limit: u32,
+    /// Of the outermost container.
+    elements: Elements,
+    /// Where the current one of them began.
+    began: usize,
 }
 
 impl Nest {
@@ -313,6 +333,14 @@ impl Nest {
 
     const fn close(&self) -> u8 {
         if self.in_object() { b'}' } else { b']' }
+    }
+
+    /// An element of the outermost container ends here.
+    fn count(&mut self, at: usize) {
+        self.elements.count = self.elements.count.saturating_add(1);
+        let length = u32::try_from(at.saturating_sub(self.began)).unwrap_or(u32::MAX);
+        self.elements.longest = self.elements.longest.max(length);
+        self.began = at.saturating_add(1);
     }
 
     const fn pop(&mut self) {

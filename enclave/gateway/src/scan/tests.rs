@@ -129,11 +129,15 @@ fn finds_the_first_special_byte_at_every_place() {
             for at in 0..length {
                 let mut bytes = vec![0xe9_u8; length];
                 bytes[at] = special;
-                assert_eq!(text::plain_run(&bytes), at);
+                assert_eq!(text::plain_run(&bytes, false), at);
+                if special >= b' ' {
+                    assert_eq!(text::plain_run(&bytes, true), at);
+                }
             }
         }
-        assert_eq!(text::plain_run(&vec![b' '; length]), length);
-        assert_eq!(text::plain_run(&vec![0x7f; length]), length);
+        for (filler, tidy) in [(b' ', false), (b' ', true), (0x7f, false), (0x7f, true)] {
+            assert_eq!(text::plain_run(&vec![filler; length], tidy), length);
+        }
     }
 }
 

@@ -6,14 +6,14 @@ use super::{Asked, Malformed, Scratch};
 use crate::chat::Usage;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
-use crate::scan::{Field, Fields, Kind, elements, unescape};
+use crate::scan::{Field, Fields, Kind, unescape};
 
 /// Longest model name accepted, in characters after decoding.
 const MAX_MODEL: usize = 256;
 
 /// Scans a request body that must be an object.
 pub(super) fn scan_request(body: &Plaintext<Bytes>) -> Result<Fields, Error> {
-    let mut fields = Fields::new();
+    let mut fields = Fields::for_requests();
     let document = body.expose();
     match fields.scan(document) {
         Ok(()) => Ok(fields),
@@ -37,13 +37,11 @@ pub(super) fn model(asked: &Asked, body: &Plaintext<Bytes>, fields: &Fields) -> 
 }
 
 /// Most messages of a request.
-const MAX_MESSAGES: usize = 4096;
+const MAX_MESSAGES: u32 = 4096;
 /// Most tools of a request.
-const MAX_TOOLS: usize = 512;
+const MAX_TOOLS: u32 = 512;
 /// Most bytes of one tool, schema included.
-const MAX_TOOL: usize = 256 * 1024;
-/// No message or tool that any vendor accepts is written in fewer bytes, so short lists need not be counted.
-const MIN_ELEMENT: usize = 16;
+const MAX_TOOL: u32 = 256 * 1024;
 
 /// The `messages` field: a list, not too long.
 pub(super) fn check_messages(document: &[u8], fields: &Fields) -> Result<(), Error> {
@@ -51,8 +49,7 @@ pub(super) fn check_messages(document: &[u8], fields: &Fields) -> Result<(), Err
     if messages.kind != Kind::Array {
         return Err(Error::FieldInvalid { param: "messages", expected: "an array of messages" });
     }
-    let list = messages.value(document);
-    if list.len() > MAX_MESSAGES.saturating_mul(MIN_ELEMENT) && count(list, usize::MAX) > MAX_MESSAGES {
+    if messages.elements.count > MAX_MESSAGES {
         return Err(Error::FieldInvalid { param: "messages", expected: "at most 4096 messages" });
     }
     Ok(())
@@ -63,22 +60,11 @@ pub(super) fn check_tools(document: &[u8], fields: &Fields) -> Result<(), Error>
     let Some(tools) = fields.find(document, "tools").filter(|field| field.kind == Kind::Array) else {
         return Ok(());
     };
-    let list = tools.value(document);
     let expected = "at most 512 tools of at most 256 KiB each";
-    let long = list.len() > MAX_TOOLS.saturating_mul(MIN_ELEMENT);
-    if long && count(list, MAX_TOOL) > MAX_TOOLS {
+    if tools.elements.count > MAX_TOOLS || tools.elements.longest > MAX_TOOL {
         return Err(Error::FieldInvalid { param: "tools", expected });
     }
     Ok(())
-}
-
-/// How many elements a list has; endlessly many if one of them is longer than `longest` bytes.
-fn count(list: &[u8], longest: usize) -> usize {
-    let mut count: usize = 0;
-    let visited = elements(list, |element, _| {
-        count = if element.len() > longest { usize::MAX } else { count.saturating_add(1) };
-    });
-    if visited.is_ok() { count } else { usize::MAX }
 }
 
 /// Whether a text is usable as a model name: short, printable, without traversal or encoded separators.
