@@ -98,6 +98,8 @@ pub struct Attested {
     pub shared: Arc<Shared>,
     /// The bound listener.
     pub listening: Listening,
+    /// The bound listener of the page of numbers, if there is to be one.
+    pub metrics: Option<Listening>,
 }
 
 impl Measured {
@@ -160,6 +162,11 @@ impl Keyed {
             .map_err(BootError::NoEvidence)?;
         let listening = Listening::bind(&config.listen.address)
             .map_err(|error| BootError::Bind(config.listen.address.clone(), error.kind()))?;
+        let metrics = config.metrics.as_ref().map(|own| {
+            let bound = Listening::bind(&own.address);
+            bound.map_err(|error| BootError::Bind(own.address.clone(), error.kind()))
+        });
+        let metrics = metrics.transpose()?;
         let shared = Shared {
             agent,
             limits: config.limits.clone(),
@@ -168,7 +175,7 @@ impl Keyed {
             phase: watch::Sender::new(Phase::Serving),
             connections: AtomicUsize::new(0),
         };
-        Ok(Attested { shared: Arc::new(shared), listening })
+        Ok(Attested { shared: Arc::new(shared), listening, metrics })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One versioned TOML file. An unknown key is an error. It names secrets, it never holds one.
 
+mod metrics;
 mod operator;
 mod stream_shape;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
+pub use self::metrics::Metrics;
 pub use self::operator::OperatorKey;
 pub use self::stream_shape::StreamShape;
 use crate::transport::Address;
@@ -41,6 +43,9 @@ pub struct Config {
     /// Who may give the secrets that are referred to as `sealed:NAME`.
     #[serde(default)]
     pub provisioning: Option<Provisioning>,
+    /// Who may read the process's numbers; nobody if absent.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
     /// Keys, deployments and models.
     pub gateway: GatewayConfig,
 }
@@ -290,6 +295,10 @@ impl Config {
         if limits.header_seconds == 0 || limits.body_idle_seconds == 0 || limits.idle_seconds == 0 {
             return refuse("limits", "times of at least 1 second");
         }
+        let intervals = self.metrics.as_ref().map(|own| own.interval_seconds);
+        if intervals.is_some_and(|seconds| !(10..=3600).contains(&seconds)) {
+            return refuse("metrics.interval_seconds", "10 to 3600");
+        }
         if limits.idle_seconds > 60 {
             return refuse(
                 "limits.idle_seconds",
@@ -313,7 +322,7 @@ impl Config {
     /// The tables in which another configuration differs and that are read at a start only: whatever sockets, keys,
     /// threads and the system-call filter were made from.
     pub fn differences_that_need_a_start(&self, other: &Self) -> Vec<&'static str> {
-        let Self { version, listen, tee, host, limits, drain, process, provisioning, gateway: _ } = self;
+        let Self { version, listen, tee, host, limits, drain, process, provisioning, metrics, gateway: _ } = self;
         [
             ("version", *version == other.version),
             ("listen", *listen == other.listen),
@@ -323,6 +332,7 @@ impl Config {
             ("drain", *drain == other.drain),
             ("process", *process == other.process),
             ("provisioning", *provisioning == other.provisioning),
+            ("metrics", *metrics == other.metrics),
         ]
         .into_iter()
         .filter_map(|(table, same)| (!same).then_some(table))
@@ -344,6 +354,7 @@ impl Config {
             "stream_shape": self.listen.stream_shape.as_str(),
             "memory_locked": self.process.lock_memory,
             "provisioning": provisioning,
+            "metrics_every_seconds": self.metrics.as_ref().map(|own| own.interval_seconds),
             "tls": {
                 "names": self.listen.names,
                 "post_quantum_required": self.listen.key_exchange == KeyExchange::PostQuantum,

@@ -2,6 +2,7 @@
 
 pub mod http1;
 pub mod http2;
+pub mod metrics;
 pub mod response;
 pub mod shape;
 pub mod well_known;

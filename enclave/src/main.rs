@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use postern_enclave::boot::Measured;
+use postern_enclave::boot::{Attested, Measured};
 use postern_enclave::config::Config;
 use postern_enclave::hardening;
 use postern_enclave::inspect::{self, Report};
@@ -96,9 +96,11 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let stop = watch_for_the_end(&runtime, arguments.exit_on_stdin_close).map_err(|e| failure(&e.kind()))?;
     let attested = runtime.block_on(keyed.attest()).map_err(|error| failure(&error))?;
     let listen = attested.listening.local_address(&attested.shared.in_force.now().config.listen.address);
+    let metrics = numbers_address(&attested);
     let serving = Serving::start(attested).map_err(|error| failure(&error.kind()))?;
     if arguments.json_ready {
-        print_line(&serde_json::json!({ "ready": true, "listen": listen.to_string() }).to_string());
+        let ready = serde_json::json!({ "ready": true, "listen": listen.to_string(), "metrics": metrics });
+        print_line(&ready.to_string());
     }
     runtime.block_on(async {
         tokio::pin!(stop);
@@ -115,6 +117,13 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         serving.stop().await;
     });
     Ok(())
+}
+
+/// Where the page of numbers is, with the port that the kernel chose.
+fn numbers_address(attested: &Attested) -> Option<String> {
+    let active = attested.shared.in_force.now();
+    let asked = &active.config.metrics.as_ref()?.address;
+    Some(attested.metrics.as_ref()?.local_address(asked).to_string())
 }
 
 /// A future that ends on SIGTERM, on SIGINT, or when the parent closes standard input.
