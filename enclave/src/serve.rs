@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::active::ReloadError;
 use crate::boot::Attested;
-use crate::clock::deadline;
+use crate::clock::{ProcessClock, deadline};
 use crate::config::{Drain, KeyExchange};
 use crate::host_link::HostLink;
-use crate::ingress::accept_loop;
+use crate::ingress::{accept_loop, metrics};
 use crate::telemetry::{Event, emit};
 use crate::tls::Acceptors;
-use crate::transport::Listening;
+use crate::transport::{Listener, Listening};
 use crate::upstream::Upstreams;
 use crate::wipe::wipe_stack;
 use crate::worker::{Phase, Shared, Worker};
@@ -38,13 +38,14 @@ impl Serving {
     /// # Errors
     /// What the kernel says when a thread or its runtime cannot be made.
     pub fn start(attested: Attested) -> std::io::Result<Self> {
-        let Attested { shared, listening } = attested;
+        let Attested { shared, listening, metrics } = attested;
         let active = shared.in_force.now();
         let config = &active.config;
         let workers = config.listen.workers.map_or_else(std::thread::available_parallelism, |workers| {
             std::num::NonZeroUsize::new(workers).ok_or_else(|| std::io::ErrorKind::InvalidInput.into())
         })?;
         let listening = Arc::new(listening);
+        let mut metrics = metrics;
         let mut threads = Vec::new();
         let mut ready = Vec::new();
         for index in 0..workers.get() {
@@ -55,6 +56,7 @@ impl Serving {
                 listening: Arc::clone(&listening),
                 key_exchange: config.listen.key_exchange,
                 host: config.host.egress.clone().map(HostLink::new),
+                metrics: metrics.take(),
                 accepting,
             };
             let name = format!("worker-{index}");
@@ -109,6 +111,8 @@ struct Seat {
     listening: Arc<Listening>,
     key_exchange: KeyExchange,
     host: Option<HostLink>,
+    /// For the first worker only.
+    metrics: Option<Listening>,
     accepting: oneshot::Sender<std::io::Result<()>>,
 }
 
@@ -139,6 +143,11 @@ impl Seat {
             acceptors: Acceptors::new(self.key_exchange),
         });
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+        tokio::task::spawn_local(shadow(Rc::clone(&worker)));
+        match self.metrics.map(|listening| listening.on_worker(0)).transpose() {
+            Ok(listener) => spawn_metrics(listener.flatten(), &worker),
+            Err(error) => return drop(self.accepting.send(Err(error))),
+        }
         drop(self.accepting.send(Ok(())));
         if let Some(listener) = listener {
             accept_loop(listener, worker).await;
@@ -149,6 +158,30 @@ impl Seat {
         while self.shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < limit {
             sleep(STEP).await;
         }
+    }
+}
+
+/// Makes the calls to deployments on trial, while the process serves. They are in nobody's way: each is a task of its own,
+/// and the gateway makes no more of them than the configuration says.
+async fn shadow(worker: Rc<Worker>) {
+    let shadows = Arc::clone(worker.shared.in_force.now().gateway.shadows());
+    while worker.shared.phase() < Phase::Draining {
+        let call = shadows.next().await;
+        let worker = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            let active = worker.shared.in_force.now();
+            let clock = ProcessClock::shared();
+            gateway::pipeline::shadow(call, &active.gateway, &worker.upstreams, clock).await;
+            wipe_stack();
+        });
+    }
+}
+
+fn spawn_metrics(listener: Option<Listener>, worker: &Rc<Worker>) {
+    let interval = worker.shared.in_force.now().config.metrics.as_ref().map(|own| own.interval_seconds);
+    if let (Some(listener), Some(seconds)) = (listener, interval) {
+        let interval = Duration::from_secs(seconds);
+        tokio::task::spawn_local(metrics::serve(listener, interval, Rc::clone(worker)));
     }
 }
 

@@ -73,7 +73,7 @@ def main():
     kept("one model", good.models.retrieve("builtin").id == "builtin")
 
     responses(good)
-    for model in ["gemini", "bedrock"]:
+    for model in ["gemini", "bedrock", "failing-over"]:
         vendor(good, model)
 
     ask = good.chat.completions.create

@@ -11,6 +11,7 @@
 
 mod e2e {
     mod answers;
+    mod chaos;
     mod configuration;
     mod forwarding;
     mod hardening;
@@ -21,6 +22,7 @@ mod e2e {
     mod life;
     mod limits;
     mod load;
+    mod metrics;
     mod provisioning;
     mod shape;
     mod tls_settings;

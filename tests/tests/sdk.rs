@@ -94,7 +94,8 @@ fn node_folder() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// A model `breaking` whose streams end in the middle, and one of each provider with an API of its own.
+/// A model `breaking` whose streams end in the middle, one `failing-over` whose first deployment fails before it says
+/// anything, and one of each provider with an API of its own.
 const MODELS: &str = r#"
 [gateway.deployments.breaking]
 provider = "openai_compatible"
@@ -115,7 +116,12 @@ provider = "anthropic"
 model = "claude"
 base_url = "http://UPSTREAM/v1"
 credential = "file:CREDENTIAL"
+[gateway.deployments.failing]
+provider = "openai_compatible"
+model = "failing-model"
+base_url = "http://UPSTREAM/v1"
 [gateway.models]
+failing-over = { deployments = ["failing", "fake"], retry = { base_ms = 1 } }
 claude = { deployments = ["claude"] }
 breaking = { deployments = ["breaking"] }
 gemini = { deployments = ["gemini"] }
@@ -129,12 +135,30 @@ fn stack() -> Stack {
     let gateway = MODELS.replace("CREDENTIAL", credential.to_str().unwrap());
     let stack = Stack::start(&Setup { gateway, ..Setup::default() });
     stack.enclave.upstream.plan(|request| {
-        if !String::from_utf8_lossy(&request.body).contains("breaking-model") {
+        let body = String::from_utf8_lossy(&request.body);
+        if body.contains("failing-model") {
+            return fails_before_content(
+                body.contains("\"stream\":true") || body.contains("\"stream\": true"),
+            );
+        }
+        if !body.contains("breaking-model") {
             return vendors::all(request);
         }
         vec![Step::Send(upstream::stream_head()), Step::Send(chunk(&upstream::event("Hel"))), Step::Reset]
     });
     stack
+}
+
+/// A stream that begins well and fails before its first word; a refusal where no stream was asked for.
+fn fails_before_content(stream: bool) -> Vec<Step> {
+    let failure = serde_json::json!({"error": {"message": "overloaded", "type": "server_error"}});
+    if !stream {
+        return vec![Step::Send(upstream::whole(503, &failure))];
+    }
+    let role = serde_json::json!({"id": "c-0", "object": "chat.completion.chunk", "created": 1, "model": "failing-model",
+        "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]});
+    let events = [role, failure].map(|event| Step::Send(chunk(&upstream::data(&event))));
+    [vec![Step::Send(upstream::stream_head())], events.into(), vec![Step::Close]].concat()
 }
 
 fn through(stack: &Stack, command: &mut Command) -> Option<Output> {
@@ -158,7 +182,10 @@ fn openai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("openai_python.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 24);
+    assert_eq!(kept(&succeeded(&output)), 26);
+    let received = stack.enclave.upstream.received();
+    let failed = received.iter().filter(|own| String::from_utf8_lossy(&own.body).contains("failing-model"));
+    assert!(failed.count() >= 2, "the deployment that fails was asked first");
 }
 
 #[test]

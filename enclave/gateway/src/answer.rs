@@ -29,6 +29,8 @@ mod forward;
 
 mod translate;
 
+pub(crate) mod shadow;
+
 use forward::Forward;
 use relay::{End, Relay};
 use translate::Translation;

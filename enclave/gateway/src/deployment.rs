@@ -246,6 +246,8 @@ impl Capability {
 pub struct Limits {
     /// Most requests at the same time.
     pub max_in_flight: Option<u32>,
+    /// Whether `max_in_flight` is lowered while the provider refuses calls or is slow to begin them.
+    pub adapts: bool,
     /// Most requests in a minute.
     pub requests_per_minute: Option<u64>,
     /// Most tokens in a minute, prompt and answer together.

@@ -53,6 +53,8 @@ pub mod upstream;
 
 pub mod provider;
 
+pub mod shadow;
+
 pub mod audit;
 
 pub mod metrics;

@@ -31,8 +31,11 @@ mod room;
 
 mod refused;
 
+mod shadow;
+
 use attempt::Committed;
 pub use refused::Refused;
+pub use shadow::shadow;
 
 /// A request whose head was accepted: the path exists and, where it matters, the key is known.
 pub struct Opened {
@@ -192,7 +195,10 @@ async fn follow<U: Upstream, C: Clock>(
         return Ok(Reached::Counted { tokens, routed });
     }
     match attempt::attempt(&routed, exchange, means).await {
-        Ok(committed) => Ok(Reached::Fresh { committed, routed }),
+        Ok(committed) => {
+            shadow::offer(&routed, &committed.at, means);
+            Ok(Reached::Fresh { committed, routed })
+        }
         Err(error) => Err(Unrouted::after(routed, error)),
     }
 }

@@ -17,6 +17,8 @@ pub mod wishes;
 
 pub mod features;
 
+pub mod bell;
+
 pub mod health;
 
 pub mod tree;
@@ -39,10 +41,13 @@ pub mod queue;
 
 pub mod hedge;
 
+pub mod shadow;
+
 use filter::Filter;
 use hedge::{HedgeBudget, HedgeSettings};
 use queue::{Queue, QueueSettings};
 use retry::{RetryBudget, RetrySettings};
+use shadow::Shadow;
 use trace::Trace;
 use tree::{Ceilings, Dice, FeaturesOnce, Leaf, Node, Order, Question};
 use wishes::Wishes;
@@ -63,6 +68,8 @@ pub struct Model {
     pub hedges: HedgeBudget,
     /// Who waits for room.
     pub queue: Queue,
+    /// A deployment on trial, which gets copies.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 /// How a model's requests are tried.
@@ -139,11 +146,12 @@ impl Models {
     pub fn keep_health(&mut self, before: &Self) {
         let known: BTreeMap<&str, &Leaf> = before
             .iter()
-            .flat_map(|model| &model.leaves)
+            .flat_map(|model| model.leaves.iter().chain(model.shadow.as_ref().map(|shadow| &shadow.leaf)))
             .map(|leaf| (&*leaf.deployment.name, leaf))
             .collect();
         for model in self.by_name.values_mut().filter_map(Arc::get_mut) {
-            for leaf in &mut model.leaves {
+            let shadow = model.shadow.as_mut().and_then(Arc::get_mut).map(|shadow| &mut shadow.leaf);
+            for leaf in model.leaves.iter_mut().chain(shadow) {
                 if let Some(old) = known.get(&*leaf.deployment.name).filter(|old| old.is_same_as(leaf)) {
                     leaf.health = Arc::clone(&old.health);
                 }

@@ -251,6 +251,7 @@ impl Exchange {
             if let Some(usage) = &self.record.usage {
                 flight.used(usage.total_tokens, now);
             }
+            flight.ended(now);
             if outcome == Outcome::Broken {
                 flight.broke(now);
             }
@@ -260,7 +261,20 @@ impl Exchange {
         self.record.cost_nano_usd = self.cost();
         self.record.duration_us = micros(now.since(self.started));
         self.books.metrics.count(&self.record);
+        self.count_attempts();
         self.books.journal.push(self.record.clone());
+    }
+}
+
+impl Exchange {
+    /// What broke in the middle is the fault of whoever was answering.
+    fn count_attempts(&self) {
+        let broken = self.record.error.filter(|_| self.record.outcome == Outcome::Broken);
+        for own in &self.attempted {
+            let answering = Some(&own.deployment) == self.record.deployment.as_ref();
+            let error = own.error.or_else(|| broken.filter(|_| answering));
+            self.books.metrics.attempted(&own.deployment, error);
+        }
     }
 }
 

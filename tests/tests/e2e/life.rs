@@ -39,8 +39,42 @@ async fn a_stream_longer_than_the_drain_is_cut_and_says_so() {
     client.answer_begins().await;
     enclave.process.terminate();
     let answer = client.answer().await.unwrap();
-    assert!(!answer.complete && answer.text().contains("\"error\""), "{}", answer.text());
+    let text = answer.text();
+    assert!(!answer.complete && text.contains("server_shutting_down"), "{text}");
+    assert!(text.contains("Hel") && !text.contains("[DONE]"), "{text}");
     assert!(enclave.process.wait(Duration::from_secs(5)).is_some());
+}
+
+#[tokio::test]
+async fn while_it_leaves_it_says_so_and_serves_on() {
+    let mut enclave = Enclave::with(&Setup { drain: "delay_seconds = 2".to_owned(), ..Setup::default() });
+    let mut client = Http1::connect(enclave.address).await;
+    assert_eq!(client.get("/readyz").await.status, 200);
+    enclave.process.terminate();
+    let mut readiness = client.get("/readyz").await;
+    for _ in 0..100 {
+        if readiness.status == 503 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        readiness = client.get("/readyz").await;
+    }
+    assert_eq!((readiness.status, readiness.text().trim_end()), (503, "draining"));
+    // Load balancers need a moment to notice; whoever comes meanwhile is served like anybody.
+    assert_eq!(client.get("/livez").await.status, 200);
+    let answer = client.post("/v1/chat/completions", &chat("fake", false)).await;
+    assert_eq!((answer.status, answer.header("connection")), (200, None));
+    let mut late = Http1::connect(enclave.address).await;
+    assert_eq!(late.post("/v1/chat/completions", &chat("fake", false)).await.status, 200);
+    // A request that has begun when the drain begins is answered, and its connection closes.
+    let request = post("/v1/chat/completions", &chat("fake", false).to_string());
+    let (begun, rest) = request.split_at(request.len() - 5);
+    late.send(begun).await.unwrap();
+    assert!(client.ends_within(Duration::from_secs(4)).await, "an idle connection is closed");
+    late.send(rest).await.unwrap();
+    let answer = late.answer().await.expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(enclave.process.wait(Duration::from_secs(5)).expect("it ends").success());
 }
 
 #[tokio::test]

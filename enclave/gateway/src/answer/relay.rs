@@ -97,6 +97,14 @@ impl<B> Relay<B> {
         }
     }
 
+    /// How it ended.
+    pub(crate) fn into_end(mut self) -> Option<End> {
+        match &mut self {
+            Self::Same(forward) => forward.seen_mut().end.take(),
+            Self::Translated(translation) => translation.seen_mut().end.take(),
+        }
+    }
+
     pub(crate) fn into_body(self) -> B {
         match self {
             Self::Same(forward) => forward.into_body(),

@@ -46,6 +46,7 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
         guardrails,
         cache,
         books: Arc::new(Books::default()),
+        shadows: Arc::default(),
         max_body_bytes,
         max_answer_bytes,
         public,

@@ -170,6 +170,9 @@ pub struct LongContextConfig {
 pub struct DeploymentLimitsConfig {
     /// Most requests at the same time.
     pub max_in_flight: Option<u32>,
+    /// Lowers `max_in_flight` by a fifth when the provider refuses a call for its load or is too slow to begin one, and
+    /// raises it again with calls that it answers.
+    pub adaptive: bool,
     /// Most requests in a minute.
     pub requests_per_minute: Option<u64>,
     /// Most tokens in a minute, prompt and answer together.

@@ -9,6 +9,7 @@ use crate::cache::exact::ExactCache;
 use crate::guardrail::Guardrails;
 use crate::route::Models;
 use crate::settle::Books;
+use crate::shadow::Shadows;
 
 /// Everything the stages need. Immutable but for the books, the cache and a counter; share it in an `Arc`.
 pub struct Gateway {
@@ -17,6 +18,7 @@ pub struct Gateway {
     pub(super) guardrails: Guardrails,
     pub(super) cache: Option<ExactCache>,
     pub(super) books: Arc<Books>,
+    pub(super) shadows: Arc<Shadows>,
     pub(super) max_body_bytes: usize,
     pub(super) max_answer_bytes: usize,
     pub(super) public: serde_json::Value,
@@ -38,6 +40,7 @@ impl Gateway {
         self.seed = before.seed;
         self.sequence = Arc::clone(&before.sequence);
         self.books = Arc::clone(&before.books);
+        self.shadows = Arc::clone(&before.shadows);
         self.models.keep_health(&before.models);
         self
     }
@@ -50,6 +53,11 @@ impl Gateway {
     /// Audit records and metrics.
     pub const fn books(&self) -> &Arc<Books> {
         &self.books
+    }
+
+    /// Calls to deployments on trial, for the shell to make.
+    pub const fn shadows(&self) -> &Arc<Shadows> {
+        &self.shadows
     }
 
     /// An id for a request that was refused before it was opened.

@@ -33,6 +33,27 @@ pub struct ModelConfig {
     /// Asking a second deployment while the first is slow; never unless stated.
     #[serde(default)]
     pub hedge: Option<HedgeConfig>,
+    /// A deployment on trial, which gets copies of requests; none unless stated.
+    #[serde(default)]
+    pub shadow: Option<ShadowConfig>,
+}
+
+/// Copies of some requests for a deployment whose answers nobody gets: only their numbers are kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowConfig {
+    /// The deployment. It gets copies of those requests only that it may see as much as whoever answers them.
+    #[serde(rename = "use")]
+    pub deployment: String,
+    /// Share of requests; 1 unless stated.
+    #[serde(default)]
+    pub percent: Option<u32>,
+    /// Most copies at the same time; 4 unless stated. What is beyond is left out.
+    #[serde(default)]
+    pub max_in_flight: Option<u32>,
+    /// Most copies in a minute; 60 unless stated.
+    #[serde(default)]
+    pub requests_per_minute: Option<u64>,
 }
 
 /// Waiting where everything is busy.

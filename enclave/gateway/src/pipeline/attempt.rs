@@ -122,6 +122,9 @@ impl<'r> Try<'r> {
             let backoff = routed.model().settings.retry.backoff(1, chance);
             self.flight.health().pause(advice.unwrap_or(backoff), now);
         }
+        if meaning.crowded {
+            self.flight.health().crowded(now);
+        }
         if meaning.counts {
             self.flight.failed(limits(routed, self.leaf, Duration::MAX).first_content, now);
         }

@@ -16,7 +16,6 @@ pub struct Course<'r> {
     cursor: usize,
     again: Option<Next>,
     waited: Duration,
-    once_only: bool,
     over: bool,
     first_error: Option<Error>,
     advice_ms: Option<u64>,
@@ -48,7 +47,6 @@ impl<'r> Course<'r> {
     pub fn new(routed: &'r Routed, attempts: u32) -> Self {
         let settings = routed.model().settings.retry;
         let wish = routed.wishes().retries.map_or(u32::MAX, |retries| retries.saturating_add(1));
-        let request = routed.missed().screened().admitted().request();
         Self {
             routed,
             attempts,
@@ -57,7 +55,6 @@ impl<'r> Course<'r> {
             cursor: 0,
             again: None,
             waited: Duration::ZERO,
-            once_only: super::features::must_run_once(request),
             over: false,
             first_error: None,
             advice_ms: None,
@@ -120,7 +117,7 @@ impl<'r> Course<'r> {
         });
         let failures = failures.unwrap_or(1);
         // Whether the provider carried it out is not known, and it must not be carried out twice.
-        self.over = !meaning.next || (self.once_only && !meaning.not_carried_out);
+        self.over = !meaning.next || (!meaning.not_carried_out && self.must_run_once());
         if meaning.same && failures <= settings.per_deployment {
             self.again = Some(Next { turn, after: settings.backoff(failures, chance) });
         }
@@ -139,6 +136,10 @@ impl<'r> Course<'r> {
             *own = self.advice_ms.map_or(*own, |other| other.min(*own));
         }
         error
+    }
+
+    fn must_run_once(&self) -> bool {
+        super::features::must_run_once(self.routed.missed().screened().admitted().request())
     }
 
     fn with_tries<T>(&mut self, turn: usize, act: impl FnOnce(&mut Tries) -> T) -> Option<T> {

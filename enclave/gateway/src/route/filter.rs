@@ -88,15 +88,21 @@ pub fn condition(
     let roomy = left & question.leaves_where(|leaf| leaf.health.has_room(tokens, now));
     question.in_set(left & !roomy).for_each(|leaf| report(leaf, Filter::Headroom));
     if roomy == 0 {
-        return Err(Error::Overloaded { retry_after_ms: BUSY_MS });
+        let after = question.in_set(left).map(|leaf| leaf.health.room_after(tokens, now)).min();
+        return Err(overloaded(after.unwrap_or_default()));
     }
     Ok(Eligible { leaves: roomy, relaxed })
 }
 
-/// What a client is told to wait when all limits are used up.
-const BUSY_MS: u64 = 1000;
-/// How long [`Error::Overloaded`] asks to wait, as a duration.
-pub const BUSY: Duration = Duration::from_millis(BUSY_MS);
+/// The error of one who finds no room and may find some after that time. Advice is never zero and never longer than
+/// [`LONGEST_ADVICE`].
+pub fn overloaded(after: Duration) -> Error {
+    let ms = after.min(LONGEST_ADVICE).as_millis();
+    Error::Overloaded { retry_after_ms: u64::try_from(ms).unwrap_or(u64::MAX).max(1) }
+}
+
+/// What is known of limits does not reach further.
+const LONGEST_ADVICE: Duration = Duration::from_mins(2);
 
 /// How far this content may be exposed: the narrowest of what key, request and labels say.
 pub fn exposure(question: &Question<'_>, ceilings: &Ceilings) -> Exposure {

@@ -11,11 +11,15 @@ use crate::deployment::Limits;
 
 pub mod breaker;
 
+pub mod crowd;
+
 pub mod minute;
 
 pub mod peak_ewma;
 
+use super::bell::Bell;
 use breaker::{Breaker, BreakerSettings, Phase, Ticket};
+use crowd::Crowd;
 use minute::{Amount, SlidingMinute};
 use peak_ewma::{PeakEwma, micros};
 
@@ -28,6 +32,12 @@ pub struct Health {
     settings: BreakerSettings,
     limits: Limits,
     in_flight: AtomicU32,
+    /// How many it bears at the same time.
+    crowd: Crowd,
+    /// Rings when there may be room again.
+    bell: Bell,
+    /// How long calls usually take.
+    usual: PeakEwma,
     /// Zero: closed. Otherwise when the first probe may go, microseconds of the monotonic clock.
     open_until: AtomicU64,
     /// Zero: never opened. Otherwise since when it is closed again.
@@ -64,6 +74,9 @@ impl Health {
             settings,
             limits,
             in_flight: AtomicU32::new(0),
+            crowd: Crowd::new(limits.adapts),
+            bell: Bell::default(),
+            usual: PeakEwma::default(),
             open_until: AtomicU64::new(0),
             recovered: AtomicU64::new(0),
             paused_until: AtomicU64::new(0),
@@ -106,18 +119,48 @@ impl Health {
 
     /// Calls under way as a fraction of what it takes at the same time; of one if that is not configured.
     pub fn load(&self) -> f64 {
-        f64::from(self.in_flight()) / f64::from(self.limits.max_in_flight.unwrap_or(1).max(1))
+        f64::from(self.in_flight()) / f64::from(self.most_in_flight().unwrap_or(1).max(1))
+    }
+
+    /// Most calls at the same time: what is configured, or less where it adapts and has refused calls lately.
+    pub fn most_in_flight(&self) -> Option<u32> {
+        self.limits.max_in_flight.map(|most| self.crowd.most(most))
+    }
+
+    /// Rings when a call has ended or its breaker or limits have changed.
+    pub const fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// How long it takes until there may be room for a call of so many tokens: what is known of pauses and limits per
+    /// minute, and where it is only full, how long one of the calls under way usually takes.
+    pub fn room_after(&self, tokens: u64, now: Now) -> Duration {
+        let mut after = self.wait(now);
+        if self.counts() {
+            let fits = |used: Amount| self.fits_minute(used, tokens);
+            after = after.max(lock(&self.minute).until(now.monotonic, fits));
+        }
+        let busy = self.in_flight();
+        if self.most_in_flight().is_some_and(|most| busy >= most) {
+            let call = self.usual.micros(now.monotonic).map_or(UNKNOWN_CALL, duration);
+            after = after.max(call.checked_div(busy).unwrap_or(call));
+        }
+        after
     }
 
     /// Whether one more call of so many tokens fits its limits.
     pub fn has_room(&self, tokens: u64, now: Now) -> bool {
-        if self.limits.max_in_flight.is_some_and(|most| self.in_flight() >= most) {
+        if self.most_in_flight().is_some_and(|most| self.in_flight() >= most) {
             return false;
         }
-        if self.limits.requests_per_minute.is_none() && self.limits.tokens_per_minute.is_none() {
+        if !self.counts() {
             return true;
         }
         let used = lock(&self.minute).used(now.monotonic);
+        self.fits_minute(used, tokens)
+    }
+
+    fn fits_minute(&self, used: Amount, tokens: u64) -> bool {
         let requests = self.limits.requests_per_minute.is_none_or(|most| used.requests < most);
         // A request larger than the limit itself may go when nothing else does.
         let fits = |most: u64| used.tokens.saturating_add(tokens) <= most || used.tokens == 0;
@@ -170,6 +213,13 @@ impl Health {
         self.paused_until.fetch_max(until, Ordering::Relaxed);
     }
 
+    /// It has refused a call because it has too many, or was too slow to begin one.
+    pub fn crowded(&self, now: Now) {
+        if let Some(most) = self.limits.max_in_flight {
+            self.crowd.shrink(most, self.in_flight(), now.monotonic);
+        }
+    }
+
     /// How long it still wants to be left alone, or its breaker is open.
     pub fn wait(&self, now: Now) -> Duration {
         let until = self.paused_until.load(Ordering::Relaxed).max(self.open_until.load(Ordering::Relaxed));
@@ -192,7 +242,7 @@ impl Health {
         if self.counts() {
             lock(&self.minute).add(Amount { requests: 1, tokens }, now.monotonic);
         }
-        Some(Flight { health: Arc::clone(self), ticket, reserved: tokens, latest: now })
+        Some(Flight { health: Arc::clone(self), ticket, reserved: tokens, began: now, latest: now })
     }
 
     const fn counts(&self) -> bool {
@@ -228,6 +278,7 @@ pub struct Flight {
     health: Arc<Health>,
     ticket: Option<Ticket>,
     reserved: u64,
+    began: Now,
     latest: Now,
 }
 
@@ -241,6 +292,9 @@ impl Flight {
         }
         samples.push_back(after);
         drop(samples);
+        if let Some(most) = self.health.limits.max_in_flight {
+            self.health.crowd.grow(most);
+        }
         if let Some(ticket) = self.ticket.take() {
             self.health.tell(now, |breaker| breaker.succeeded(&ticket, now.monotonic));
         }
@@ -266,6 +320,12 @@ impl Flight {
     /// A call that had begun well broke off.
     pub fn broke(self, now: Now) {
         self.health.tell(now, |breaker| breaker.broke(now.monotonic));
+    }
+
+    /// The call has ended.
+    pub fn ended(&mut self, now: Now) {
+        self.latest = now;
+        self.health.usual.observe(now.since(self.began), now.monotonic);
     }
 
     /// What the call really used, once it is known.
@@ -296,7 +356,16 @@ impl Drop for Flight {
             let latest = self.latest;
             self.health.tell(latest, |breaker| breaker.abandoned(&ticket));
         }
+        self.health.bell.ring();
     }
+}
+
+/// How long a call is taken to last of which nothing is known.
+const UNKNOWN_CALL: Duration = Duration::from_secs(2);
+
+/// Microseconds as a duration.
+fn duration(micros: f64) -> Duration {
+    Duration::try_from_secs_f64(micros / 1e6).unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,11 +2,13 @@
 //! fair between keys.
 //!
 //! Within a priority the key that has been given fewest tokens goes first (start-time fair queueing: Goyal, Vin and
-//! Cheng, 1996), and a key's own requests keep their order. The waiting requests look for themselves whether it is
-//! their turn, since room appears on any worker; at most [`MAX_WAITING`] of them do.
+//! Cheng, 1996), and a key's own requests keep their order. Whoever leaves the queue wakes the one that is first then;
+//! only the first looks for room, when a deployment's bell says that there may be some. Nobody polls.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// How requests of a model wait.
@@ -26,8 +28,6 @@ impl Default for QueueSettings {
 
 /// The longest queue that can be configured.
 pub const MAX_WAITING: usize = 1000;
-/// How often a waiting request looks whether it is its turn.
-pub const LOOK: Duration = Duration::from_millis(20);
 
 /// The requests that wait for one model.
 #[derive(Debug, Default)]
@@ -49,6 +49,8 @@ struct Entry {
     priority: u8,
     key: Arc<str>,
     tokens: u64,
+    /// Whom to wake when it is first.
+    waker: Option<Waker>,
 }
 
 /// A place in the queue, given up when dropped.
@@ -79,13 +81,18 @@ impl Queue {
         let least = waiting.places.iter().filter_map(|own| waiting.given.get(&own.key)).min().copied();
         let given = waiting.given.entry(Arc::clone(key)).or_default();
         *given = (*given).max(least.unwrap_or(0));
-        waiting.places.push(Entry { number, priority, key: Arc::clone(key), tokens });
+        waiting.places.push(Entry { number, priority, key: Arc::clone(key), tokens, waker: None });
         Some(Place { queue: self, number })
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
         self.lock().places.len()
+    }
+
+    /// How many wait that a newcomer of this priority lets go first.
+    pub fn ahead(&self, priority: u8) -> usize {
+        self.lock().places.iter().filter(|own| own.priority <= priority).count()
     }
 
     /// Whether nobody waits.
@@ -103,12 +110,37 @@ impl Waiting {
         let given = |entry: &Entry| self.given.get(&entry.key).copied().unwrap_or(0);
         self.places.iter().min_by_key(|entry| (entry.priority, given(entry), entry.number))
     }
+
+    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+        self.places.iter_mut().find(|entry| entry.number == number)
+    }
+
+    /// Takes out whoever wants to know that it is first now.
+    fn next_waker(&mut self) -> Option<Waker> {
+        let number = self.first()?.number;
+        self.entry(number)?.waker.take()
+    }
 }
 
 impl Place<'_> {
     /// Whether it is this one's turn.
     pub fn is_first(&self) -> bool {
         self.queue.lock().first().is_some_and(|first| first.number == self.number)
+    }
+
+    /// Ends when it is this one's turn.
+    pub async fn turn(&self) {
+        poll_fn(|context| {
+            let mut waiting = self.queue.lock();
+            if waiting.first().is_none_or(|first| first.number == self.number) {
+                return Poll::Ready(());
+            }
+            if let Some(own) = waiting.entry(self.number) {
+                own.waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Leaves the queue to be served: its tokens count as given to its key.
@@ -124,8 +156,14 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.queue.lock();
-        waiting.places.retain(|entry| entry.number != self.number);
+        let next = {
+            let mut waiting = self.queue.lock();
+            waiting.places.retain(|entry| entry.number != self.number);
+            waiting.next_waker()
+        };
+        if let Some(waker) = next {
+            waker.wake();
+        }
     }
 }
 
@@ -174,5 +212,37 @@ mod tests {
         assert!(queue.join(&"b".into(), 0, 1, short).is_none());
         drop(only);
         assert!(queue.is_empty(), "whoever gives up leaves its place");
+    }
+
+    #[test]
+    fn whoever_becomes_first_is_woken() {
+        use std::future::Future;
+        use std::pin::pin;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        use std::task::{Context, Wake};
+
+        #[derive(Default)]
+        struct Woken(AtomicU32);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        let queue = Queue::default();
+        let join = |key: &str| queue.join(&key.into(), 5, 1, SETTINGS).expect("a place");
+        let (first, second, third) = (join("a"), join("b"), join("c"));
+        let woken = [(); 2].map(|()| Arc::new(Woken::default()));
+        let (mut of_second, mut of_third) = (Box::pin(second.turn()), Box::pin(third.turn()));
+        let contexts = woken.each_ref().map(|own| Waker::from(Arc::clone(own)));
+        assert!(of_second.as_mut().poll(&mut Context::from_waker(&contexts[0])).is_pending());
+        assert!(of_third.as_mut().poll(&mut Context::from_waker(&contexts[1])).is_pending());
+        first.served();
+        assert_eq!(woken.each_ref().map(|own| own.0.load(Ordering::Relaxed)), [1, 0]);
+        assert!(of_second.as_mut().poll(&mut Context::from_waker(&contexts[0])).is_ready());
+        drop(of_second);
+        drop(second);
+        assert_eq!(woken.each_ref().map(|own| own.0.load(Ordering::Relaxed)), [1, 1]);
+        assert!(pin!(third.turn()).poll(&mut Context::from_waker(&contexts[1])).is_ready());
     }
 }

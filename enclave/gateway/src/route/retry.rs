@@ -54,6 +54,8 @@ pub struct Meaning {
     pub pause: Option<Option<Duration>>,
     /// The provider has surely not acted on the request.
     pub not_carried_out: bool,
+    /// It has more calls than it bears.
+    pub crowded: bool,
 }
 
 impl Meaning {
@@ -66,10 +68,12 @@ impl Meaning {
             counts: false,
             pause: None,
             not_carried_out: false,
+            crowded: matches!(error, Error::UpstreamTimeout),
         };
         if let Error::UpstreamStatus { reason, retry_after_ms, .. } = error {
             meaning.counts = matches!(reason, Reason::Overloaded | Reason::Server | Reason::Timeout);
             meaning.not_carried_out = !matches!(reason, Reason::Server | Reason::Timeout);
+            meaning.crowded = matches!(reason, Reason::Overloaded | Reason::RateLimit);
             if *reason == Reason::RateLimit {
                 meaning.pause = Some(retry_after_ms.map(Duration::from_millis));
             }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -146,6 +148,16 @@ struct Time {
     timers: RefCell<BTreeSet<Duration>>,
 }
 
+/// Whether something has happened at this very time.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl TestClock {
     pub fn pass(&self, time: Duration) {
         self.0.now.set(self.0.now.get() + time);
@@ -154,9 +166,14 @@ impl TestClock {
     /// Runs a future; whenever it waits, goes on to the next time that somebody waits for.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
         for _ in 0..1_000_000_u32 {
-            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return value;
+            }
+            if woken.0.swap(false, Ordering::Relaxed) {
+                continue;
             }
             let next = self.0.timers.borrow_mut().pop_first();
             let next = next.expect("the future waits for something that never comes");

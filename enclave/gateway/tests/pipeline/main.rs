@@ -27,6 +27,7 @@ mod head;
 mod hedging;
 mod retries;
 mod security;
+mod shadow;
 mod stream;
 mod tokens;
 mod translation;

@@ -242,8 +242,13 @@ fn limits(name: &str, own: &DeploymentConfig) -> Result<Limits, ConfigError> {
             return Err(value(format!("deployments.{name}.{key}"), "at least 1".to_owned()));
         }
     }
+    if given.adaptive && given.max_in_flight.is_none() {
+        let expected = "a limits.max_in_flight to adapt".to_owned();
+        return Err(value(format!("deployments.{name}.limits.adaptive"), expected));
+    }
     Ok(Limits {
         max_in_flight: given.max_in_flight,
+        adapts: given.adaptive,
         requests_per_minute: given.requests_per_minute,
         tokens_per_minute: given.tokens_per_minute,
     })

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::{Deployments, MODEL_NAME, unknown, value};
 use crate::config::ConfigError;
 use crate::config::parse::closest;
-use crate::config::routing::{MemberConfig, ModelConfig, StrategyConfig};
+use crate::config::routing::{MemberConfig, ModelConfig, ShadowConfig, StrategyConfig};
 use crate::deployment::{Deployment, Exposure};
 use crate::route::health::Health;
 use crate::route::hedge::HedgeBudget;
 use crate::route::queue::Queue;
 use crate::route::retry::RetryBudget;
+use crate::route::shadow::Shadow;
 use crate::route::strategy::{self, MemberSettings, Settings, Strategy, Wrong};
 use crate::route::tree::{Branch, Leaf, MAX_DEPTH, MAX_LEAVES, Node};
 use crate::route::{Model, Models};
@@ -41,6 +42,8 @@ pub(super) fn build(
         let mut tree =
             Tree { configured, deployments, states, leaves: Vec::new(), inside: vec![name.as_str()] };
         let root = tree.branch(&own.strategy, &own.members, &format!("models.{name}"))?;
+        let shadow = own.shadow.as_ref().map(|own| tree.shadow(own, &format!("models.{name}.shadow")));
+        let shadow = shadow.transpose()?.map(Arc::new);
         let leaves = tree.leaves;
         let settings = settings::build(own, configured, &format!("models.{name}"))?;
         models.insert(Model {
@@ -51,6 +54,7 @@ pub(super) fn build(
             budget: RetryBudget::default(),
             hedges: HedgeBudget::default(),
             queue: Queue::default(),
+            shadow,
         });
     }
     Ok(models)
@@ -121,10 +125,23 @@ impl<'c> Tree<'c> {
         if place >= MAX_LEAVES {
             return Err(value(path, format!("at most {MAX_LEAVES} deployments in one model")));
         }
+        let leaf = self.with_health(deployment, path)?;
+        self.leaves.push(leaf);
+        Ok(Node::Leaf(place))
+    }
+
+    fn with_health(&self, deployment: Arc<Deployment>, path: &str) -> Result<Leaf, ConfigError> {
         let health = self.states.get(&deployment.name).map(Arc::clone);
         let health = health.ok_or_else(|| value(path, "a deployment".to_owned()))?;
-        self.leaves.push(Leaf { deployment, health });
-        Ok(Node::Leaf(place))
+        Ok(Leaf { deployment, health })
+    }
+
+    fn shadow(&self, own: &ShadowConfig, path: &str) -> Result<Shadow, ConfigError> {
+        let Some(deployment) = self.deployments.get(own.deployment.as_str()) else {
+            let known = self.deployments.keys().map(AsRef::as_ref);
+            return Err(unknown(format!("{path}.use"), "deployment", closest(&own.deployment, known)));
+        };
+        Ok(Shadow::new(self.with_health(Arc::clone(deployment), path)?, settings::shadow(own, path)?))
     }
 }
 

@@ -46,6 +46,22 @@ impl SlidingMinute {
         }
     }
 
+    /// How long it takes until `fits` what the last minute has used by then, if nothing is added: at most two minutes,
+    /// after which nothing counts any more.
+    pub fn until(&mut self, now: Duration, fits: impl Fn(Amount) -> bool) -> Duration {
+        self.turn(now);
+        let mut probe = Self { number: self.number, now: self.now, before: self.before };
+        let second = Duration::from_secs(1);
+        let mut at = now;
+        for _ in 0..2 * MINUTE {
+            if fits(probe.used(at)) {
+                break;
+            }
+            at = Duration::from_secs(at.as_secs()).saturating_add(second);
+        }
+        at.saturating_sub(now)
+    }
+
     fn turn(&mut self, now: Duration) {
         let number = now.as_secs().wrapping_div(MINUTE);
         if number == self.number {
@@ -74,5 +90,22 @@ mod tests {
         minute.give_back(7, at(90));
         assert_eq!(minute.used(at(90)), Amount { requests: 31, tokens: 300 });
         assert_eq!(minute.used(at(240)), Amount::default());
+    }
+
+    #[test]
+    fn says_when_there_is_room_again() {
+        let mut minute = SlidingMinute::default();
+        let at = Duration::from_secs;
+        minute.add(Amount { requests: 60, tokens: 0 }, at(30));
+        let below = |most: u64| move |used: Amount| used.requests < most;
+        assert_eq!(minute.until(at(30), below(61)), at(0));
+        assert_eq!(
+            minute.until(at(30), below(60)),
+            at(31),
+            "a sixtieth of the minute before no longer counts"
+        );
+        assert_eq!(minute.until(at(30), below(30)), at(61));
+        assert_eq!(minute.until(at(30), below(1)), at(90));
+        assert_eq!(minute.until(at(30), |_| false), at(120), "never longer");
     }
 }

@@ -31,6 +31,8 @@ fn every_row_of_the_table() {
         let pause = pause.map(|pause: Option<u64>| pause.map(Duration::from_millis));
         assert_eq!((meaning.same, meaning.next), (same, next), "{name}");
         assert_eq!((meaning.counts, meaning.pause), (counts, pause), "{name}");
+        let crowded = ["503, 529", "429", "429 without advice", "no first content, stall"].contains(&name);
+        assert_eq!(meaning.crowded, crowded, "{name}");
     }
 }
 

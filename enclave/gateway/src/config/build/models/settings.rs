@@ -9,10 +9,12 @@ use crate::config::build::{unknown, value};
 use crate::config::parse::closest;
 use crate::config::routing::{
     HedgeConfig, HedgeMode, HedgeScope, ModelConfig, ModelTimeoutsConfig, QueueConfig, RetryConfig,
+    ShadowConfig,
 };
 use crate::route::hedge::{HedgeSettings, Start};
 use crate::route::queue::{MAX_WAITING, QueueSettings};
 use crate::route::retry::RetrySettings;
+use crate::route::shadow::ShadowSettings;
 use crate::route::{ModelSettings, ModelTimeouts};
 
 /// Checks the settings of one model.
@@ -67,6 +69,20 @@ fn queue(own: &QueueConfig, path: &str) -> Result<QueueSettings, ConfigError> {
     }
     let wait = milliseconds(&format!("{path}.wait_ms"), own.wait_ms)?;
     Ok(QueueSettings { length: own.length, wait: wait.unwrap_or_else(|| QueueSettings::default().wait) })
+}
+
+/// Checks how many copies a deployment on trial gets.
+pub(super) fn shadow(own: &ShadowConfig, path: &str) -> Result<ShadowSettings, ConfigError> {
+    let within = |key: &str, given: u64, most: u64| match given {
+        own if (1..=most).contains(&own) => Ok(own),
+        _ => Err(value(format!("{path}.{key}"), format!("1 to {most}"))),
+    };
+    let narrow = |wide: u64| u32::try_from(wide).unwrap_or(u32::MAX);
+    Ok(ShadowSettings {
+        percent: narrow(within("percent", own.percent.unwrap_or(1).into(), 100)?),
+        max_in_flight: narrow(within("max_in_flight", own.max_in_flight.unwrap_or(4).into(), 1000)?),
+        requests_per_minute: within("requests_per_minute", own.requests_per_minute.unwrap_or(60), 1_000_000)?,
+    })
 }
 
 fn hedge(own: &HedgeConfig, path: &str) -> Result<HedgeSettings, ConfigError> {
