@@ -52,11 +52,16 @@ pub(crate) async fn measure<B: UpstreamBody>(
         if !has_content_type(&response.headers, reading.stream_type()) {
             return Err(Error::UpstreamFailed);
         }
-        return drain(relay(response.body, at, reading, wire), clock).await;
+        return drain(relay(response.body, at, reading, wire)?, clock).await;
     }
     let body = read_whole(response.body, max_bytes).await?;
     let first_content = Some(clock.now());
     let usage = match reading {
+        Reading::Embedded(way) => {
+            let answer = way.from.read_answer(body.expose()).map_err(|_| Error::UpstreamMalformed)?;
+            let count = answer.expose().input_tokens;
+            count.map(|tokens| Usage { input_tokens: tokens, total_tokens: tokens, ..Usage::default() })
+        }
         Reading::Same { .. } => {
             let whole = wire.inspect_whole(body.expose(), &mut Scratch::default());
             let whole = whole.map_err(|_| Error::UpstreamMalformed)?;
@@ -78,8 +83,9 @@ fn relay<B: UpstreamBody>(
     at: &Arc<Deployment>,
     reading: Reading,
     wire: &'static dyn Wire,
-) -> Relay<B> {
-    match reading {
+) -> Result<Relay<B>, Error> {
+    Ok(match reading {
+        Reading::Embedded(_) => return Err(Error::UpstreamMalformed),
         Reading::Same { .. } => Relay::Same(Forward::of(body, wire, true, Arc::clone(at))),
         Reading::Translated(way) => {
             let shown = Shown {
@@ -92,7 +98,7 @@ fn relay<B: UpstreamBody>(
             let (reader, writer) = (way.from.stream_reader(way.names), way.to.stream_writer(shown));
             Relay::Translated(Translation::new(body, reader, writer))
         }
-    }
+    })
 }
 
 async fn drain<B: UpstreamBody>(mut relay: Relay<B>, clock: &impl Clock) -> Result<Measured, Error> {
