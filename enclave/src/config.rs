@@ -322,7 +322,8 @@ impl Config {
     /// The tables in which another configuration differs and that are read at a start only: whatever sockets, keys,
     /// threads and the system-call filter were made from.
     pub fn differences_that_need_a_start(&self, other: &Self) -> Vec<&'static str> {
-        let Self { version, listen, tee, host, limits, drain, process, provisioning, metrics, gateway: _ } = self;
+        let Self { version, listen, tee, host, limits, drain, process, provisioning, metrics, gateway: _ } =
+            self;
         [
             ("version", *version == other.version),
             ("listen", *listen == other.listen),

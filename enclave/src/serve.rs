@@ -164,14 +164,22 @@ impl Seat {
 /// Makes the calls to deployments on trial, while the process serves. They are in nobody's way: each is a task of its own,
 /// and the gateway makes no more of them than the configuration says.
 async fn shadow(worker: Rc<Worker>) {
-    let shadows = Arc::clone(worker.shared.in_force.now().gateway.shadows());
+    // Where secrets are still to be given there is no gateway, and so nothing to copy.
+    let shadows = loop {
+        if let Some(gateway) = &worker.shared.in_force.now().gateway {
+            break Arc::clone(gateway.shadows());
+        }
+        sleep(SWEEP).await;
+    };
     while worker.shared.phase() < Phase::Draining {
         let call = shadows.next().await;
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {
             let active = worker.shared.in_force.now();
             let clock = ProcessClock::shared();
-            gateway::pipeline::shadow(call, &active.gateway, &worker.upstreams, clock).await;
+            if let Some(gateway) = &active.gateway {
+                gateway::pipeline::shadow(call, gateway, &worker.upstreams, clock).await;
+            }
             wipe_stack();
         });
     }

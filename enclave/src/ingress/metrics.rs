@@ -40,7 +40,8 @@ impl Page {
     fn now(&mut self, worker: &Worker) -> &str {
         if self.made.is_none_or(|made| made.elapsed() >= self.interval) {
             let active = worker.shared.in_force.now();
-            self.text = prometheus::render(&active.gateway.books().metrics, active.gateway.models());
+            let render = |own: &gateway::Gateway| prometheus::render(&own.books().metrics, own.models());
+            self.text = active.gateway.as_ref().map(render).unwrap_or_default();
             self.made = Some(Instant::now());
         }
         &self.text
