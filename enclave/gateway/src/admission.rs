@@ -1,16 +1,20 @@
 //! Step 2, admit: who asks, and may they. The only maker of [`Admitted`].
 //!
 //! Two halves: [`authenticate`] sees the head only, before a byte of the body is read; [`admit`] adds what the body
-//! says. Rate limits and budgets join [`admit`] and [`Hold`].
+//! says. Between them [`reserve`] takes what the request may need of every budget and limit above an issued key.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::deployment::Exposure;
+use crate::clock::Now;
+use crate::deployment::{Deployment, Exposure};
 use crate::error::Error;
+use crate::governance::{Estimate, Family, Governance, LiveKey, Refusal, Reservation};
 use crate::wire::{Request, RequestHead};
 
 pub mod key_file;
+
+pub mod output_limit;
 
 use key_file::KeyTable;
 
@@ -26,6 +30,14 @@ pub struct Key {
     pub rules: KeyRules,
     /// Requests now in flight.
     in_flight: AtomicU32,
+    /// What the sealed store says of it, if it was issued through the admin API.
+    issued: Option<Issued>,
+}
+
+/// A key of the sealed store, and which of its secrets was shown.
+struct Issued {
+    key: Arc<LiveKey>,
+    version: u32,
 }
 
 /// How the requests of a key are routed.
@@ -128,9 +140,23 @@ pub struct Admitted {
     hold: Hold,
 }
 
+/// Proof that a request has what it needs of every budget and limit. Made by [`reserve`] only.
+pub struct Reserved {
+    reservation: Option<Arc<Reservation>>,
+}
+
+impl Reserved {
+    /// The hold on budgets, if the key is one that has any.
+    pub const fn reservation(&self) -> Option<&Arc<Reservation>> {
+        self.reservation.as_ref()
+    }
+}
+
 /// What an admitted request occupies until it ends, however it ends.
 pub struct Hold {
     key: Arc<Key>,
+    /// Given back with the last copy, unless it was settled before.
+    _reservation: Option<Arc<Reservation>>,
 }
 
 impl Drop for Hold {
@@ -142,7 +168,49 @@ impl Drop for Hold {
 impl Key {
     /// A key that may use `models`.
     pub fn new(id: Arc<str>, models: AllowedModels, max_in_flight: Option<u32>) -> Self {
-        Self { id, models, max_in_flight, rules: KeyRules::default(), in_flight: AtomicU32::new(0) }
+        Self {
+            id,
+            models,
+            max_in_flight,
+            rules: KeyRules::default(),
+            in_flight: AtomicU32::new(0),
+            issued: None,
+        }
+    }
+
+    /// A key of the sealed store as one request sees it.
+    fn of_store(key: Arc<LiveKey>, version: u32) -> Self {
+        let rules = KeyRules { exposure_max: key.exposure_max(), ..KeyRules::default() };
+        let issued = Some(Issued { key, version });
+        let id = issued.as_ref().map_or_else(|| "".into(), |own| Arc::clone(&own.key.name));
+        Self {
+            id,
+            models: AllowedModels::Every,
+            max_in_flight: None,
+            rules,
+            in_flight: AtomicU32::new(0),
+            issued,
+        }
+    }
+
+    /// Whether it may ask for a model by that name: everybody above it agrees.
+    pub fn may_use(&self, model: &str) -> bool {
+        self.models.contains(model) && self.issued.as_ref().is_none_or(|own| own.key.permits_model(model))
+    }
+
+    /// Whether a deployment may serve it, whatever name led there.
+    pub fn may_be_served_by(&self, at: &Deployment) -> bool {
+        self.issued.as_ref().is_none_or(|own| own.key.permits_deployment(at))
+    }
+
+    /// What the sealed store says of it, if it was issued through the admin API.
+    pub fn issued(&self) -> Option<&Arc<LiveKey>> {
+        self.issued.as_ref().map(|own| &own.key)
+    }
+
+    /// Which of its secrets was shown: counts from 1 and grows with each rotation.
+    pub fn version(&self) -> Option<u32> {
+        self.issued.as_ref().map(|own| own.version)
     }
 
     /// The same key with rules of its own.
@@ -154,12 +222,13 @@ impl Key {
 
     /// Requests now in flight.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        let own = || self.in_flight.load(Ordering::Relaxed);
+        self.issued.as_ref().map_or_else(own, |issued| issued.key.in_flight())
     }
 
-    fn hold(self: &Arc<Self>) -> Result<Hold, Error> {
+    fn hold(self: &Arc<Self>, reserved: Reserved) -> Result<Hold, Error> {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let hold = Hold { key: Arc::clone(self) };
+        let hold = Hold { key: Arc::clone(self), _reservation: reserved.reservation };
         if self.max_in_flight.is_some_and(|most| before >= most) {
             return Err(Error::TooManyInFlight);
         }
@@ -188,7 +257,12 @@ impl Admitted {
 ///
 /// `authorization: Bearer`, `x-api-key`, `api-key` and `x-goog-api-key` are accepted on every path, `?key=` on Gemini's. Two different credentials are refused,
 /// because two programs could disagree about which one counts.
-pub fn authenticate(head: &RequestHead<'_>, keys: &KeyTable) -> Result<Authenticated, Error> {
+pub fn authenticate(
+    head: &RequestHead<'_>,
+    keys: &KeyTable,
+    governance: Option<&Governance>,
+    now: Now,
+) -> Result<Authenticated, Error> {
     let mut found: Option<&[u8]> = None;
     let headers = head.headers.iter().map(|(name, value)| credential(name, value));
     for credential in headers.chain([Ok(key_of_query(head))]) {
@@ -199,17 +273,77 @@ pub fn authenticate(head: &RequestHead<'_>, keys: &KeyTable) -> Result<Authentic
         found = Some(credential);
     }
     let credential = found.ok_or(Error::MissingCredentials)?;
+    if let Some((key, version)) = governance.and_then(|own| own.find(credential, now)) {
+        return Ok(Authenticated { key: Arc::new(Key::of_store(key, version)) });
+    }
     let key = keys.find(credential).ok_or(Error::CredentialUnknown)?;
     Ok(Authenticated { key })
 }
 
-/// Admits a parsed request of a known key.
-pub fn admit(request: Request, authenticated: Authenticated) -> Result<Admitted, Error> {
-    let Authenticated { key } = authenticated;
-    if !key.models.contains(&request.model) {
+/// Whether a key may ask this at all, whatever it has left.
+///
+/// # Errors
+/// [`Error::ModelNotAllowed`], [`Error::RouteNotAllowed`], [`Error::ParameterTooLarge`].
+pub fn permit(request: &Request, authenticated: &Authenticated) -> Result<(), Error> {
+    let key = &authenticated.key;
+    if !key.may_use(&request.model) {
         return Err(Error::ModelNotAllowed);
     }
-    let hold = key.hold()?;
+    let Some(issued) = key.issued() else { return Ok(()) };
+    let family = Family::of_wire(request.wire.name());
+    if !issued.permits(|policy| policy.permits_family(family)) {
+        return Err(Error::RouteNotAllowed);
+    }
+    if output_limit::exceeds(request, &issued.upper_bounds()) {
+        return Err(Error::ParameterTooLarge);
+    }
+    Ok(())
+}
+
+/// Takes what a request may need of everything above its key. Keys from the configuration have no budgets.
+///
+/// # Errors
+/// [`Error::BudgetExceeded`], [`Error::RateLimited`], [`Error::TooManyInFlight`], [`Error::PriceUnknown`];
+/// [`Error::Overloaded`] when more of a budget is being fetched and it makes sense to ask again in a moment.
+pub fn reserve(
+    request: &Request,
+    authenticated: &Authenticated,
+    estimate: &Estimate,
+    governance: Option<&Arc<Governance>>,
+    now: Now,
+) -> Result<Reserved, Error> {
+    let Some((governance, key)) = governance.zip(authenticated.key.issued()) else {
+        return Ok(Reserved { reservation: None });
+    };
+    match Reservation::take(governance, key, &request.model, estimate, now) {
+        Ok(reservation) => Ok(Reserved { reservation: Some(Arc::new(reservation)) }),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Budget => Self::BudgetExceeded,
+            Refusal::Parallel => Self::TooManyInFlight,
+            Refusal::PriceUnknown => Self::PriceUnknown,
+            Refusal::Rate { retry_after_ms } => Self::RateLimited { retry_after_ms },
+            Refusal::Slice => Self::Overloaded { retry_after_ms: SLICE_MS },
+        }
+    }
+}
+
+/// When to ask again for more of a budget: as often as the store is asked.
+const SLICE_MS: u64 = 1000;
+
+/// Admits a parsed request of a known key.
+///
+/// # Errors
+/// As [`permit`]; [`Error::TooManyInFlight`].
+pub fn admit(request: Request, authenticated: Authenticated, reserved: Reserved) -> Result<Admitted, Error> {
+    permit(&request, &authenticated)?;
+    let Authenticated { key } = authenticated;
+    let hold = key.hold(reserved)?;
     Ok(Admitted { request, key, hold })
 }
 

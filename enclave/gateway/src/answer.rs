@@ -68,6 +68,8 @@ pub struct AnswerStream<B> {
     exchange: Exchange,
     shape: Shape,
     over: Option<Step>,
+    /// Why it was ended on the way.
+    cut: Option<&'static str>,
 }
 
 /// What [`AnswerStream::next`] did.
@@ -139,6 +141,7 @@ impl<B: UpstreamBody> AnswerStream<B> {
             }
         };
         self.exchange.answered(out.expose().len().saturating_sub(before));
+        let step = self.cut_if_it_may_not_go_on(step, out, clock.now());
         self.note(step, clock.now());
         step
     }
@@ -176,6 +179,21 @@ impl<B: UpstreamBody> AnswerStream<B> {
         }
     }
 
+    /// Ends an answer whose key was revoked, or that overruns a budget, while it is being given.
+    fn cut_if_it_may_not_go_on(&mut self, step: Step, out: &mut Plaintext<Vec<u8>>, now: Now) -> Step {
+        if step != Step::More {
+            return step;
+        }
+        match self.exchange.may_go_on(self.relay.events(), now) {
+            Ok(()) => step,
+            Err(error) => {
+                error.append_event(self.shape, out.expose_mut());
+                self.cut = Some(error.code());
+                Step::Broken
+            }
+        }
+    }
+
     fn note(&mut self, step: Step, now: Now) {
         self.exchange.seen(now);
         if step == Step::More {
@@ -184,6 +202,7 @@ impl<B: UpstreamBody> AnswerStream<B> {
         self.over = Some(step);
         self.exchange.reported(self.relay.usage(), self.relay.finish());
         match self.relay.end() {
+            _ if self.cut.is_some() => self.exchange.broken(self.cut.unwrap_or_default(), now),
             Some(End::Failed { error, .. }) => self.exchange.broken(error.code(), now),
             Some(End::Complete) | None => self.exchange.complete(now),
         }
@@ -313,6 +332,7 @@ pub(crate) fn deliver<B>(
         headers.push((Attempted::HEADER, Attempted::list(exchange.attempted())));
     }
     headers.extend(exchange.explanation().map(|text| (EXPLANATION, text.to_owned())));
+    headers.extend(exchange.allowance_headers(now));
     exchange.first_content(now);
     let (Received::Stream { dropped, .. } | Received::Whole { dropped, .. }) = &received;
     if !dropped.is_empty() {
@@ -322,7 +342,7 @@ pub(crate) fn deliver<B>(
         Received::Stream { relay, held, .. } => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache".to_owned()));
-            let stream = AnswerStream { relay, held, exchange, shape, over: None };
+            let stream = AnswerStream { relay, held, exchange, shape, over: None, cut: None };
             Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Received::Whole { body, usage, finish, .. } => {

@@ -52,6 +52,8 @@ pub struct AuditRecord {
     /// What the tokens cost: in nano-dollars, null if the price or the tokens are not known. An answer from the cache costs
     /// nothing.
     pub cost_nano_usd: Option<NanoUsd>,
+    /// What budgets were charged, guesses included; null if the key has none. What they say was spent is the sum of these.
+    pub charged_nano_usd: Option<u64>,
     /// Calls that were cancelled because another was quicker.
     pub hedges_lost: u32,
     /// What those are guessed to have cost besides, if the price is known: their prompts.

@@ -88,6 +88,8 @@ pub struct AdmissionConfig {
     pub pepper: Option<SecretReference>,
     /// Issued keys.
     pub keys: Vec<KeyConfig>,
+    /// Whether keys are issued through the admin API as well. They are kept in the sealed store, not in this file.
+    pub virtual_keys: bool,
 }
 
 /// The contents of a key file.

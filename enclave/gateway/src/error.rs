@@ -20,6 +20,8 @@ pub enum Error {
     AmbiguousCredentials,
     /// The upstream's whole answer is larger than configured.
     AnswerTooLarge,
+    /// A budget of the key, or of whom it belongs to, is used up.
+    BudgetExceeded,
     /// The request body is larger than `limit` bytes.
     BodyTooLarge {
         /// Most bytes accepted.
@@ -91,8 +93,19 @@ pub enum Error {
         /// When to come back, in milliseconds.
         retry_after_ms: u64,
     },
+    /// A number in the request is larger than the key allows.
+    ParameterTooLarge,
+    /// A budget of money applies, and nobody has said what the model costs.
+    PriceUnknown,
     /// The key may not use any provider of this model.
     ProviderNotAllowed,
+    /// The key, or whom it belongs to, has asked too much in too short a time.
+    RateLimited {
+        /// When to come back, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The key may not speak this API.
+    RouteNotAllowed,
     /// The gateway ends, and with it this answer.
     ShuttingDown,
     /// The key already has as many requests in flight as it may.
@@ -232,14 +245,19 @@ impl Error {
             | Self::ContentRefused { .. }
             | Self::ContextTooLong
             | Self::JsonInvalid { .. }
-            | Self::NoCapableDeployment { .. } => 400,
+            | Self::NoCapableDeployment { .. }
+            | Self::ParameterTooLarge => 400,
             Self::AmbiguousCredentials | Self::CredentialUnknown | Self::MissingCredentials => 401,
-            Self::ModelNotAllowed | Self::NoCompliantDeployment | Self::ProviderNotAllowed => 403,
+            Self::ModelNotAllowed
+            | Self::NoCompliantDeployment
+            | Self::PriceUnknown
+            | Self::ProviderNotAllowed
+            | Self::RouteNotAllowed => 403,
             Self::EndpointUnknown | Self::ModelUnknown | Self::OperationUnsupported => 404,
             Self::MethodUnsupported { .. } => 405,
             Self::BodyTooLarge { .. } => 413,
             Self::ContentEncoding => 415,
-            Self::TooManyInFlight => 429,
+            Self::BudgetExceeded | Self::RateLimited { .. } | Self::TooManyInFlight => 429,
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
             | Self::UpstreamConnection
@@ -259,6 +277,7 @@ impl Error {
             Self::AmbiguousCredentials => "ambiguous_credentials",
             Self::AnswerTooLarge => "upstream_answer_too_large",
             Self::BodyTooLarge { .. } => "request_too_large",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::ContentEncoding => "unsupported_content_encoding",
             Self::ContentRefused { .. } => "content_policy_violation",
             Self::ContextTooLong => "context_length_exceeded",
@@ -275,7 +294,11 @@ impl Error {
             Self::NoCapableDeployment { .. } => "no_capable_deployment",
             Self::NoCompliantDeployment => "no_compliant_deployment",
             Self::Overloaded { .. } => "overloaded",
+            Self::ParameterTooLarge => "parameter_too_large",
+            Self::PriceUnknown => "price_unknown",
             Self::ProviderNotAllowed => "provider_not_allowed",
+            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::RouteNotAllowed => "route_not_allowed",
             Self::OperationUnsupported => "unsupported_operation",
             Self::NotProvisioned => "not_provisioned",
             Self::ShuttingDown => "server_shutting_down",
@@ -308,12 +331,17 @@ impl Error {
             | Self::MissingCredentials
             | Self::ModelUnknown
             | Self::NoCapableDeployment { .. } => Fault::Client,
-            Self::ContentRefused { .. }
+            Self::BudgetExceeded
+            | Self::ContentRefused { .. }
             | Self::ModelNotAllowed
             | Self::NoCompliantDeployment
             | Self::OperationUnsupported
             | Self::Overloaded { .. }
+            | Self::ParameterTooLarge
+            | Self::PriceUnknown
             | Self::ProviderNotAllowed
+            | Self::RateLimited { .. }
+            | Self::RouteNotAllowed
             | Self::TooManyInFlight => Fault::Policy,
             Self::NotProvisioned | Self::ShuttingDown | Self::UpstreamCredential => Fault::Gateway,
             Self::AnswerTooLarge
@@ -351,7 +379,12 @@ impl Error {
             | Self::NoCompliantDeployment
             | Self::OperationUnsupported
             | Self::Overloaded { .. }
+            | Self::BudgetExceeded
+            | Self::ParameterTooLarge
+            | Self::PriceUnknown
             | Self::ProviderNotAllowed
+            | Self::RateLimited { .. }
+            | Self::RouteNotAllowed
             | Self::TooManyInFlight => Retry::Never,
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
@@ -369,6 +402,7 @@ impl Error {
         match self {
             Self::NotProvisioned
             | Self::Overloaded { .. }
+            | Self::RateLimited { .. }
             | Self::TooManyInFlight
             | Self::ShuttingDown
             | Self::UpstreamConnection
@@ -395,7 +429,11 @@ impl Error {
             | Self::ContextTooLong
             | Self::NoCapableDeployment { .. }
             | Self::NoCompliantDeployment
+            | Self::BudgetExceeded
+            | Self::ParameterTooLarge
+            | Self::PriceUnknown
             | Self::ProviderNotAllowed
+            | Self::RouteNotAllowed
             | Self::UpstreamAttestation
             | Self::UpstreamCredential
             | Self::UpstreamMalformed => false,
@@ -408,7 +446,7 @@ impl Error {
             let wait = retry_after_ms.filter(|_| self.client_should_retry())?;
             return Some(wait.min(MAX_RETRY_AFTER_MS));
         }
-        if let Self::Overloaded { retry_after_ms } = self {
+        if let Self::Overloaded { retry_after_ms } | Self::RateLimited { retry_after_ms } = self {
             return Some((*retry_after_ms).clamp(1, MAX_RETRY_AFTER_MS));
         }
         matches!(self, Self::TooManyInFlight).then_some(1000)

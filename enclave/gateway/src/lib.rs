@@ -39,6 +39,8 @@ pub mod price;
 
 pub mod deployment;
 
+pub mod governance;
+
 pub mod admission;
 
 pub mod guardrail;

@@ -23,6 +23,8 @@ use crate::upstream::Upstream;
 use crate::wire::model_list::{self, Form, Listed, Page};
 use crate::wire::{self, Asked, Operation, RequestHead, Wire};
 
+mod allowance;
+
 mod hedged;
 
 mod attempt;
@@ -59,14 +61,15 @@ impl Opened {
 }
 
 /// Looks at the head alone: finds the operation and the key, before a byte of the body is read.
-pub fn open(head: &RequestHead<'_>, gateway: &Gateway, _: Now) -> Result<Opened, Error> {
+pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opened, Error> {
     let operation = wire::operation(head)?;
     let request_id = gateway.next_request_id();
     if matches!(operation, Operation::Probe) {
         let wishes = Wishes::default();
         return Ok(Opened { operation, wishes, authenticated: None, request_id, max_body: 0 });
     }
-    let authenticated = Some(admission::authenticate(head, gateway.keys())?);
+    let authenticated =
+        Some(admission::authenticate(head, gateway.keys(), gateway.governance().map(Arc::as_ref), now)?);
     let has_body = matches!(operation, Operation::Inference(..));
     let max_body = if has_body { body_limit(head, gateway)? } else { 0 };
     let wishes = Wishes::read(head, gateway.models().headers())?;
@@ -125,7 +128,7 @@ pub fn dry_run(
 ) -> Result<Trace, Error> {
     let key = gateway.keys().with_id(key).ok_or(Error::CredentialUnknown)?;
     let request = wire::read(wire, Asked::default(), body)?;
-    if !key.models.contains(&request.model) {
+    if !key.may_use(&request.model) {
         return Err(Error::ModelNotAllowed);
     }
     let labels = guardrail::labels(&request, gateway.guardrails())?;
@@ -151,7 +154,8 @@ async fn infer<U: Upstream, C: Clock>(
     let Means { gateway, clock, .. } = means;
     let request = wire::read(wire, asked, body)?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
-    let admitted = admission::admit(request, who)?;
+    let (request, reserved) = allowance::take(request, &who, exchange, means).await?;
+    let admitted = admission::admit(request, who, reserved)?;
     let screened = guardrail::screen(admitted, gateway.guardrails())?;
     let missed = match cache::look_up(screened, gateway.cache(), clock.now()) {
         Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
@@ -243,12 +247,12 @@ fn body_limit(head: &RequestHead<'_>, gateway: &Gateway) -> Result<usize, Error>
 
 /// The models this key may use, and no others.
 fn list_models(page: &Page, who: &Authenticated, gateway: &Gateway) -> Result<Vec<u8>, Error> {
-    let allowed = gateway.models().iter().filter(|model| who.key().models.contains(&model.name));
+    let allowed = gateway.models().iter().filter(|model| who.key().may_use(&model.name));
     model_list::list(allowed.map(|model| listed(model)), page)
 }
 
 fn show_model(name: &str, form: Form, who: &Authenticated, gateway: &Gateway) -> Result<Vec<u8>, Error> {
-    let allowed = who.key().models.contains(name);
+    let allowed = who.key().may_use(name);
     let model = gateway.models().find(name).filter(|_| allowed).ok_or(Error::ModelUnknown)?;
     Ok(model_list::show(&listed(model), form))
 }

@@ -256,7 +256,7 @@ pub fn plan_with(
     now: Now,
 ) -> Result<Routed, Unrouted> {
     let admitted = missed.screened().admitted();
-    if *admitted.request().model != *model.name && !admitted.key().models.contains(&model.name) {
+    if *admitted.request().model != *model.name && !admitted.key().may_use(&model.name) {
         return Err(Unrouted::new(Error::ModelNotAllowed, missed, wishes));
     }
     let features = FeaturesOnce::new(admitted.request());

@@ -8,6 +8,8 @@ use crate::chat::{FinishReason, Usage};
 use crate::clock::Now;
 use crate::deployment::Deployment;
 use crate::error::Error;
+use crate::governance::meters::Amounts;
+use crate::governance::{Actual, Reservation};
 use crate::metrics::Metrics;
 use crate::price::{NanoUsd, Price};
 use crate::route::Model;
@@ -31,6 +33,11 @@ pub struct Exchange {
     started: Now,
     latest: Now,
     hold: Option<Hold>,
+    reservation: Option<Arc<Reservation>>,
+    /// Tokens of the prompt, as far as they can be guessed.
+    input_tokens: u64,
+    /// Tokens of the answer so far, as far as they can be guessed.
+    output_tokens: u64,
     price: Option<Arc<Price>>,
     flight: Option<Flight>,
     attempted: Vec<Attempted>,
@@ -89,6 +96,7 @@ impl Exchange {
             guardrail: None,
             usage: None,
             cost_nano_usd: None,
+            charged_nano_usd: None,
             hedges_lost: 0,
             hedge_cost_nano_usd: None,
             finish_reason: None,
@@ -103,6 +111,9 @@ impl Exchange {
             started: now,
             latest: now,
             hold: None,
+            reservation: None,
+            input_tokens: 0,
+            output_tokens: 0,
             price: None,
             flight: None,
             attempted: Vec::new(),
@@ -183,6 +194,71 @@ impl Exchange {
         self.flight = Some(flight);
     }
 
+    /// What it holds of budgets, and what its prompt is guessed to be.
+    pub fn holds(&mut self, reservation: &Arc<Reservation>, input_tokens: u64) {
+        self.reservation = Some(Arc::clone(reservation));
+        self.input_tokens = input_tokens;
+    }
+
+    /// Headers that say what is left of the tightest rate limits.
+    pub fn allowance_headers(&self, now: Now) -> Vec<(&'static str, String)> {
+        let Some(reservation) = &self.reservation else { return Vec::new() };
+        let names = [
+            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+        ];
+        let mut headers = Vec::new();
+        for (standing, [limit, remaining, reset]) in reservation.standings(now).into_iter().zip(names) {
+            let Some(own) = standing else { continue };
+            headers.push((limit, own.limit.to_string()));
+            headers.push((remaining, own.remaining.to_string()));
+            headers.push((reset, format!("{}ms", own.reset_ms)));
+        }
+        headers
+    }
+
+    /// Whether an answer that has come so far may go on: its key is still good, and no budget is overrun. Tokens are
+    /// guessed from events and bytes, since most upstreams count only at the end.
+    ///
+    /// # Errors
+    /// [`Error::BudgetExceeded`], [`Error::CredentialUnknown`]: it must be cut.
+    pub fn may_go_on(&mut self, events: usize, now: Now) -> Result<(), Error> {
+        let Some(reservation) = &self.reservation else { return Ok(()) };
+        if reservation.is_revoked(now) {
+            return Err(Error::CredentialUnknown);
+        }
+        let text = self.record.answer_bytes.saturating_sub(count(events).saturating_mul(FRAME_BYTES));
+        self.output_tokens = count(events).saturating_add(text.wrapping_div(BYTES_PER_TOKEN));
+        let nano_usd =
+            self.price.as_ref().map_or(0, |own| own.estimate(self.input_tokens, self.output_tokens).0);
+        let taken = Amounts { nano_usd, input_tokens: self.input_tokens, output_tokens: self.output_tokens };
+        reservation.goes_on(taken, now).map_err(Error::from)
+    }
+
+    /// What it took in truth, or as far as it can be guessed.
+    fn actual(&self, outcome: Outcome) -> Actual {
+        let cached = self.record.cache_hit;
+        let counts = cached || outcome == Outcome::Complete || self.record.attempts > 0;
+        // Refused before an answer began: nothing was delivered and, as far as anybody knows, nothing is billed. Left
+        // while an upstream was at it: the prompt is, and what had come.
+        let at_work = self.record.attempts > 0 && outcome != Outcome::Refused;
+        let hedges = self.record.hedge_cost_nano_usd.unwrap_or(0);
+        let (input_tokens, output_tokens) = match self.record.usage {
+            _ if cached => (0, 0),
+            Some(usage) => (usage.input_tokens, usage.output_tokens),
+            None if at_work => (self.input_tokens, self.output_tokens),
+            None => (0, 0),
+        };
+        let cost = match self.cost() {
+            Some(known) => known.0,
+            None if at_work && self.record.usage.is_none() => {
+                self.price.as_ref().map_or(0, |own| own.estimate(input_tokens, output_tokens).0)
+            }
+            None => 0,
+        };
+        Actual { nano_usd: cost.saturating_add(hedges), input_tokens, output_tokens, counts }
+    }
+
     /// Keeps what admission held until the end.
     pub fn keep(&mut self, hold: Hold) {
         self.hold = Some(hold);
@@ -259,6 +335,11 @@ impl Exchange {
         self.record.outcome = outcome;
         self.record.error = error;
         self.record.cost_nano_usd = self.cost();
+        if let Some(reservation) = self.reservation.take() {
+            let actual = self.actual(outcome);
+            self.record.charged_nano_usd = Some(actual.nano_usd);
+            reservation.settle(actual, now);
+        }
         self.record.duration_us = micros(now.since(self.started));
         self.books.metrics.count(&self.record);
         self.count_attempts();
@@ -283,6 +364,11 @@ impl Drop for Exchange {
         self.settle(Outcome::Cancelled, Some("client_cancelled"), self.latest);
     }
 }
+
+/// Bytes of an event that are no text, roughly.
+const FRAME_BYTES: u64 = 250;
+/// Bytes of text that make one token, roughly.
+const BYTES_PER_TOKEN: u64 = 4;
 
 fn count(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)

@@ -53,12 +53,12 @@ fn a_peppered_key_needs_its_pepper() {
 #[test]
 fn a_hold_counts_and_lets_go() {
     let key = Arc::new(Key::new("a".into(), AllowedModels::Every, Some(2)));
-    let first = key.hold().expect("free");
-    let second = key.hold().expect("free");
-    assert!(matches!(key.hold(), Err(Error::TooManyInFlight)));
+    let first = key.hold(Reserved { reservation: None }).expect("free");
+    let second = key.hold(Reserved { reservation: None }).expect("free");
+    assert!(matches!(key.hold(Reserved { reservation: None }), Err(Error::TooManyInFlight)));
     assert_eq!(key.in_flight(), 2, "a refused request holds nothing");
     drop(first);
-    assert!(key.hold().is_ok());
+    assert!(key.hold(Reserved { reservation: None }).is_ok());
     drop(second);
     assert_eq!(key.in_flight(), 0);
 }

@@ -42,6 +42,7 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
     let public = public(config, &deployments);
     Ok(Gateway {
         keys,
+        governance: None,
         models,
         guardrails,
         cache,
@@ -92,8 +93,11 @@ fn keys(
             add(key, prefix(format!("keys[{place}]")))?;
         }
     }
-    if table.is_empty() {
-        return Err(value("admission", "at least one key, in 'keys' or 'key_file'".to_owned()));
+    if table.is_empty() && !configured.virtual_keys {
+        return Err(value(
+            "admission",
+            "at least one key in 'keys' or 'key_file', or virtual_keys = true".to_owned(),
+        ));
     }
     Ok(table)
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::admission::key_file::KeyTable;
 use crate::audit::RequestId;
 use crate::cache::exact::ExactCache;
+use crate::governance::Governance;
 use crate::guardrail::Guardrails;
 use crate::route::Models;
 use crate::settle::Books;
@@ -14,6 +15,7 @@ use crate::shadow::Shadows;
 /// Everything the stages need. Immutable but for the books, the cache and a counter; share it in an `Arc`.
 pub struct Gateway {
     pub(super) keys: KeyTable,
+    pub(super) governance: Option<Arc<Governance>>,
     pub(super) models: Models,
     pub(super) guardrails: Guardrails,
     pub(super) cache: Option<ExactCache>,
@@ -41,8 +43,21 @@ impl Gateway {
         self.sequence = Arc::clone(&before.sequence);
         self.books = Arc::clone(&before.books);
         self.shadows = Arc::clone(&before.shadows);
+        self.governance.clone_from(&before.governance);
         self.models.keep_health(&before.models);
         self
+    }
+
+    /// Lets in keys that are issued through the admin API, and holds them to their budgets.
+    #[must_use]
+    pub fn governed(mut self, governance: Arc<Governance>) -> Self {
+        self.governance = Some(governance);
+        self
+    }
+
+    /// Issued keys and what they may spend, if there are any.
+    pub const fn governance(&self) -> Option<&Arc<Governance>> {
+        self.governance.as_ref()
     }
 
     /// What clients may know of the configuration: no keys, no credentials, no references to either.

@@ -32,6 +32,9 @@ pub(super) fn render(error: &Error, shape: Shape) -> Vec<u8> {
 
 /// `OpenAI`'s `type`.
 const fn kind(error: &Error) -> &'static str {
+    if matches!(error, Error::BudgetExceeded) {
+        return "insufficient_quota";
+    }
     match (error.fault(), error.status()) {
         (_, 401) => "authentication_error",
         (_, 403) => "permission_error",
@@ -85,6 +88,7 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::BodyTooLarge { limit } => {
             return (format!("the request body is larger than {limit} bytes"), None);
         }
+        Error::BudgetExceeded => "a budget of this API key, or of whom it belongs to, is used up",
         Error::ContentEncoding => "the request body must not be compressed",
         Error::ContentRefused { .. } => "a content rule of this gateway refused the request",
         Error::ContextTooLong => "the request is longer than the context of any model that may serve it",
@@ -117,7 +121,11 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::OperationUnsupported => "the provider of that model does not do this",
         Error::NoCompliantDeployment => "policy leaves no deployment that may serve this request",
         Error::Overloaded { .. } => "everything that may serve this request is busy; come back later",
+        Error::ParameterTooLarge => "a number in the request is larger than this API key allows",
+        Error::PriceUnknown => "a budget of money applies, and the price of that model is not known",
         Error::ProviderNotAllowed => "this API key may not use the providers of that model",
+        Error::RateLimited { .. } => "this API key has asked too much in too short a time",
+        Error::RouteNotAllowed => "this API key may not use this API",
         Error::ShuttingDown => "the gateway is shutting down",
         Error::TooManyInFlight => "this API key has too many requests in flight",
         Error::UpstreamAttestation => "the upstream has not proved itself as this route demands",

@@ -6,6 +6,7 @@ fn all() -> Vec<Error> {
         Error::AmbiguousCredentials
         | Error::AnswerTooLarge
         | Error::BodyTooLarge { .. }
+        | Error::BudgetExceeded
         | Error::ContentEncoding
         | Error::ContentRefused { .. }
         | Error::ContextTooLong
@@ -24,7 +25,11 @@ fn all() -> Vec<Error> {
         | Error::NotProvisioned
         | Error::OperationUnsupported
         | Error::Overloaded { .. }
+        | Error::ParameterTooLarge
+        | Error::PriceUnknown
         | Error::ProviderNotAllowed
+        | Error::RateLimited { .. }
+        | Error::RouteNotAllowed
         | Error::ShuttingDown
         | Error::TooManyInFlight
         | Error::UpstreamAttestation
@@ -40,6 +45,7 @@ fn all() -> Vec<Error> {
         Error::AmbiguousCredentials,
         Error::AnswerTooLarge,
         Error::BodyTooLarge { limit: 7 },
+        Error::BudgetExceeded,
         Error::ContentEncoding,
         Error::ContentRefused { guardrail: "g".into() },
         Error::ContextTooLong,
@@ -58,7 +64,11 @@ fn all() -> Vec<Error> {
         Error::NotProvisioned,
         Error::OperationUnsupported,
         Error::Overloaded { retry_after_ms: 2500 },
+        Error::ParameterTooLarge,
+        Error::PriceUnknown,
         Error::ProviderNotAllowed,
+        Error::RateLimited { retry_after_ms: 1500 },
+        Error::RouteNotAllowed,
         Error::ShuttingDown,
         Error::TooManyInFlight,
         Error::UpstreamAttestation,

@@ -54,6 +54,7 @@ pub fn policy(
     let providers = question.key.rules.providers.as_deref();
     let left = take(all, Filter::Provider, &|leaf| {
         providers.is_none_or(|names| names.iter().any(|name| name == leaf.deployment.provider))
+            && question.key.may_be_served_by(&leaf.deployment)
     });
     if left == 0 {
         return Err(Error::ProviderNotAllowed);
