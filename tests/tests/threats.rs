@@ -11,6 +11,7 @@
 )]
 
 mod threats {
+    mod crowd;
     mod evidence;
     mod freshness;
     mod impostors;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use postern_tests::enclave::{Enclave, Setup, can_lock_memory};
 use postern_tests::http1::{Http1, chat};
+use postern_tests::programs;
 
 /// An account without rights.
 const NOBODY: u32 = 65534;
@@ -133,6 +134,21 @@ async fn its_memory_is_locked() {
     let mut client = Http1::connect(enclave.address).await;
     assert_eq!(client.get("/.well-known/postern/config").await.json()["memory_locked"], false);
     assert_eq!(field(format!("/proc/{}/status", enclave.process.id()), "VmLck"), "0");
+}
+
+#[test]
+fn a_panic_of_the_real_program_says_where_and_not_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("enclave.toml");
+    std::fs::write(&file, "version = 1").unwrap();
+    // Writing to a full device makes the library panic, with the system's words for it as the message.
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut command = Command::new(programs::path("postern-enclave"));
+    let output = command.arg("check").arg(&file).stdout(full).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("\"event\":\"panicked\""), "control: it did panic: {said}");
+    assert!(!said.contains("No space left") && !said.contains("stdout:"), "{said}");
 }
 
 #[tokio::test]

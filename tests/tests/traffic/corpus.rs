@@ -5,7 +5,7 @@ use postern_tests::classifier::Dice;
 use postern_tests::workspace;
 
 /// Tokens of one answer.
-pub(super) const TOKENS: usize = 24;
+pub(super) const TOKENS: usize = 40;
 
 /// Answers of both kinds, alternating; the second kind at odd places.
 pub(super) fn answers(count: usize) -> Vec<Vec<String>> {
