@@ -333,6 +333,9 @@ pub(crate) fn deliver<B>(
     }
     headers.extend(exchange.explanation().map(|text| (EXPLANATION, text.to_owned())));
     headers.extend(exchange.allowance_headers(now));
+    if !exchange.is_priced() {
+        headers.push((PRICE_UNKNOWN, "true".to_owned()));
+    }
     exchange.first_content(now);
     let (Received::Stream { dropped, .. } | Received::Whole { dropped, .. }) = &received;
     if !dropped.is_empty() {
@@ -457,4 +460,6 @@ fn has_content_type(headers: &[(String, Vec<u8>)], expected: &str) -> bool {
 
 /// Header of buffered answers, and the comment that ends a stream: what it cost, in dollars.
 const COST: &str = "postern-cost-usd";
+/// Header of answers whose cost nobody knows, so that nobody takes them for free.
+const PRICE_UNKNOWN: &str = "postern-price-unknown";
 const JSON: &str = "application/json";

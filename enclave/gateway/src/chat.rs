@@ -3,7 +3,7 @@
 //! Requests whose client and provider speak the same API never become canonical: they keep their original bytes. Only
 //! translation goes through here, so each API is written once in each direction instead of once for each pair.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub mod conversation;
 
@@ -31,6 +31,68 @@ pub struct Usage {
     pub cache_write_1h_tokens: u64,
     /// Part of the output that was reasoning.
     pub reasoning_tokens: u64,
+    /// Searches of the web that the provider did and bills apart.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub web_searches: u64,
+    /// How the request was served, which changes what its tokens cost.
+    #[serde(skip_serializing_if = "ServiceTier::is_standard")]
+    pub tier: ServiceTier,
+    /// What the provider itself says that it cost, in nano-dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_cost_nano_usd: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// How a request was served, as the answer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceTier {
+    /// When there is time, with others.
+    Batch,
+    /// When there is room.
+    Flex,
+    /// A tier that nobody here knows the price of.
+    #[serde(skip_deserializing)]
+    Other,
+    /// Before others.
+    Priority,
+    /// As usual.
+    #[default]
+    Standard,
+}
+
+impl ServiceTier {
+    /// From the words of `OpenAI`, Anthropic, Groq, Bedrock and Google.
+    pub fn from_word(word: &[u8]) -> Self {
+        match word {
+            b"batch" => Self::Batch,
+            b"flex" | b"ON_DEMAND_FLEX" => Self::Flex,
+            b"priority" | b"fast" | b"ON_DEMAND_PRIORITY" => Self::Priority,
+            // What is reserved is paid for whether it is used or not, and is not dearer by the token.
+            b""
+            | b"auto"
+            | b"default"
+            | b"on_demand"
+            | b"provisioned"
+            | b"reserved"
+            | b"scale"
+            | b"standard"
+            | b"standard_only"
+            | b"ON_DEMAND"
+            | b"PROVISIONED_THROUGHPUT"
+            | b"TRAFFIC_TYPE_UNSPECIFIED" => Self::Standard,
+            _ => Self::Other,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+    const fn is_standard(&self) -> bool {
+        matches!(self, Self::Standard)
+    }
 }
 
 /// Why a completion stopped, as a closed set: the upstream's own string never travels further than the client.

@@ -24,7 +24,7 @@ pub mod problems;
 pub use build::build;
 pub use deployment::{
     AuthenticationConfig, DeploymentConfig, DeploymentLimitsConfig, LongContextConfig, PriceConfig,
-    TimeoutsConfig,
+    TierPriceConfig, TiersConfig, TimeoutsConfig,
 };
 pub use gateway::Gateway;
 use parse::parse_table;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::plaintext::Secret;
-use crate::price::Price;
+use crate::price::{CostSource, Price};
 use crate::wire::dialect::OnUnsupported;
 
 mod account;
@@ -48,6 +48,8 @@ pub struct Deployment {
     pub cache_salt: bool,
     /// What its tokens cost; absent if nobody said, which is an alarm and never a price of nothing.
     pub price: Option<Arc<Price>>,
+    /// Whose word counts about what an exchange cost.
+    pub cost_source: CostSource,
     /// What to do about something that the provider's API cannot say.
     pub on_unsupported: OnUnsupported,
     /// What the model can do; anything, if the configuration does not say.
@@ -85,6 +87,7 @@ impl Deployment {
             api_version: None,
             cache_salt: false,
             price: None,
+            cost_source: CostSource::Computed,
             on_unsupported: OnUnsupported::Error,
             capabilities: None,
             context_tokens: None,

@@ -33,9 +33,9 @@ mod race;
 
 pub mod chat;
 
-pub mod wire;
-
 pub mod price;
+
+pub mod wire;
 
 pub mod deployment;
 

@@ -3,9 +3,9 @@
 //! No floating point: prices are nano-dollars for a million tokens, and a cost is rounded once, at the end, half up.
 //! An unknown price is the absence of a [`Price`], never a price of nothing.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::chat::Usage;
+use crate::chat::{ServiceTier, Usage};
 
 pub mod catalogue;
 
@@ -128,6 +128,30 @@ pub struct LongContext {
     pub rates: Rates,
 }
 
+/// Rates of requests that were served otherwise than usual.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TierPrice {
+    /// How.
+    pub tier: ServiceTier,
+    /// Rates for prompts of usual length.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// Rates for long prompts, shortest bound first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub long_context: Vec<LongContext>,
+}
+
+/// Whose word counts about what an exchange cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostSource {
+    /// Ours: tokens times price.
+    #[default]
+    Computed,
+    /// The provider's, where the answer tells; otherwise ours.
+    Reported,
+}
+
 /// What one deployment's tokens cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Price {
@@ -137,8 +161,13 @@ pub struct Price {
     /// Rates for long prompts, shortest bound first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub long_context: Vec<LongContext>,
+    /// Rates of other tiers of service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<TierPrice>,
     /// What every answered request costs besides its tokens.
     pub per_request: NanoUsd,
+    /// What every search of the web costs that the provider did for a request.
+    pub per_search: NanoUsd,
     /// Who says so.
     pub origin: Origin,
 }
@@ -159,26 +188,66 @@ impl Price {
     /// Of a model in this program.
     pub const fn nothing() -> Self {
         let rates = Rates::flat(Rate(0), Rate(0));
-        Self { rates, long_context: Vec::new(), per_request: NanoUsd(0), origin: Origin::Internal }
+        Self {
+            rates,
+            long_context: Vec::new(),
+            tiers: Vec::new(),
+            per_request: NanoUsd(0),
+            per_search: NanoUsd(0),
+            origin: Origin::Internal,
+        }
     }
 
-    /// What an exchange with that usage cost.
-    pub fn cost(&self, usage: &Usage) -> NanoUsd {
-        let millionths = self.rates_for(usage.input_tokens).of(usage);
+    /// What an exchange with that usage cost; nothing if it was served in a way whose price is not known.
+    pub fn cost(&self, usage: &Usage) -> Option<NanoUsd> {
+        let millionths = self.rates_for(usage.tier, usage.input_tokens)?.of(usage);
         let rounded = millionths.saturating_add(MILLION / 2) / MILLION;
         let tokens = u64::try_from(rounded).unwrap_or(u64::MAX);
-        NanoUsd(tokens.saturating_add(self.per_request.0))
+        let searches = self.per_search.0.saturating_mul(usage.web_searches);
+        Some(NanoUsd(tokens.saturating_add(self.per_request.0).saturating_add(searches)))
     }
 
-    /// What an exchange would cost whose tokens are only guessed: nothing cached, nothing written.
+    /// What an exchange would cost whose tokens are only guessed: nothing cached, nothing written, served as usual.
     pub fn estimate(&self, input_tokens: u64, output_tokens: u64) -> NanoUsd {
-        self.cost(&Usage { input_tokens, output_tokens, ..Usage::default() })
+        self.cost(&Usage { input_tokens, output_tokens, ..Usage::default() }).unwrap_or_default()
     }
 
-    fn rates_for(&self, input_tokens: u64) -> &Rates {
-        let long = self.long_context.iter().rev().find(|long| input_tokens > long.above_input_tokens);
-        long.map_or(&self.rates, |long| &long.rates)
+    /// A price that the configuration states without tiers holds for all of them.
+    fn rates_for(&self, tier: ServiceTier, input_tokens: u64) -> Option<&Rates> {
+        let own = self.tiers.iter().find(|own| own.tier == tier);
+        let (rates, long_context) = match own {
+            Some(own) => (&own.rates, &own.long_context),
+            None if tier == ServiceTier::Standard || self.origin != Origin::Catalogue => {
+                (&self.rates, &self.long_context)
+            }
+            None => return None,
+        };
+        let long = long_context.iter().rev().find(|long| input_tokens > long.above_input_tokens);
+        Some(long.map_or(rates, |long| &long.rates))
     }
+}
+
+/// Whole nano-dollars of a JSON number of dollars (`0.0042`, `4.2e-3`), rounded half up; nothing for what is negative or
+/// absurd. An upstream wrote it.
+pub fn nano_usd_from_json(number: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(number).ok()?;
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let exponent: i32 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Digits after which the point of nano-dollars stands.
+    let point = i32::try_from(whole.len()).ok()?.checked_add(exponent)?.checked_add(9)?;
+    let Ok(point) = usize::try_from(point) else { return Some(0) };
+    if point > 18 && digits.bytes().any(|digit| digit != b'0') {
+        return None;
+    }
+    let kept: String = digits.chars().chain(std::iter::repeat('0')).take(point.min(18)).collect();
+    let up = digits.as_bytes().get(point).is_some_and(|digit| *digit >= b'5');
+    let nano: u64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
+    nano.checked_add(u64::from(up))
 }
 
 const NANO: u64 = 1_000_000_000;

@@ -95,6 +95,10 @@ pub trait Provider: Sync {
     fn salts_by_default(&self) -> bool {
         false
     }
+    /// Whether its answers say what they cost.
+    fn reports_cost(&self) -> bool {
+        false
+    }
     /// Encodes a planned request for one deployment.
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error>;
     /// Understands an answer with an error status.

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::governance::meters::Amounts;
 use crate::governance::{Actual, Reservation};
 use crate::metrics::Metrics;
-use crate::price::{NanoUsd, Price};
+use crate::price::{CostSource, NanoUsd, Price};
 use crate::route::Model;
 use crate::route::health::Flight;
 use crate::route::trace::Trace;
@@ -39,6 +39,7 @@ pub struct Exchange {
     /// Tokens of the answer so far, as far as they can be guessed.
     output_tokens: u64,
     price: Option<Arc<Price>>,
+    cost_source: CostSource,
     flight: Option<Flight>,
     attempted: Vec<Attempted>,
     explanation: Option<String>,
@@ -115,6 +116,7 @@ impl Exchange {
             input_tokens: 0,
             output_tokens: 0,
             price: None,
+            cost_source: CostSource::Computed,
             flight: None,
             attempted: Vec::new(),
             explanation: None,
@@ -153,6 +155,7 @@ impl Exchange {
         self.record.deployment = Some(Arc::clone(&at.name));
         self.record.provider = Some(at.provider);
         self.price.clone_from(&at.price);
+        self.cost_source = at.cost_source;
     }
 
     /// The attempt at this place of the list has failed.
@@ -287,7 +290,15 @@ impl Exchange {
         if self.record.cache_hit {
             return Some(NanoUsd::default());
         }
-        Some(self.price.as_ref()?.cost(self.record.usage.as_ref()?))
+        let usage = self.record.usage.as_ref()?;
+        let reported = usage.reported_cost_nano_usd.map(NanoUsd);
+        let reported = reported.filter(|_| self.cost_source == CostSource::Reported);
+        reported.or_else(|| self.price.as_ref()?.cost(usage))
+    }
+
+    /// Whether anybody says what it costs.
+    pub fn is_priced(&self) -> bool {
+        self.record.cache_hit || self.price.is_some() || self.cost_source == CostSource::Reported
     }
 
     /// Bytes were given to the client.

@@ -214,6 +214,7 @@ fn public(config: &GatewayConfig, deployments: &Deployments) -> serde_json::Valu
             "token_service": own.tokens.as_ref().map(|tokens| tokens.service.endpoint.to_string()),
             "region": own.region,
             "price": own.price,
+            "cost_source": own.cost_source,
         })
     };
     let deployments: BTreeMap<_, _> =

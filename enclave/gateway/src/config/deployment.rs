@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::SecretReference;
 use super::routing::BreakerConfig;
 use crate::deployment::{Capability, Exposure};
+use crate::price::CostSource;
 use crate::wire::dialect::OnUnsupported;
 
 /// One model at one provider.
@@ -54,6 +55,10 @@ pub struct DeploymentConfig {
     /// What its tokens cost; the catalogue's price if absent, and unknown if it has none.
     #[serde(default)]
     pub price: Option<PriceConfig>,
+    /// Whose word counts about what an exchange cost; the provider's for `openrouter`, `perplexity` and `x_ai` without a
+    /// `price`, otherwise ours.
+    #[serde(default)]
+    pub cost_source: Option<CostSource>,
     /// What to do about something that the provider's API cannot say; `error` unless stated.
     #[serde(default)]
     pub on_unsupported: OnUnsupported,
@@ -135,7 +140,50 @@ pub struct PriceConfig {
     /// Dollars for each answered request, besides its tokens.
     #[serde(default)]
     pub per_request: Option<String>,
+    /// Dollars for each search of the web that the provider does for a request.
+    #[serde(default)]
+    pub per_search: Option<String>,
+    /// Prices of requests served otherwise than usual; those above hold for tiers that are not stated.
+    #[serde(default)]
+    pub tiers: TiersConfig,
     /// Prices of requests with long prompts, shortest first.
+    #[serde(default)]
+    pub long_context: Vec<LongContextConfig>,
+}
+
+/// What tokens cost by tier of service.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TiersConfig {
+    /// Served when there is time, with others.
+    pub batch: Option<TierPriceConfig>,
+    /// Served when there is room.
+    pub flex: Option<TierPriceConfig>,
+    /// Served before others.
+    pub priority: Option<TierPriceConfig>,
+}
+
+/// What tokens cost in one tier of service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierPriceConfig {
+    /// As [`PriceConfig::input`].
+    pub input: String,
+    /// As [`PriceConfig::output`].
+    pub output: String,
+    /// As [`PriceConfig::cached_input`].
+    #[serde(default)]
+    pub cached_input: Option<String>,
+    /// As [`PriceConfig::cache_write_5m`].
+    #[serde(default)]
+    pub cache_write_5m: Option<String>,
+    /// As [`PriceConfig::cache_write_1h`].
+    #[serde(default)]
+    pub cache_write_1h: Option<String>,
+    /// As [`PriceConfig::reasoning`].
+    #[serde(default)]
+    pub reasoning: Option<String>,
+    /// As [`PriceConfig::long_context`].
     #[serde(default)]
     pub long_context: Vec<LongContextConfig>,
 }

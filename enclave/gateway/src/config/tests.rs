@@ -228,7 +228,10 @@ fn reads_keys_from_a_file() {
         "CONFIG_UNKNOWN_KEY: admission.key_file: keys[0]: unknown key 'model'; did you mean 'models'?"
     );
     let none = load_with("admission = {}").expect_err("no keys");
-    assert_eq!(none, "CONFIG_VALUE: admission: expected at least one key in 'keys' or 'key_file', or virtual_keys = true");
+    assert_eq!(
+        none,
+        "CONFIG_VALUE: admission: expected at least one key in 'keys' or 'key_file', or virtual_keys = true"
+    );
 }
 
 #[test]

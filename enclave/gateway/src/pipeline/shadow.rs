@@ -58,7 +58,7 @@ pub async fn shadow<U: Upstream>(call: ShadowCall, gateway: &Gateway, upstream: 
                 flight.used(usage.total_tokens, now);
             }
             end.usage = usage;
-            end.cost = at.price.as_ref().zip(usage.as_ref()).map(|(price, usage)| price.cost(usage));
+            end.cost = at.price.as_ref().zip(usage.as_ref()).and_then(|(price, usage)| price.cost(usage));
             end.first_content = Some(first.since(began));
         }
         Err(error) => {

@@ -5,9 +5,12 @@
 //! configuration, whose digest is in the evidence. Each row names its sources; those marked `second_hand` there were not
 //! compared with the provider's own page.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use super::{LongContext, NanoUsd, Origin, Price, Rate, Rates};
+use super::{LongContext, NanoUsd, Origin, Price, Rate, Rates, TierPrice};
+use crate::chat::ServiceTier;
 
 /// The catalogue's text.
 pub const TEXT: &str = include_str!("../../data/catalogue.json");
@@ -63,6 +66,9 @@ struct Row {
     rates: RatesText,
     #[serde(default)]
     long_context: Vec<LongText>,
+    #[serde(default)]
+    tiers: BTreeMap<ServiceTier, TierText>,
+    per_search: Option<String>,
     context_tokens: Option<u64>,
     max_output_tokens: Option<u64>,
 }
@@ -89,6 +95,24 @@ struct LongText {
     above_input_tokens: u64,
     #[serde(flatten)]
     rates: RatesText,
+}
+
+#[derive(Deserialize)]
+struct TierText {
+    #[serde(flatten)]
+    rates: RatesText,
+    #[serde(default)]
+    long_context: Vec<LongText>,
+}
+
+impl LongText {
+    fn all(texts: &[Self]) -> Option<Vec<LongContext>> {
+        let one = |long: &Self| {
+            let above_input_tokens = long.above_input_tokens;
+            Some(LongContext { above_input_tokens, rates: long.rates.rates().ok()? })
+        };
+        texts.iter().map(one).collect()
+    }
 }
 
 impl RatesText {
@@ -118,15 +142,17 @@ impl RatesText {
 
 impl Row {
     fn known(&self) -> Option<Known> {
-        let mut long_context = Vec::with_capacity(self.long_context.len());
-        for long in &self.long_context {
-            let above_input_tokens = long.above_input_tokens;
-            long_context.push(LongContext { above_input_tokens, rates: long.rates.rates().ok()? });
-        }
+        let tier = |(tier, text): (&ServiceTier, &TierText)| {
+            let long_context = LongText::all(&text.long_context)?;
+            Some(TierPrice { tier: *tier, rates: text.rates.rates().ok()?, long_context })
+        };
+        let per_search = self.per_search.as_deref().map_or_else(|| Some(Rate::default()), Rate::from_usd)?;
         let price = Price {
             rates: self.rates.rates().ok()?,
-            long_context,
+            long_context: LongText::all(&self.long_context)?,
+            tiers: self.tiers.iter().map(tier).collect::<Option<_>>()?,
             per_request: NanoUsd(0),
+            per_search: NanoUsd(per_search.nano_usd_per_million()),
             origin: Origin::Catalogue,
         };
         Some(Known { price, context_tokens: self.context_tokens, max_output_tokens: self.max_output_tokens })

@@ -48,6 +48,10 @@ impl Provider for Vendor {
         self.quirks.cache_salt
     }
 
+    fn reports_cost(&self) -> bool {
+        self.reports_cost
+    }
+
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
         encode_openai(outgoing, at, &self.quirks)
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
-use super::openai_shape::{boolean, check_messages, check_tools, is_error, model, scan_request, usage};
+use super::openai_shape::{boolean, check_messages, check_tools, is_error, model, scan_request, tier, usage};
 use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation, FinishReason, Usage};
@@ -60,7 +60,8 @@ impl Wire for OpenAiChat {
         scratch.top.scan(body)?;
         let mut whole = Whole { is_error: is_error(body, scratch), ..Whole::default() };
         if let Some(field) = scratch.top.find(body, "usage") {
-            whole.usage = usage(body, field, &mut scratch.inner)?;
+            let usage = usage(body, field, &mut scratch.inner)?;
+            whole.usage = usage.map(|usage| Usage { tier: tier(body, &scratch.top), ..usage });
         }
         if let Some(choices) = choices(body, &scratch.top) {
             whole.finish = inspect_choices(choices, &mut scratch.inner, &mut scratch.innermost)?.finish;
@@ -88,7 +89,8 @@ impl Wire for OpenAiChat {
         }
         if let Some(field) = scratch.top.find(data, "usage") {
             chunk.usage_member = Some(scratch.top.member_span(field));
-            chunk.usage = usage(data, field, &mut scratch.inner)?;
+            let usage = usage(data, field, &mut scratch.inner)?;
+            chunk.usage = usage.map(|usage| Usage { tier: tier(data, &scratch.top), ..usage });
             chunk.usage_only = !any_choice && chunk.usage.is_some();
         }
         if chunk.usage.is_none() {

@@ -96,8 +96,7 @@ impl Wire for OpenAiResponses {
 }
 
 fn seen(response: &upstream::Response) -> Whole {
-    let usage = response.usage.as_ref().map(upstream::TokenCounts::canonical);
-    Whole { usage, finish: Some(response.finish(response.has_calls())), is_error: false }
+    Whole { usage: response.usage(), finish: Some(response.finish(response.has_calls())), is_error: false }
 }
 
 /// Refuses what would need a stored response.

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use super::{Asked, Malformed, Scratch};
-use crate::chat::Usage;
+use crate::chat::{ServiceTier, Usage};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
+use crate::price::nano_usd_from_json;
 use crate::scan::{Field, Fields, Kind, unescape};
 
 /// Longest model name accepted, in characters after decoding.
@@ -114,11 +115,24 @@ pub(super) fn usage_object(object: &[u8], scratch: &mut Fields) -> Result<Option
         total_tokens: number(scratch, "total_tokens").unwrap_or(sum).max(sum),
         cached_input_tokens: number(scratch, "prompt_cache_hit_tokens").unwrap_or(0),
         reasoning_tokens: 0,
+        web_searches: number(scratch, "num_search_queries").unwrap_or(0),
         ..Usage::default()
     };
+    let ticks = number(scratch, "cost_in_usd_ticks").map(nano_usd_of_ticks);
+    let cost = scratch.find(object, "cost").map(|own| (own.kind, own.value.clone()));
     let span =
         |name| scratch.find(object, name).filter(|own| own.kind == Kind::Object).map(|own| own.value.clone());
     let (of_input, of_output) = (span("prompt_tokens_details"), span("completion_tokens_details"));
+    usage.reported_cost_nano_usd = match cost {
+        Some((Kind::Number, span)) => object.get(span).and_then(nano_usd_from_json),
+        Some((Kind::Object, span)) => {
+            let details = object.get(span).unwrap_or_default();
+            scratch.scan_utf8(details)?;
+            let total = scratch.find(details, "total_cost").filter(|own| own.kind == Kind::Number);
+            total.and_then(|own| nano_usd_from_json(own.value(details)))
+        }
+        _ => ticks,
+    };
     let mut detail = |span: &Option<std::ops::Range<usize>>, name| -> Result<Option<u64>, Malformed> {
         let Some(details) = span.clone().and_then(|span| object.get(span)) else { return Ok(None) };
         scratch.scan_utf8(details)?;
@@ -130,6 +144,17 @@ pub(super) fn usage_object(object: &[u8], scratch: &mut Fields) -> Result<Option
     usage.cache_write_tokens = detail(&of_input, "cache_write_tokens")?.unwrap_or(0);
     usage.reasoning_tokens = detail(&of_output, "reasoning_tokens")?.unwrap_or(0);
     Ok(Some(usage))
+}
+
+/// xAI counts cost in ticks, of which a dollar has ten thousand million.
+pub(super) const fn nano_usd_of_ticks(ticks: u64) -> u64 {
+    ticks.saturating_add(5).wrapping_div(10)
+}
+
+/// How the answer whose top level is scanned was served.
+pub(super) fn tier(document: &[u8], top: &Fields) -> ServiceTier {
+    let word = top.find(document, "service_tier").and_then(|field| field.raw_string(document));
+    ServiceTier::from_word(word.unwrap_or_default())
 }
 
 /// Whether the scanned top level is an error object.

@@ -28,7 +28,7 @@ fn more(provider: &str) -> &'static str {
     }
 }
 
-fn deployment(provider: &str, price: &str) -> String {
+pub(crate) fn deployment(provider: &str, price: &str) -> String {
     let address = match provider {
         "bedrock" => "https://bedrock-runtime.eu-west-1.amazonaws.com",
         _ => "http://127.0.0.1:9/v1",
@@ -66,7 +66,7 @@ fn read(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).unwrap_or_else(|_| panic!("{}/{name} is missing", folder.display()))
 }
 
-fn body(stream: bool) -> String {
+pub(crate) fn body(stream: bool) -> String {
     format!(
         r#"{{"model":"priced","stream":{stream},"max_tokens":9,"messages":[{{"role":"user","content":"Hi"}}]}}"#
     )
@@ -105,7 +105,7 @@ fn a_streamed_answer_costs_what_the_same_buffered_answer_costs() {
 }
 
 /// The only series of a gateway that served one kind of request.
-fn series(gateway: &Gateway) -> Series {
+pub(crate) fn series(gateway: &Gateway) -> Series {
     let mut all = gateway.books().metrics.snapshot();
     assert_eq!(all.len(), 1);
     all.remove(0).1
@@ -118,6 +118,7 @@ fn an_unknown_price_is_an_alarm_and_never_zero() {
     let whole = Reply::json(200, read(&folder, "whole.json"));
     let whole = ask(&gateway, &FakeUpstream::new([whole]), CHAT, body(false)).expect("an answer");
     assert!(whole.headers.iter().all(|(name, _)| *name != "postern-cost-usd"));
+    assert!(whole.headers.iter().any(|(name, value)| *name == "postern-price-unknown" && value == "true"));
     let streamed = Reply::stream(vec![read(&folder, "stream.sse")]);
     let streamed = ask(&gateway, &FakeUpstream::new([streamed]), CHAT, body(true)).expect("an answer");
     assert!(!text(&collect(streamed).0).contains("postern-cost-usd"));

@@ -29,6 +29,7 @@ mod retries;
 mod security;
 mod shadow;
 mod stream;
+mod tiers;
 mod tokens;
 mod translation;
 mod vendors;

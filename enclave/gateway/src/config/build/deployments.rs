@@ -10,6 +10,7 @@ use crate::config::parse::closest;
 use crate::config::routing::BreakerConfig;
 use crate::config::{AuthenticationConfig, ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
 use crate::deployment::{Confidentiality, Deployment, Endpoint, Exposure, Limits, Timeouts};
+use crate::price::CostSource;
 use crate::price::catalogue::Catalogue;
 use crate::provider::azure_openai::AzureOpenAi;
 use crate::provider::vertex::Vertex;
@@ -94,6 +95,10 @@ fn one(
         api_version: own.api_version.as_deref().map(Into::into),
         cache_salt: own.cache_salt.unwrap_or_else(|| provider.salts_by_default()),
         price,
+        cost_source: own.cost_source.unwrap_or_else(|| {
+            let reports = own.price.is_none() && provider.reports_cost();
+            if reports { CostSource::Reported } else { CostSource::Computed }
+        }),
         on_unsupported: own.on_unsupported,
         capabilities: own.capabilities.clone(),
         context_tokens: own.context_tokens.or_else(|| known.as_ref().and_then(|known| known.context_tokens)),

@@ -17,6 +17,8 @@ pub struct Vendor {
     pub authentication: Authentication,
     /// Has the Responses API beside chat completions.
     pub responses: bool,
+    /// Says in `usage` what an answer cost.
+    pub reports_cost: bool,
     /// What its API takes otherwise than `OpenAI`'s.
     pub quirks: Quirks,
 }
@@ -35,8 +37,8 @@ pub const VENDORS: &[Vendor] = &[
     Vendor { responses: true, ..vendor("openai", "https://api.openai.com/v1") },
     // Any other: llama.cpp, a private gateway. The configuration names the address.
     own("openai_compatible"),
-    vendor("openrouter", "https://openrouter.ai/api/v1"),
-    Vendor { quirks: PERPLEXITY, ..vendor("perplexity", "https://api.perplexity.ai") },
+    Vendor { reports_cost: true, ..vendor("openrouter", "https://openrouter.ai/api/v1") },
+    Vendor { quirks: PERPLEXITY, reports_cost: true, ..vendor("perplexity", "https://api.perplexity.ai") },
     vendor("redpill", "https://api.redpill.ai/v1"),
     vendor("sambanova", "https://api.sambanova.ai/v1"),
     Vendor { quirks: SALTED, ..own("sglang") },
@@ -44,7 +46,7 @@ pub const VENDORS: &[Vendor] = &[
     vendor("tinfoil", "https://inference.tinfoil.sh/v1"),
     Vendor { quirks: OLD_LIMIT, ..vendor("together", "https://api.together.xyz/v1") },
     Vendor { quirks: SALTED, ..own("vllm") },
-    Vendor { responses: true, ..vendor("x_ai", "https://api.x.ai/v1") },
+    Vendor { responses: true, reports_cost: true, ..vendor("x_ai", "https://api.x.ai/v1") },
 ];
 
 const fn vendor(name: &'static str, base_url: &'static str) -> Vendor {
@@ -53,6 +55,7 @@ const fn vendor(name: &'static str, base_url: &'static str) -> Vendor {
         base_url: Some(base_url),
         authentication: Authentication::Bearer,
         responses: false,
+        reports_cost: false,
         quirks: NONE,
     }
 }
@@ -64,6 +67,7 @@ const fn own(name: &'static str) -> Vendor {
         base_url: None,
         authentication: Authentication::OptionalBearer,
         responses: false,
+        reports_cost: false,
         quirks: NONE,
     }
 }

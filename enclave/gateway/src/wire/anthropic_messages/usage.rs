@@ -1,9 +1,11 @@
 //! Anthropic's token counts. Input excludes what was read from or written to the cache; in a stream all counts are
 //! cumulative, and an event may repeat some of them or leave some out.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::chat::Usage;
+use crate::chat::{ServiceTier, Usage};
 use crate::wire::Malformed;
 
 /// Counts so far. Since they only grow, a later one that is smaller was left out and not counted back.
@@ -15,10 +17,20 @@ pub struct Counts {
     cache_read: u64,
     cache_write: u64,
     cache_write_1h: u64,
+    searches: u64,
+    tier: ServiceTier,
 }
 
 #[derive(Deserialize)]
-struct Member {
+struct ServerTools {
+    web_search_requests: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Member<'a> {
+    #[serde(borrow)]
+    service_tier: Option<Cow<'a, str>>,
+    server_tool_use: Option<ServerTools>,
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
@@ -35,7 +47,8 @@ struct Split {
 impl Counts {
     /// Takes the counts of one `usage` object.
     pub fn take(&mut self, object: &[u8]) -> Result<(), Malformed> {
-        let Some(member) = serde_json::from_slice::<Option<Member>>(object).map_err(|_| Malformed)? else {
+        let Some(member) = serde_json::from_slice::<Option<Member<'_>>>(object).map_err(|_| Malformed)?
+        else {
             return Ok(());
         };
         let mut raise = |own: &mut u64, reported: Option<u64>| {
@@ -46,6 +59,10 @@ impl Counts {
         raise(&mut self.output, member.output_tokens);
         raise(&mut self.cache_read, member.cache_read_input_tokens);
         raise(&mut self.cache_write, member.cache_creation_input_tokens);
+        raise(&mut self.searches, member.server_tool_use.and_then(|own| own.web_search_requests));
+        if let Some(word) = member.service_tier {
+            self.tier = ServiceTier::from_word(word.as_bytes());
+        }
         if let Some(split) = member.cache_creation {
             raise(&mut self.cache_write_1h, split.ephemeral_1h_input_tokens);
             // The total counts; the split may lag behind it, never the other way round.
@@ -65,7 +82,9 @@ impl Counts {
             cached_input_tokens: self.cache_read,
             cache_write_tokens: self.cache_write,
             cache_write_1h_tokens: self.cache_write_1h.min(self.cache_write),
-            reasoning_tokens: 0,
+            web_searches: self.searches,
+            tier: self.tier,
+            ..Usage::default()
         })
     }
 }

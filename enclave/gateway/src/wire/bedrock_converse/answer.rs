@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::chat::completion::{Choice, Completion, Output};
 use crate::chat::conversation::{Thought, ToolCall};
 use crate::chat::tool_names::ToolNames;
-use crate::chat::{FinishReason, Usage};
+use crate::chat::{FinishReason, ServiceTier, Usage};
 use crate::wire::Malformed;
 
 #[derive(Deserialize)]
@@ -19,6 +19,20 @@ struct Answer<'a> {
     #[serde(borrow)]
     stop_reason: Option<Cow<'a, str>>,
     usage: Option<TokenUsage>,
+    service_tier: Option<TierMember>,
+}
+
+/// How the request was served.
+#[derive(Deserialize)]
+pub(super) struct TierMember {
+    r#type: String,
+}
+
+impl TierMember {
+    /// Of an answer that may not say.
+    pub(super) fn of(member: Option<&Self>) -> ServiceTier {
+        ServiceTier::from_word(member.map_or(b"", |own| own.r#type.as_bytes()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -103,7 +117,7 @@ impl TokenUsage {
             cache_write_1h_tokens: details
                 .fold(0, |sum, own| own.input_tokens.saturating_add(sum))
                 .min(write),
-            reasoning_tokens: 0,
+            ..Usage::default()
         }
     }
 }
@@ -143,9 +157,10 @@ pub(super) fn read(body: &[u8], names: &ToolNames) -> Result<Completion, Malform
         }
     }
     let finish = answer.stop_reason.as_deref().map(finish);
+    let tier = TierMember::of(answer.service_tier.as_ref());
     Ok(Completion {
         choices: vec![Choice { output, finish, ..Choice::default() }],
-        usage: answer.usage.as_ref().map(TokenUsage::canonical),
+        usage: answer.usage.as_ref().map(|own| Usage { tier, ..own.canonical() }),
         ..Completion::default()
     })
 }

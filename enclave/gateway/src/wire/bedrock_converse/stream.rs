@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::answer::{TokenUsage, finish};
+use super::answer::{TierMember, TokenUsage, finish};
+use crate::chat::Usage;
 use crate::chat::completion::Delta;
 use crate::chat::conversation::Thought;
 use crate::chat::tool_names::ToolNames;
@@ -20,6 +21,7 @@ struct Event {
     delta: Option<BlockDelta>,
     stop_reason: Option<String>,
     usage: Option<TokenUsage>,
+    service_tier: Option<TierMember>,
 }
 
 #[derive(Deserialize)]
@@ -111,7 +113,9 @@ impl Reader {
                 deltas.push(Delta::Finish { choice: 0, reason: finish(&word), stop_sequence: None });
             }
             b"metadata" => {
-                deltas.extend(event.usage.as_ref().map(|usage| Delta::Usage(usage.canonical())));
+                let tier = TierMember::of(event.service_tier.as_ref());
+                let usage = event.usage.as_ref().map(|own| Usage { tier, ..own.canonical() });
+                deltas.extend(usage.map(Delta::Usage));
                 self.over = self.stopped;
             }
             // messageStart says nothing but the role; kinds that do not exist yet are passed over.

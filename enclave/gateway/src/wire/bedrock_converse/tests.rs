@@ -264,6 +264,7 @@ fn a_whole_answer_is_read() {
         cache_write_tokens: 6,
         cache_write_1h_tokens: 2,
         reasoning_tokens: 0,
+        ..Usage::default()
     };
     assert_eq!(completion.usage, Some(usage));
     let choice = &completion.choices[0];

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::chat::Usage;
+use crate::chat::{ServiceTier, Usage};
 
 /// One side's say.
 #[derive(Default, Deserialize, Serialize)]
@@ -129,6 +129,14 @@ pub(super) struct UsageMetadata {
     pub(super) thoughts: u64,
     #[serde(rename = "totalTokenCount")]
     pub(super) total: u64,
+    #[serde(rename = "trafficType", skip_serializing, deserialize_with = "tier")]
+    tier: ServiceTier,
+}
+
+/// Google's word for how a request was served.
+fn tier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ServiceTier, D::Error> {
+    let word = Option::<Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(ServiceTier::from_word(word.unwrap_or_default().as_bytes()))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
@@ -146,6 +154,7 @@ impl UsageMetadata {
             total_tokens: self.total.max(input.saturating_add(output)),
             cached_input_tokens: self.cached,
             reasoning_tokens: self.thoughts,
+            tier: self.tier,
             ..Usage::default()
         }
     }
@@ -158,6 +167,7 @@ impl UsageMetadata {
             tool_use_prompt: 0,
             thoughts: usage.reasoning_tokens,
             total: usage.total_tokens,
+            tier: ServiceTier::Standard,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::reasoning_details::{self, Detail, WrittenDetail};
 use crate::chat::completion::{Choice, Output};
 use crate::chat::conversation::{Thought, ToolCall};
 use crate::chat::tool_names::ToolNames;
-use crate::chat::{Completion, FinishReason, Usage};
+use crate::chat::{Completion, FinishReason, ServiceTier, Usage};
 use crate::plaintext::Plaintext;
 use crate::scan::Fields;
 use crate::wire::Malformed;
@@ -26,6 +26,8 @@ struct Answer<'a> {
     choices: Vec<ChoiceMember>,
     #[serde(default, borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(default)]
+    service_tier: Option<String>,
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
 }
@@ -83,6 +85,8 @@ pub(super) fn read(whole: &[u8], names: &ToolNames) -> Result<Plaintext<Completi
         Some(own) => usage_object(own.get().as_bytes(), &mut Fields::for_answers())?,
         None => None,
     };
+    let tier = ServiceTier::from_word(answer.service_tier.unwrap_or_default().as_bytes());
+    let usage = usage.map(|usage| Usage { tier, ..usage });
     let choices = answer.choices.into_iter().map(|own| choice(own, &id, names)).collect();
     Ok(Plaintext::new(Completion { model: answer.model.unwrap_or_default(), choices, usage, id }))
 }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::conversation::Thought;
 use crate::chat::tool_names::ToolNames;
-use crate::chat::{Delta, FinishReason};
+use crate::chat::{Delta, FinishReason, ServiceTier, Usage};
 use crate::scan::Fields;
 use crate::wire::dialect::{ReadStream, StreamFailure};
 use crate::wire::json::Loose;
@@ -59,6 +59,9 @@ struct Chunk<'a> {
     choices: Option<Vec<ChoiceMember>>,
     #[serde(default, borrow)]
     usage: Option<&'a RawValue>,
+    /// Read beside usage only.
+    #[serde(default, borrow)]
+    service_tier: Option<&'a RawValue>,
     #[serde(default, borrow)]
     x_groq: Option<GroqMember<'a>>,
     #[serde(default, borrow)]
@@ -197,7 +200,10 @@ impl State {
         let beside = chunk.x_groq.and_then(|own| own.usage);
         if let Some(own) = chunk.usage.or(beside) {
             let usage = usage_object(own.get().as_bytes(), &mut self.usage);
-            deltas.extend(usage.map_err(|_| StreamFailure::Malformed)?.map(Delta::Usage));
+            let word = chunk.service_tier.map_or("", RawValue::get).trim_matches('"');
+            let tier = ServiceTier::from_word(if word == "null" { b"" } else { word.as_bytes() });
+            let usage = usage.map_err(|_| StreamFailure::Malformed)?;
+            deltas.extend(usage.map(|usage| Delta::Usage(Usage { tier, ..usage })));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::upstream::{Failure, Item, Response, TokenCounts, status_of};
+use super::upstream::{Failure, Item, Response, status_of};
 use crate::chat::completion::Delta;
 use crate::chat::conversation::Thought;
 use crate::wire::dialect::{ReadStream, StreamFailure};
@@ -87,7 +87,7 @@ impl Reader {
                 let response = payload.response.ok_or(StreamFailure::Malformed)?;
                 let reason = response.finish(!self.calls.is_empty());
                 deltas.push(Delta::Finish { choice: 0, reason, stop_sequence: None });
-                deltas.extend(response.usage.as_ref().map(|own: &TokenCounts| Delta::Usage(own.canonical())));
+                deltas.extend(response.usage().map(Delta::Usage));
                 self.over = true;
             }
             "error" | "response.failed" => {

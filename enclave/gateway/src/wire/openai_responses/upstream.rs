@@ -9,11 +9,13 @@ use crate::chat::completion::{Choice, Completion, Output};
 use crate::chat::conversation::{
     Conversation, Effort, Media, MediaSource, OutputFormat, Part, Role, Thought, ToolCall, ToolChoice,
 };
-use crate::chat::{FinishReason, Usage};
+use crate::chat::{FinishReason, ServiceTier, Usage};
 use crate::error::Error;
+use crate::price::nano_usd_from_json;
 use crate::wire::Malformed;
 use crate::wire::dialect::{Expressible, Weight};
 use crate::wire::json::media_url;
+use crate::wire::openai_shape::nano_usd_of_ticks;
 
 /// The body of a request.
 #[derive(Serialize)]
@@ -270,7 +272,8 @@ pub(super) struct Response {
     pub(super) status: Option<String>,
     incomplete_details: Option<Incomplete>,
     output: Vec<Item>,
-    pub(super) usage: Option<TokenCounts>,
+    usage: Option<TokenCounts>,
+    service_tier: Option<String>,
     pub(super) error: Option<Failure>,
 }
 
@@ -309,12 +312,16 @@ struct ContentPart {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct TokenCounts {
+struct TokenCounts {
     input_tokens: u64,
     output_tokens: u64,
     total_tokens: u64,
     input_tokens_details: InputDetails,
     output_tokens_details: OutputDetails,
+    /// Dollars, as `OpenRouter` says it.
+    cost: Option<serde_json::Number>,
+    /// As xAI says it.
+    cost_in_usd_ticks: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -330,8 +337,23 @@ struct OutputDetails {
     reasoning_tokens: u64,
 }
 
+impl Response {
+    /// Tokens, searches and tier, if tokens are reported.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let searches = self.output.iter().filter(|item| item.r#type == "web_search_call").count();
+        let word = self.service_tier.as_deref().unwrap_or_default();
+        self.usage.as_ref().map(TokenCounts::canonical).map(|usage| Usage {
+            web_searches: u64::try_from(searches).unwrap_or(u64::MAX),
+            tier: ServiceTier::from_word(word.as_bytes()),
+            ..usage
+        })
+    }
+}
+
 impl TokenCounts {
-    pub(super) fn canonical(&self) -> Usage {
+    fn canonical(&self) -> Usage {
+        let dollars = self.cost.as_ref().map(ToString::to_string);
+        let reported = dollars.and_then(|own| nano_usd_from_json(own.as_bytes()));
         Usage {
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
@@ -340,6 +362,8 @@ impl TokenCounts {
             cache_write_tokens: self.input_tokens_details.cache_write_tokens,
             cache_write_1h_tokens: 0,
             reasoning_tokens: self.output_tokens_details.reasoning_tokens,
+            reported_cost_nano_usd: reported.or_else(|| self.cost_in_usd_ticks.map(nano_usd_of_ticks)),
+            ..Usage::default()
         }
     }
 }
@@ -378,6 +402,7 @@ pub(super) fn read(body: &[u8]) -> Result<Completion, Malformed> {
     if !matches!(response.status.as_deref(), Some("completed" | "incomplete")) {
         return Err(Malformed);
     }
+    let usage = response.usage();
     let mut output = Vec::new();
     for item in std::mem::take(&mut response.output) {
         push_item(item, &mut output);
@@ -386,7 +411,7 @@ pub(super) fn read(body: &[u8]) -> Result<Completion, Malformed> {
     let finish = Some(response.finish(calls));
     Ok(Completion {
         choices: vec![Choice { output, finish, stop_sequence: None }],
-        usage: response.usage.as_ref().map(TokenCounts::canonical),
+        usage,
         id: response.id,
         model: response.model,
     })
