@@ -21,6 +21,8 @@ pub mod anthropic_count_tokens;
 
 pub mod openai_chat;
 
+pub mod openai_completions;
+
 pub mod openai_embeddings;
 
 pub mod embedding;
@@ -39,7 +41,11 @@ pub mod cohere_chat;
 
 pub mod gemini;
 
+pub mod gemini_count_tokens;
+
 pub mod openai_responses;
+
+pub mod openai_input_tokens;
 
 use dialect::FrontDialect;
 use model_list::percent_decode;
@@ -50,10 +56,13 @@ pub const WIRES: &[&dyn Wire] = &[
     &anthropic_messages::AnthropicMessages,
     &anthropic_count_tokens::AnthropicCountTokens,
     &openai_chat::OpenAiChat,
+    &openai_completions::OpenAiCompletions,
     &openai_responses::OpenAiResponses,
+    &openai_input_tokens::OpenAiInputTokens,
     &openai_embeddings::OpenAiEmbeddings,
     &gemini::Gemini,
     &gemini::GeminiArray,
+    &gemini_count_tokens::GeminiCountTokens,
 ];
 
 /// An HTTP request's head as the shell read it: borrowed, unparsed.
@@ -105,6 +114,8 @@ pub enum OperationName {
     CountTokens,
     /// Embeddings.
     Embeddings,
+    /// The continuation of a text.
+    TextCompletion,
 }
 
 impl OperationName {
@@ -114,6 +125,7 @@ impl OperationName {
             Self::Chat => "chat",
             Self::CountTokens => "count_tokens",
             Self::Embeddings => "embeddings",
+            Self::TextCompletion => "text_completion",
         }
     }
 }
@@ -142,6 +154,11 @@ pub trait Wire: Sync {
     /// The chat API that this is, for translation; nothing if it is no chat API.
     fn dialect(&self) -> Option<&'static dyn FrontDialect> {
         None
+    }
+    /// Appends the event that tells of a failure in a stream that has begun; `number` is the one it has where events are
+    /// numbered.
+    fn append_failure(&self, error: &Error, _number: u64, out: &mut Vec<u8>) {
+        error.append_event(self.shape(), out);
     }
     /// The answer to a question for a count of tokens, in formats that ask it.
     fn counted(&self, _: u64) -> Option<Vec<u8>> {
@@ -185,12 +202,15 @@ pub struct Scratch {
     pub counts: anthropic_messages::Counts,
     /// The stream has had content: whether a chunk has some need not be found out any more.
     pub content_seen: bool,
+    /// The number of the event that comes next, for formats that number their events.
+    pub next_number: u64,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
         let [top, inner, innermost] = [(); 3].map(|()| Fields::for_answers());
-        Self { top, inner, innermost, counts: anthropic_messages::Counts::default(), content_seen: false }
+        let counts = anthropic_messages::Counts::default();
+        Self { top, inner, innermost, counts, content_seen: false, next_number: 0 }
     }
 }
 
@@ -213,7 +233,10 @@ pub enum Frame {
     /// The regular end.
     Done,
     /// The upstream reports a failure.
-    Failure,
+    Failure {
+        /// The HTTP status that fits it, 400 to 599; 502 if the upstream does not say.
+        status: u16,
+    },
     /// The last piece, which is the regular end as well.
     Last(Chunk),
 }

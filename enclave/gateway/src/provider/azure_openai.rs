@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use super::openai_compatible::{encode_openai, quirks};
+use super::openai_compatible::{Completions, encode_openai, quirks};
 use super::{Access, Authentication, Naming, Outgoing, Provider, Refusal, Wanted, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::upstream::UpstreamCall;
 use crate::wire::dialect::Dialect;
 use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::openai_completions::OpenAiCompletions;
 use crate::wire::openai_responses::OpenAiResponses;
 
 /// Azure `OpenAI`.
@@ -30,8 +31,15 @@ impl Provider for AzureOpenAi {
 
     /// Only the API without versions has Responses.
     fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect {
-        let responses: &'static dyn Dialect = &OpenAiResponses;
-        if at.api_version.is_none() && asked.name() == responses.name() { responses } else { &OpenAiChat }
+        let (responses, completions): (&'static dyn Dialect, &'static dyn Dialect) =
+            (&OpenAiResponses, &OpenAiCompletions);
+        if at.api_version.is_none() && asked.name() == responses.name() {
+            responses
+        } else if asked.name() == completions.name() && Completions::Instruct.for_model(&at.model) {
+            completions
+        } else {
+            &OpenAiChat
+        }
     }
 
     fn base_path(&self, configured: String, naming: &Naming<'_>) -> Result<String, Wanted> {

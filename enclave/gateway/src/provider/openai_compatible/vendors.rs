@@ -19,32 +19,68 @@ pub struct Vendor {
     pub responses: bool,
     /// Says in `usage` what an answer cost.
     pub reports_cost: bool,
+    /// For which models it has the older completions API.
+    pub completions: Completions,
     /// What its API takes otherwise than `OpenAI`'s.
     pub quirks: Quirks,
 }
 
+/// For which models a vendor has the completions API; for all others a prompt becomes a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completions {
+    /// For all.
+    All,
+    /// For those of `OpenAI`'s that only complete: it refuses models that chat.
+    Instruct,
+    /// For none.
+    None,
+}
+
+impl Completions {
+    /// Whether it has it for the model of that name.
+    pub fn for_model(self, model: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Instruct => model.contains("instruct") || ["babbage-002", "davinci-002"].contains(&model),
+            Self::None => false,
+        }
+    }
+}
+
 /// Every compatible vendor; addresses from the vendors' own API references.
 pub const VENDORS: &[Vendor] = &[
-    Vendor { quirks: CEREBRAS, ..vendor("cerebras", "https://api.cerebras.ai/v1") },
-    vendor("deepinfra", "https://api.deepinfra.com/v1/openai"),
+    Vendor {
+        completions: Completions::All,
+        quirks: CEREBRAS,
+        ..vendor("cerebras", "https://api.cerebras.ai/v1")
+    },
+    Vendor { completions: Completions::All, ..vendor("deepinfra", "https://api.deepinfra.com/v1/openai") },
     Vendor { quirks: OLD_LIMIT, ..vendor("deepseek", "https://api.deepseek.com/v1") },
-    vendor("fireworks", "https://api.fireworks.ai/inference/v1"),
+    Vendor { completions: Completions::All, ..vendor("fireworks", "https://api.fireworks.ai/inference/v1") },
     Vendor { quirks: GROQ, ..vendor("groq", "https://api.groq.com/openai/v1") },
     Vendor { quirks: MISTRAL, ..vendor("mistral_ai", "https://api.mistral.ai/v1") },
     vendor("near_ai", "https://cloud-api.near.ai/v1"),
-    vendor("nebius", "https://api.studio.nebius.com/v1"),
+    Vendor { completions: Completions::All, ..vendor("nebius", "https://api.studio.nebius.com/v1") },
     own("ollama"),
-    Vendor { responses: true, ..vendor("openai", "https://api.openai.com/v1") },
+    Vendor {
+        completions: Completions::Instruct,
+        responses: true,
+        ..vendor("openai", "https://api.openai.com/v1")
+    },
     // Any other: llama.cpp, a private gateway. The configuration names the address.
     own("openai_compatible"),
-    Vendor { reports_cost: true, ..vendor("openrouter", "https://openrouter.ai/api/v1") },
+    Vendor { completions: Completions::All, reports_cost: true, ..vendor("openrouter", "https://openrouter.ai/api/v1") },
     Vendor { quirks: PERPLEXITY, reports_cost: true, ..vendor("perplexity", "https://api.perplexity.ai") },
     vendor("redpill", "https://api.redpill.ai/v1"),
     vendor("sambanova", "https://api.sambanova.ai/v1"),
     Vendor { quirks: SALTED, ..own("sglang") },
     // Its router sets a salt of its own and drops ours.
     vendor("tinfoil", "https://inference.tinfoil.sh/v1"),
-    Vendor { quirks: OLD_LIMIT, ..vendor("together", "https://api.together.xyz/v1") },
+    Vendor {
+        completions: Completions::All,
+        quirks: OLD_LIMIT,
+        ..vendor("together", "https://api.together.xyz/v1")
+    },
     Vendor { quirks: SALTED, ..own("vllm") },
     Vendor { responses: true, reports_cost: true, ..vendor("x_ai", "https://api.x.ai/v1") },
 ];
@@ -56,6 +92,7 @@ const fn vendor(name: &'static str, base_url: &'static str) -> Vendor {
         authentication: Authentication::Bearer,
         responses: false,
         reports_cost: false,
+        completions: Completions::None,
         quirks: NONE,
     }
 }
@@ -68,6 +105,7 @@ const fn own(name: &'static str) -> Vendor {
         authentication: Authentication::OptionalBearer,
         responses: false,
         reports_cost: false,
+        completions: Completions::All,
         quirks: NONE,
     }
 }

@@ -225,7 +225,7 @@ fn written_call(call: &ToolCall) -> WrittenCall<'_> {
 
 /// The usage object with all details, as the API reference has it.
 #[derive(Serialize)]
-pub(super) struct WrittenUsage {
+pub(in crate::wire) struct WrittenUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -251,7 +251,7 @@ struct OutputDetails {
 }
 
 impl WrittenUsage {
-    pub(super) const fn new(usage: &Usage) -> Self {
+    pub(in crate::wire) const fn new(usage: &Usage) -> Self {
         Self {
             prompt_tokens: usage.input_tokens,
             completion_tokens: usage.output_tokens,
