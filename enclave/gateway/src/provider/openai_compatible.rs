@@ -11,10 +11,12 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, Kind};
 use crate::upstream::{BodyParts, UpstreamCall};
-use crate::wire;
 use crate::wire::dialect::Dialect;
 use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::openai_completions::OpenAiCompletions;
+use crate::wire::openai_input_tokens::OpenAiInputTokens;
 use crate::wire::openai_responses::OpenAiResponses;
+use crate::wire::{self, Wire};
 
 pub mod quirks;
 
@@ -22,7 +24,7 @@ mod vendors;
 
 use quirks::{AsksForUsage, Quirks, cache_salt};
 
-pub use vendors::{VENDORS, Vendor};
+pub use vendors::{Completions, VENDORS, Vendor};
 
 /// The vendor of that name.
 pub(super) fn find(name: &str) -> Option<&'static dyn Provider> {
@@ -39,9 +41,21 @@ impl Provider for Vendor {
         Access { base_url: self.base_url, authentication: self.authentication }
     }
 
-    fn speaks(&self, asked: &'static dyn Dialect, _: &Deployment) -> &'static dyn Dialect {
-        let responses: &'static dyn Dialect = &OpenAiResponses;
-        if self.responses && asked.name() == responses.name() { responses } else { &OpenAiChat }
+    fn speaks(&self, asked: &'static dyn Dialect, at: &Deployment) -> &'static dyn Dialect {
+        let (responses, completions): (&'static dyn Dialect, &'static dyn Dialect) =
+            (&OpenAiResponses, &OpenAiCompletions);
+        if self.responses && asked.name() == responses.name() {
+            responses
+        } else if self.completions.for_model(&at.model) && asked.name() == completions.name() {
+            completions
+        } else {
+            &OpenAiChat
+        }
+    }
+
+    /// `OpenAI` alone counts for those who ask with a request for Responses.
+    fn counts(&self, wire: &dyn Wire, _: &Deployment) -> bool {
+        self.name == "openai" && wire.name() == Wire::name(&OpenAiInputTokens)
     }
 
     fn salts_by_default(&self) -> bool {

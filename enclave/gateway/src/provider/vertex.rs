@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::gemini::generate;
+use super::gemini::{count, generate};
 use super::openai_compatible::{encode_openai, quirks};
 use super::path::segment;
 use super::splice::{Edit, spliced};
@@ -25,6 +25,7 @@ use crate::wire::dialect::Dialect;
 use crate::wire::embedding::EmbeddingDialect;
 use crate::wire::embedding::vertex::VertexEmbeddings;
 use crate::wire::gemini::Gemini;
+use crate::wire::gemini_count_tokens::GeminiCountTokens;
 use crate::wire::openai_chat::OpenAiChat;
 
 /// Vertex AI.
@@ -92,13 +93,19 @@ impl Provider for Vertex {
     }
 
     fn counts(&self, wire: &dyn Wire, at: &Deployment) -> bool {
-        let anthropic = Publisher::of(&at.model) == Publisher::Anthropic;
-        anthropic && wire.name() == Wire::name(&AnthropicCountTokens)
+        match Publisher::of(&at.model) {
+            Publisher::Anthropic => wire.name() == Wire::name(&AnthropicCountTokens),
+            Publisher::Google => wire.name() == Wire::name(&GeminiCountTokens),
+            Publisher::Other => false,
+        }
     }
 
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {
         match Publisher::of(&at.model) {
             Publisher::Anthropic => raw_predict(outgoing, at),
+            Publisher::Google if self.counts(outgoing.request.wire, at) => {
+                count(outgoing.request, at, "/publishers/google")
+            }
             Publisher::Google => generate(outgoing, at, "/publishers/google"),
             Publisher::Other => {
                 if outgoing.dialect.is_none() {

@@ -25,6 +25,8 @@ mod stream;
 
 mod inspect;
 
+pub(super) use inspect::{PREFIX, asked, check_contents};
+
 /// `:generateContent`, and `:streamGenerateContent` as server-sent events (`alt=sse`), as upstreams are asked for it.
 pub struct Gemini;
 

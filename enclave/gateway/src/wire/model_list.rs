@@ -206,7 +206,7 @@ struct GeminiModel<'a> {
     input_token_limit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_token_limit: Option<u64>,
-    supported_generation_methods: [&'static str; 2],
+    supported_generation_methods: [&'static str; 3],
     postern: &'a Map<String, Value>,
 }
 
@@ -217,7 +217,7 @@ impl<'a> GeminiModel<'a> {
             display_name: model.id,
             input_token_limit: model.context_tokens,
             output_token_limit: model.max_output_tokens,
-            supported_generation_methods: ["generateContent", "streamGenerateContent"],
+            supported_generation_methods: ["generateContent", "streamGenerateContent", "countTokens"],
             postern: &model.extension,
         }
     }

@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::answer::{Ending, ending};
 use super::shape::UsageMetadata;
+use super::stream::status;
 use crate::chat::FinishReason;
 use crate::error::Error;
 use crate::scan::{Fields, Kind};
@@ -16,7 +18,7 @@ struct Seen {
     candidates: Vec<Candidate>,
     prompt_feedback: Option<PromptFeedback>,
     usage_metadata: Option<UsageMetadata>,
-    error: Option<IgnoredAny>,
+    error: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -45,7 +47,7 @@ struct PromptFeedback {
 }
 
 /// What a path asks for: the model and the method after its last colon; nothing if it is another path.
-pub(super) fn asked(head: &RequestHead<'_>, method: &str) -> Option<Result<Asked, Error>> {
+pub(in crate::wire) fn asked(head: &RequestHead<'_>, method: &str) -> Option<Result<Asked, Error>> {
     let rest = head.path.strip_prefix(PREFIX).or_else(|| head.path.strip_prefix(STABLE_PREFIX))?;
     let (model, own) = rest.rsplit_once(':')?;
     if own != method {
@@ -56,7 +58,7 @@ pub(super) fn asked(head: &RequestHead<'_>, method: &str) -> Option<Result<Asked
 }
 
 /// The paths' common beginning.
-pub(super) const PREFIX: &str = "/v1beta/models/";
+pub(in crate::wire) const PREFIX: &str = "/v1beta/models/";
 /// The same in the API's stable version, which newer SDKs ask for.
 const STABLE_PREFIX: &str = "/v1/models/";
 
@@ -66,7 +68,7 @@ pub(super) fn wants_events(head: &RequestHead<'_>) -> bool {
 }
 
 /// Checks that there is something to answer.
-pub(super) fn check_contents(document: &[u8], fields: &Fields) -> Result<(), Error> {
+pub(in crate::wire) fn check_contents(document: &[u8], fields: &Fields) -> Result<(), Error> {
     let contents = fields.find(document, "contents").ok_or(Error::FieldMissing { param: "contents" })?;
     if contents.kind == Kind::Array {
         return Ok(());
@@ -85,8 +87,8 @@ pub(super) fn whole(body: &[u8]) -> Result<Whole, Malformed> {
 
 pub(super) fn event(data: &[u8]) -> Result<Frame, Malformed> {
     let seen: Seen = serde_json::from_slice(data).map_err(|_| Malformed)?;
-    if seen.error.is_some() {
-        return Ok(Frame::Failure);
+    if let Some(error) = &seen.error {
+        return Ok(Frame::Failure { status: status(error) });
     }
     let finish = finish(&seen);
     let said = |own: &Candidate| own.content.as_ref().is_some_and(|content| !content.parts.is_empty());
