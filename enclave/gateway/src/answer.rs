@@ -133,10 +133,8 @@ impl<B: UpstreamBody> AnswerStream<B> {
                 self.append_cost(out.expose_mut());
                 Step::Complete
             }
-            Some(End::Failed { error, told }) => {
-                if !*told {
-                    error.append_event(self.shape, out.expose_mut());
-                }
+            Some(End::Failed { .. }) => {
+                self.relay.tell_failure(out.expose_mut());
                 Step::Broken
             }
         };
@@ -144,6 +142,11 @@ impl<B: UpstreamBody> AnswerStream<B> {
         let step = self.cut_if_it_may_not_go_on(step, out, clock.now());
         self.note(step, clock.now());
         step
+    }
+
+    /// Appends the event that ends the stream because of something on our side, above all a shutdown. Nothing may follow.
+    pub fn append_failure(&mut self, error: &Error, out: &mut Plaintext<Vec<u8>>) {
+        self.relay.append_failure(error, out.expose_mut());
     }
 
     /// What may be sent while nothing else is, so that nobody on the way takes the silence for the end.
@@ -254,7 +257,7 @@ pub(crate) async fn receive<B: UpstreamBody>(
         Reading::Translated(way) => {
             let (reader, writer) =
                 (way.from.stream_reader(way.names), way.to.stream_writer(shown(way.reasoning)));
-            (Relay::Translated(Translation::new(response.body, reader, writer)), way.dropped)
+            (Relay::Translated(Translation::new(response.body, reader, writer, max_bytes)), way.dropped)
         }
     };
     let held = hold_back(&mut relay, at, sent, clock).await?;

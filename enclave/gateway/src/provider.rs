@@ -385,6 +385,25 @@ fn explain_any(refusal: Refusal<'_>, at: &Deployment) -> Error {
     Error::UpstreamStatus { status, reason, retry_after_ms, body }
 }
 
+/// Understands an error that came inside a stream under a status of success: what an error body of the same dialect would
+/// have said passes by the same rule.
+pub(crate) fn explain_event(status: u16, data: &[u8], at: &Deployment) -> Error {
+    let reason = refusal::reason(status, &[], data);
+    if matches!(reason, Reason::Credential | Reason::Quota) {
+        return Error::UpstreamCredential;
+    }
+    if status == 502 && reason == Reason::Server {
+        // It does not say what failed.
+        return Error::UpstreamFailed;
+    }
+    let mut fields = Fields::new();
+    let readable = fields.scan(data).is_ok()
+        && fields.find(data, "error").is_some_and(|field| field.kind == Kind::Object);
+    let may_pass = status < 500 && readable && may_pass_on(data, at);
+    let body = may_pass.then(|| Forwarded::new(Plaintext::new(Bytes::copy_from_slice(data))));
+    Error::UpstreamStatus { status, reason, retry_after_ms: None, body }
+}
+
 /// An object with `error`, or with the `message` of those vendors that leave the envelope out.
 fn is_error_object(body: &[u8]) -> bool {
     let mut fields = Fields::new();

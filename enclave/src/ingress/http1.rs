@@ -240,7 +240,7 @@ impl Http1 {
     /// each other's acknowledgement.
     async fn send_stream(&mut self, mut stream: Shaped, next: Next) -> Next {
         let mut silence = Silence::new();
-        let (keep_alive, words) = (stream.keep_alive(), stream.words());
+        let keep_alive = stream.keep_alive();
         loop {
             let (out, secured, mut early) = self.duplex.split();
             let start = begin_chunk(out.expose_mut());
@@ -253,8 +253,7 @@ impl Http1 {
                     Step::More
                 }
                 () = &mut self.cutting => {
-                    stream.drain(out);
-                    gateway::Error::ShuttingDown.append_event(words, out.expose_mut());
+                    stream.fail(&gateway::Error::ShuttingDown, out);
                     Step::Broken
                 }
             };

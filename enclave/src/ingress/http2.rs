@@ -166,7 +166,7 @@ async fn pump(mut stream: Shaped, worker: Rc<Worker>, busy: Busy) -> Body {
 
 async fn rest(mut stream: Shaped, worker: &Worker, sender: mpsc::Sender<Result<Bytes, Cut>>) {
     let mut phase = worker.shared.phase.subscribe();
-    let (keep_alive, words) = (stream.keep_alive(), stream.words());
+    let keep_alive = stream.keep_alive();
     loop {
         let mut out = Plaintext::new(Vec::new());
         let step = tokio::select! {
@@ -178,8 +178,7 @@ async fn rest(mut stream: Shaped, worker: &Worker, sender: mpsc::Sender<Result<B
                 Step::More
             }
             _ = phase.wait_for(|phase| *phase == Phase::Cutting) => {
-                stream.drain(&mut out);
-                gateway::Error::ShuttingDown.append_event(words, out.expose_mut());
+                stream.fail(&gateway::Error::ShuttingDown, &mut out);
                 Step::Broken
             }
         };

@@ -76,19 +76,15 @@ impl Shaped {
         }
     }
 
-    /// Appends what was collected and not sent, when the stream must end before its end.
-    pub fn drain(&mut self, out: &mut Plaintext<Vec<u8>>) {
+    /// Appends what was collected and not sent, and the event that says why the stream must end before its end.
+    pub fn fail(&mut self, error: &gateway::Error, out: &mut Plaintext<Vec<u8>>) {
         self.frames.release(out.expose_mut());
+        self.stream.append_failure(error, out);
     }
 
     /// See [`AnswerStream::keep_alive`].
     pub const fn keep_alive(&self) -> &'static [u8] {
         self.stream.keep_alive()
-    }
-
-    /// See [`AnswerStream::shape`].
-    pub const fn words(&self) -> Words {
-        self.stream.shape()
     }
 
     /// See [`AnswerStream::into_upstream_body`].

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::relay::{End, Seen};
 use crate::deployment::Deployment;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::plaintext::Plaintext;
 use crate::provider;
 use crate::upstream::{Progress, UpstreamBody};
@@ -97,6 +97,11 @@ impl<B> Forward<B> {
         &mut self.reader.seen
     }
 
+    /// Appends the event that tells of a failure.
+    pub(crate) fn append_failure(&self, error: &Error, out: &mut Vec<u8>) {
+        self.reader.wire.append_failure(error, self.reader.scratch.next_number, out);
+    }
+
     pub(crate) fn into_body(self) -> B {
         self.body
     }
@@ -126,12 +131,15 @@ impl Reader {
                 self.note(&chunk);
                 self.end(event, &layout, out);
             }
-            Ok(Frame::Failure) => {
-                let told = self.seen.content && provider::may_pass_on(data, &self.at);
+            Ok(Frame::Failure { status }) => {
+                let error = provider::explain_event(status, data, &self.at);
+                // That our own credential is not good is none of the client's business.
+                let ours = error.fault() == Fault::Gateway;
+                let told = self.seen.content && !ours && provider::may_pass_on(data, &self.at);
                 if told {
                     append(event, &layout, out);
                 }
-                self.seen.end = Some(End::Failed { error: Error::UpstreamFailed, told });
+                self.seen.end = Some(End::Failed { error, told });
             }
             Err(_) => self.fail(Error::UpstreamMalformed),
         }

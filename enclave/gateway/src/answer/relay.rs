@@ -102,6 +102,20 @@ impl<B> Relay<B> {
         match &mut self {
             Self::Same(forward) => forward.seen_mut().end.take(),
             Self::Translated(translation) => translation.seen_mut().end.take(),
+
+    /// Appends the event that tells how a failed stream ended, if the client has not been told.
+    pub(crate) fn tell_failure(&mut self, out: &mut Vec<u8>) {
+        let Self::Same(forward) = self else { return };
+        if let Some(End::Failed { error, told: false }) = &forward.seen().end {
+            forward.append_failure(error, out);
+        }
+    }
+
+    /// Appends the event that tells of a failure, which ends the stream.
+    pub(crate) fn append_failure(&mut self, error: &Error, out: &mut Vec<u8>) {
+        match self {
+            Self::Same(forward) => forward.append_failure(error, out),
+            Self::Translated(translation) => translation.append_failure(error, out),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::relay::{End, Seen};
 use crate::chat::Delta;
-use crate::error::Error;
+use crate::error::{Error, Reason};
 use crate::plaintext::Plaintext;
 use crate::refusal;
 use crate::upstream::{Progress, UpstreamBody};
@@ -16,17 +16,26 @@ pub(crate) struct Translation<B> {
     /// Bytes and deltas on their way; both keep their memory.
     received: Plaintext<Vec<u8>>,
     deltas: Plaintext<Vec<Delta>>,
+    /// Bytes that may still come: writers keep what they need for the end, so that no answer may be endless.
+    left: usize,
     seen: Seen,
 }
 
 impl<B: UpstreamBody> Translation<B> {
-    pub(crate) fn new(body: B, reader: Box<dyn ReadStream>, writer: Box<dyn WriteStream>) -> Self {
+    /// A stream of at most `max_bytes`, as the upstream writes it.
+    pub(crate) fn new(
+        body: B,
+        reader: Box<dyn ReadStream>,
+        writer: Box<dyn WriteStream>,
+        max_bytes: usize,
+    ) -> Self {
         Self {
             body,
             reader,
             writer,
             received: Plaintext::default(),
             deltas: Plaintext::default(),
+            left: max_bytes,
             seen: Seen::default(),
         }
     }
@@ -35,6 +44,10 @@ impl<B: UpstreamBody> Translation<B> {
     pub(crate) async fn advance(&mut self, out: &mut Vec<u8>) {
         match self.body.read(self.received.expose_mut()).await {
             Ok(Progress::Data) => {
+                let Some(left) = self.left.checked_sub(self.received.expose().len()) else {
+                    return self.fail(Error::AnswerTooLarge, out);
+                };
+                self.left = left;
                 let fed = self.reader.feed(self.received.expose(), self.deltas.expose_mut());
                 self.received.expose_mut().clear();
                 self.pass_on(out);
@@ -84,6 +97,11 @@ impl<B> Translation<B> {
         &mut self.seen
     }
 
+    /// Appends the event that tells of a failure.
+    pub(crate) fn append_failure(&mut self, error: &Error, out: &mut Vec<u8>) {
+        self.writer.fail(error, out);
+    }
+
     pub(crate) fn into_body(self) -> B {
         self.body
     }
@@ -100,10 +118,11 @@ impl From<StreamFailure> for Error {
     fn from(failure: StreamFailure) -> Self {
         match failure {
             StreamFailure::Malformed => Self::UpstreamMalformed,
-            StreamFailure::Reported { status } => {
-                let reason = refusal::reason(status, &[], &[]);
-                Self::UpstreamStatus { status, reason, retry_after_ms: None, body: None }
-            }
+            StreamFailure::Reported { status } => match refusal::reason(status, &[], &[]) {
+                // Ours is refused, not the client's.
+                Reason::Credential | Reason::Quota => Self::UpstreamCredential,
+                reason => Self::UpstreamStatus { status, reason, retry_after_ms: None, body: None },
+            },
             StreamFailure::Truncated => Self::UpstreamTruncated,
         }
     }

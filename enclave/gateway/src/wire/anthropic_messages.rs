@@ -83,7 +83,12 @@ impl Wire for AnthropicMessages {
             |name| top.find(data, name).filter(|own| own.kind == Kind::Object).map(|own| own.value(data));
         let mut chunk = Chunk::default();
         match kind {
-            b"error" => return Ok(Frame::Failure),
+            b"error" => {
+                let object = member("error").unwrap_or(b"{}");
+                inner.scan_utf8(object)?;
+                let word = inner.find(object, "type").and_then(|field| field.raw_string(object));
+                return Ok(Frame::Failure { status: read_stream::status(word.unwrap_or_default()) });
+            }
             b"message_stop" => return Ok(Frame::Done),
             b"content_block_delta" => chunk.content = true,
             b"content_block_start" if !*content_seen => {

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
-use super::openai_shape::{boolean, check_messages, check_tools, is_error, model, scan_request, tier, usage};
+use super::openai_shape::{
+    boolean, check_messages, check_tools, error_status, is_error, model, scan_request, tier, usage,
+};
 use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation, FinishReason, Usage};
@@ -24,6 +26,8 @@ mod answer;
 mod read_stream;
 
 mod write_stream;
+
+pub(super) use answer::WrittenUsage;
 
 /// The chat completions format.
 pub struct OpenAiChat;
@@ -75,7 +79,7 @@ impl Wire for OpenAiChat {
         }
         scratch.top.scan(data)?;
         if is_error(data, scratch) {
-            return Ok(Frame::Failure);
+            return Ok(Frame::Failure { status: error_status(data, &scratch.top) });
         }
         let mut chunk = Chunk::default();
         let mut any_choice = false;
@@ -208,7 +212,7 @@ impl ExtraRead {
 }
 
 /// Whether the client asked for usage in its stream.
-fn include_usage(document: &[u8], fields: &Fields, stream: bool) -> Result<bool, Error> {
+pub(super) fn include_usage(document: &[u8], fields: &Fields, stream: bool) -> Result<bool, Error> {
     let Some(options) = fields.find(document, "stream_options") else { return Ok(false) };
     match options.kind {
         Kind::Null => return Ok(false),
@@ -226,7 +230,7 @@ fn include_usage(document: &[u8], fields: &Fields, stream: bool) -> Result<bool,
 }
 
 /// The `choices` array's bytes.
-fn choices<'d>(document: &'d [u8], fields: &Fields) -> Option<&'d [u8]> {
+pub(super) fn choices<'d>(document: &'d [u8], fields: &Fields) -> Option<&'d [u8]> {
     let field = fields.find(document, "choices").filter(|field| field.kind == Kind::Array)?;
     Some(field.value(document))
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
-use super::openai_shape::{boolean, model, scan_request};
+use super::openai_shape::{boolean, check_tools, model, scan_request, status_of_code};
 use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation};
@@ -46,22 +46,13 @@ impl Wire for OpenAiResponses {
     }
 
     fn parse(&self, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
-        let fields = scan_request(&body)?;
-        let document = body.expose();
-        let model = model(&asked, &body, &fields)?;
-        refuse_stored(document, &fields)?;
-        let input = fields.find(document, "input").filter(|field| field.kind != Kind::Null);
-        match input.map(|field| field.kind) {
-            Some(Kind::Array | Kind::String) => {}
-            // A stored prompt may stand for the input.
-            None if fields.find(document, "prompt").is_some() => {}
-            None => return Err(Error::FieldMissing { param: "input" }),
-            Some(_) => {
-                return Err(Error::FieldInvalid { param: "input", expected: "a text or a list of items" });
-            }
-        }
-        let stream = boolean(document, &fields, "stream")?.unwrap_or(false);
+        let (model, fields) = check_request(&asked, &body)?;
+        let stream = boolean(body.expose(), &fields, "stream")?.unwrap_or(false);
         Ok(Request { wire: &Self, model, stream, include_usage: true, asked, body, fields })
+    }
+
+    fn append_failure(&self, error: &Error, number: u64, out: &mut Vec<u8>) {
+        events::append_error(error, number, out);
     }
 
     fn inspect_whole(&self, body: &[u8], _: &mut Scratch) -> Result<Whole, Malformed> {
@@ -74,8 +65,13 @@ impl Wire for OpenAiResponses {
         scratch.top.scan(data)?;
         let kind =
             scratch.top.find(data, "type").and_then(|field| field.raw_string(data)).unwrap_or_default();
+        let number = scratch.top.find(data, "sequence_number").and_then(|field| field.unsigned(data));
+        let number = number.unwrap_or(scratch.next_number);
+        let failure = matches!(kind, b"error" | b"response.failed");
+        // What tells of a failure may be told in other words, with the same number.
+        scratch.next_number = if failure { number } else { number.saturating_add(1) };
         match kind {
-            b"error" | b"response.failed" => Ok(Frame::Failure),
+            _ if failure => Ok(Frame::Failure { status: failed(data) }),
             b"response.completed" | b"response.incomplete" => {
                 #[derive(Deserialize)]
                 struct Last {
@@ -95,8 +91,40 @@ impl Wire for OpenAiResponses {
     }
 }
 
+/// The status that fits a failure, wherever its code stands: in the event, its error, or its response's error.
+fn failed(data: &[u8]) -> u16 {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Failed {
+        code: Option<String>,
+        error: Option<upstream::Failure>,
+        response: Option<upstream::Response>,
+    }
+    let Failed { code, error, response } = serde_json::from_slice(data).unwrap_or_default();
+    let inside = response.and_then(|own| own.error).or(error);
+    let code = code.or_else(|| inside.map(|own| own.code)).unwrap_or_default();
+    status_of_code(&code)
+}
+
 fn seen(response: &upstream::Response) -> Whole {
     Whole { usage: response.usage(), finish: Some(response.finish(response.has_calls())), is_error: false }
+}
+
+/// Checks what requests for answers and for counts have in common: the model, the input, nothing stored.
+pub(super) fn check_request(asked: &Asked, body: &Plaintext<Bytes>) -> Result<(String, Fields), Error> {
+    let fields = scan_request(body)?;
+    let document = body.expose();
+    let model = model(asked, body, &fields)?;
+    refuse_stored(document, &fields)?;
+    check_tools(document, &fields)?;
+    let input = fields.find(document, "input").filter(|field| field.kind != Kind::Null);
+    match input.map(|field| field.kind) {
+        Some(Kind::Array | Kind::String) => Ok((model, fields)),
+        // A stored prompt may stand for the input.
+        None if fields.find(document, "prompt").is_some() => Ok((model, fields)),
+        None => Err(Error::FieldMissing { param: "input" }),
+        Some(_) => Err(Error::FieldInvalid { param: "input", expected: "a text or a list of items" }),
+    }
 }
 
 /// Refuses what would need a stored response.

@@ -1,6 +1,8 @@
 //! What the `OpenAI` formats share: the model field, the usage object, the error object.
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Asked, Malformed, Scratch};
 use crate::chat::{ServiceTier, Usage};
@@ -160,4 +162,43 @@ pub(super) fn tier(document: &[u8], top: &Fields) -> ServiceTier {
 /// Whether the scanned top level is an error object.
 pub(super) fn is_error(document: &[u8], scratch: &Scratch) -> bool {
     scratch.top.find(document, "error").is_some_and(|field| field.kind != Kind::Null)
+}
+
+/// The HTTP status that fits the error in a scanned chunk.
+pub(super) fn error_status(document: &[u8], fields: &Fields) -> u16 {
+    status_in(fields.find(document, "error").map(|field| field.value(document)).unwrap_or_default())
+}
+
+/// What an error object may say about its status.
+#[derive(Deserialize)]
+struct ErrorMember<'a> {
+    #[serde(default, borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    r#type: Option<&'a RawValue>,
+}
+
+/// The HTTP status that an error object names, as a number or in a word, or 502.
+pub(super) fn status_in(error: &[u8]) -> u16 {
+    let Ok(ErrorMember { code, r#type }) = serde_json::from_slice(error) else { return 502 };
+    let number = code.and_then(|own| own.get().parse().ok());
+    if let Some(status) = number.filter(|status| (400..=599).contains(status)) {
+        return status;
+    }
+    let words = [code, r#type].into_iter().flatten().map(|own| own.get().trim_matches('"'));
+    words.map(status_of_code).find(|status| *status != 502).unwrap_or(502)
+}
+
+/// The HTTP status that a code or type of an error inside a stream amounts to (`OpenAI` API reference, "Error codes" and
+/// "The response object"); 502 if it says nothing of that.
+pub(super) fn status_of_code(code: &str) -> u16 {
+    match code {
+        "context_length_exceeded" | "content_filter" | "invalid_prompt" | "invalid_request_error" => 400,
+        "authentication_error" | "invalid_api_key" => 401,
+        "insufficient_quota" => 402,
+        "rate_limit_error" | "rate_limit_exceeded" => 429,
+        "server_error" => 500,
+        "overloaded" | "overloaded_error" | "server_overloaded" => 503,
+        _ => 502,
+    }
 }

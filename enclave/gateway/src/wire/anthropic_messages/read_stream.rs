@@ -171,7 +171,9 @@ impl State {
             "content_block_start" => return self.start(member.index, member.content_block, deltas),
             "error" => {
                 let kind = member.error.and_then(|own| own.r#type);
-                return Err(StreamFailure::Reported { status: status(kind.as_deref().unwrap_or_default()) });
+                return Err(StreamFailure::Reported {
+                    status: status(kind.as_deref().unwrap_or_default().as_bytes()),
+                });
             }
             "message_delta" => {
                 self.count(member.usage)?;
@@ -288,17 +290,17 @@ impl State {
 }
 
 /// The HTTP status of an error type, as the API reference pairs them.
-fn status(kind: &str) -> u16 {
+pub(super) const fn status(kind: &[u8]) -> u16 {
     match kind {
-        "authentication_error" => 401,
-        "billing_error" => 402,
-        "invalid_request_error" => 400,
-        "not_found_error" => 404,
-        "overloaded_error" => 529,
-        "permission_error" => 403,
-        "rate_limit_error" => 429,
-        "request_too_large" => 413,
-        "timeout_error" => 504,
+        b"authentication_error" => 401,
+        b"billing_error" => 402,
+        b"invalid_request_error" => 400,
+        b"not_found_error" => 404,
+        b"overloaded_error" => 529,
+        b"permission_error" => 403,
+        b"rate_limit_error" => 429,
+        b"request_too_large" => 413,
+        b"timeout_error" => 504,
         _ => 500,
     }
 }

@@ -146,7 +146,7 @@ impl ReadStream for Reader {
 }
 
 /// The status inside an error object; 502 if there is none that fits.
-fn status(error: &RawValue) -> u16 {
+pub(super) fn status(error: &RawValue) -> u16 {
     #[derive(serde::Deserialize)]
     struct Code {
         code: u16,

@@ -9,6 +9,7 @@ use crate::chat::{Delta, FinishReason, ServiceTier, Usage};
 use crate::scan::Fields;
 use crate::wire::dialect::{ReadStream, StreamFailure};
 use crate::wire::json::Loose;
+use crate::wire::openai_shape::status_in;
 use crate::wire::openai_shape::usage_object;
 use crate::wire::sse::{Event, Splitter};
 
@@ -116,13 +117,6 @@ struct CalledMember {
     arguments: Option<Loose>,
 }
 
-/// What an error object may say about its status.
-#[derive(Deserialize)]
-struct ErrorMember {
-    #[serde(default)]
-    code: serde_json::Value,
-}
-
 impl Reader {
     pub(super) fn new(names: ToolNames) -> Self {
         let state = State {
@@ -186,7 +180,8 @@ impl State {
     fn chunk(&mut self, data: &[u8], is_error: bool, deltas: &mut Vec<Delta>) -> Result<(), StreamFailure> {
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| StreamFailure::Malformed)?;
         if is_error || chunk.error.is_some() {
-            return Err(StreamFailure::Reported { status: status(chunk.error) });
+            let error = chunk.error.map(|own| own.get().as_bytes());
+            return Err(StreamFailure::Reported { status: status_in(error.unwrap_or_default()) });
         }
         if !std::mem::replace(&mut self.begun, true) {
             let text =
@@ -300,13 +295,4 @@ impl Choice {
         }
         Ok(())
     }
-}
-
-/// The HTTP status that an error object names, or 502.
-fn status(error: Option<&RawValue>) -> u16 {
-    let code = error
-        .and_then(|own| serde_json::from_str::<ErrorMember>(own.get()).ok())
-        .and_then(|own| own.code.as_u64());
-    let status = code.and_then(|code| u16::try_from(code).ok());
-    status.filter(|status| (400..=599).contains(status)).unwrap_or(502)
 }

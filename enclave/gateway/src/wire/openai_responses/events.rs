@@ -36,6 +36,29 @@ pub(super) struct Writer {
     usage: Option<Usage>,
 }
 
+/// Appends one event.
+fn append(kind: &str, sequence_number: u64, payload: &impl Serialize, out: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    struct Numbered<'a, T> {
+        r#type: &'a str,
+        sequence_number: u64,
+        #[serde(flatten)]
+        payload: &'a T,
+    }
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    let numbered = Numbered { r#type: kind, sequence_number, payload };
+    out.extend_from_slice(&serde_json::to_vec(&numbered).unwrap_or_default());
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Appends the event of a failure that the stream's response does not tell.
+pub(super) fn append_error(error: &Error, sequence_number: u64, out: &mut Vec<u8>) {
+    let payload = json!({ "code": error.code(), "message": error.message(), "param": null });
+    append("error", sequence_number, &payload, out);
+}
+
 impl Writer {
     pub(super) const fn new(shown: Shown) -> Self {
         Self {
@@ -50,22 +73,10 @@ impl Writer {
         }
     }
 
-    /// One event. `payload` is an object without `type` and `sequence_number`.
+    /// The next event. `payload` is an object without `type` and `sequence_number`.
     fn event(&mut self, kind: &str, payload: &impl Serialize, out: &mut Vec<u8>) {
-        #[derive(Serialize)]
-        struct Numbered<'a, T> {
-            r#type: &'a str,
-            sequence_number: u64,
-            #[serde(flatten)]
-            payload: &'a T,
-        }
-        let numbered = Numbered { r#type: kind, sequence_number: self.sequence, payload };
+        append(kind, self.sequence, payload, out);
         self.sequence = self.sequence.saturating_add(1);
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\ndata: ");
-        out.extend_from_slice(&serde_json::to_vec(&numbered).unwrap_or_default());
-        out.extend_from_slice(b"\n\n");
     }
 
     /// An event with the whole response in it.
@@ -348,9 +359,9 @@ impl WriteStream for Writer {
 
     fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.begin(out);
+        append_error(error, self.sequence, out);
+        self.sequence = self.sequence.saturating_add(1);
         let message = error.message();
-        let payload = json!({ "code": error.code(), "message": message, "param": null });
-        self.event("error", &payload, out);
         let failure = Failure { code: "server_error", message: &message };
         self.state("response.failed", Status::Failed, Some(failure), out);
     }

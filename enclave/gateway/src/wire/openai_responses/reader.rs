@@ -2,11 +2,12 @@
 
 use serde::Deserialize;
 
-use super::upstream::{Failure, Item, Response, status_of};
+use super::upstream::{Failure, Item, Response};
 use crate::chat::completion::Delta;
 use crate::chat::conversation::Thought;
 use crate::wire::dialect::{ReadStream, StreamFailure};
 use crate::wire::openai_responses::seal;
+use crate::wire::openai_shape::status_of_code;
 use crate::wire::sse::{Event, Splitter};
 
 #[derive(Default, Deserialize)]
@@ -93,7 +94,7 @@ impl Reader {
             "error" | "response.failed" => {
                 let inside = payload.response.and_then(|own| own.error).or(payload.error);
                 let code = payload.code.or_else(|| inside.map(|own| own.code)).unwrap_or_default();
-                return Err(StreamFailure::Reported { status: status_of(&code) });
+                return Err(StreamFailure::Reported { status: status_of_code(&code) });
             }
             _ => {}
         }

@@ -361,7 +361,7 @@ fn events_that_go_through_are_understood() {
         Frame::Chunk(Chunk { content: true, .. })
     ));
     assert!(matches!(frame(r#"{"type":"response.something.new"}"#), Frame::Chunk(_)));
-    assert_eq!(frame(r#"{"type":"response.failed"}"#), Frame::Failure);
+    assert_eq!(frame(r#"{"type":"response.failed"}"#), Frame::Failure { status: 502 });
     let last = frame(
         r#"{"type":"response.incomplete","response":{"incomplete_details":{"reason":"max_output_tokens"},
             "usage":{"input_tokens":4,"output_tokens":2,"total_tokens":6}}}"#,

@@ -386,16 +386,6 @@ impl Response {
     }
 }
 
-/// The status that fits an error's code.
-pub(super) fn status_of(code: &str) -> u16 {
-    match code {
-        "rate_limit_exceeded" => 429,
-        "server_error" => 500,
-        "invalid_prompt" | "context_length_exceeded" => 400,
-        _ => 502,
-    }
-}
-
 /// Reads a whole answer.
 pub(super) fn read(body: &[u8]) -> Result<Completion, Malformed> {
     let mut response: Response = serde_json::from_slice(body).map_err(|_| Malformed)?;
