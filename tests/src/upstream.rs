@@ -5,6 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 /// One request as it arrived.
@@ -137,7 +139,7 @@ impl Upstream {
 /// Answers chat, streams and embeddings as a good provider does.
 pub fn well(request: &Received) -> Vec<Step> {
     if request.line.contains("/embeddings") {
-        return vec![Step::Send(whole(200, &embedding()))];
+        return vec![Step::Send(whole(200, &embeddings(&request.json())))];
     }
     if request.asks_for_stream() {
         stream(&["Hel", "lo", "!"])
@@ -230,10 +232,17 @@ pub fn completion() -> Value {
     })
 }
 
-fn embedding() -> Value {
+/// The same vector for each text, as numbers or as the base64 of their bytes, as asked.
+fn embeddings(request: &Value) -> Value {
+    let vector = [0.25_f32, -0.5];
+    let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let base64 = request["encoding_format"] == "base64";
+    let embedding = if base64 { json!(BASE64.encode(bytes)) } else { json!(vector) };
+    let count = request["input"].as_array().map_or(1, Vec::len);
+    let one = |index| json!({"object": "embedding", "index": index, "embedding": embedding});
     json!({
         "object": "list", "model": "real-model",
-        "data": [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}],
+        "data": (0..count).map(one).collect::<Vec<_>>(),
         "usage": {"prompt_tokens": 2, "total_tokens": 2},
     })
 }

@@ -3,6 +3,7 @@
 //! documentation and apart from the gateway's code.
 
 mod anthropic;
+mod completions;
 mod openai;
 
 use serde_json::{Value, json};
@@ -11,8 +12,14 @@ use crate::upstream::{Received, Step, chunk, data, stream_head, whole};
 
 /// Answers each provider's paths in its own format, and everything else as OpenAI does.
 pub fn all(request: &Received) -> Vec<Step> {
-    if request.line.contains("/converse") {
+    if says(request, "Never answer") {
+        vec![Step::Hold]
+    } else if request.line.contains("/converse") {
         bedrock(request)
+    } else if request.line.contains(":countTokens") {
+        vec![Step::Send(whole(200, &json!({"totalTokens": 7})))]
+    } else if request.line.contains(" /v1/completions") {
+        completions::answer(request)
     } else if request.line.contains(":generateContent") || request.line.contains(":streamGenerateContent") {
         gemini(request)
     } else if request.line.contains("/messages") {
@@ -29,7 +36,11 @@ fn cities(demanded: bool) -> &'static [&'static str] {
 
 /// Whether a test wants an answer that begins and does not end.
 fn never_ends(request: &Received) -> bool {
-    String::from_utf8_lossy(&request.body).contains("Never end")
+    says(request, "Never end")
+}
+
+fn says(request: &Received, words: &str) -> bool {
+    String::from_utf8_lossy(&request.body).contains(words)
 }
 
 /// A request that offers a tool gets a call of it; any other gets a greeting.
