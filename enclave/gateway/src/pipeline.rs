@@ -106,6 +106,9 @@ pub async fn handle<U: Upstream>(
     };
     let size = body.expose().len();
     let mut exchange = Exchange::begin(request_id, &who, wire, size, gateway.books(), clock.now());
+    if wishes.explain && !who.key().rules.may_explain {
+        exchange.withhold_explanation();
+    }
     let means = Means { gateway, upstream, clock };
     match infer((wire, asked), body, who, wishes, &mut exchange, &means).await {
         Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),

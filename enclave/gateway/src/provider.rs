@@ -287,7 +287,9 @@ pub fn encode(routed: &Routed, at: &Arc<Deployment>, now: Now) -> Result<Encoded
         return Ok(Encoded { call, reading: Reading::Same { dropped: expressible.told().to_vec() } });
     };
     let conversation = to.read_request(request, &mut expressible)?;
-    let target = Target { model: &at.model, max_output_tokens: at.max_output_tokens };
+    let own_limit = conversation.expose().max_output_tokens.is_some();
+    let most = if own_limit { at.max_output_tokens } else { most_output(request, at) };
+    let target = Target { model: &at.model, max_output_tokens: most };
     let written = from.write_request(&conversation, &target, &mut expressible)?;
     let (translated, names) = (Some(written.body), written.names);
     let told = &mut expressible;
@@ -325,6 +327,20 @@ fn embed(
     };
     Ok(Encoded { call, reading: Reading::Embedded(embedded) })
 }
+
+/// The most that an answer to this prompt can have: what the model gives, less what the context does not hold beside the
+/// prompt, since some APIs refuse a limit that the two exceed together. Scripts differ in bytes for each token, so the
+/// prompt is counted a third longer than estimated.
+fn most_output(request: &Request, at: &Deployment) -> Option<u64> {
+    let most = at.max_output_tokens?;
+    let Some(context) = at.context_tokens else { return Some(most) };
+    let prompt = Features::of(request).input_tokens;
+    let room = context.saturating_sub(prompt.saturating_add(prompt.wrapping_div(3)));
+    Some(most.min(room.max(LEAST_ROOM)))
+}
+
+/// Room for an answer that is always asked for: the upstream knows better whether the prompt leaves it.
+const LEAST_ROOM: u64 = 4096;
 
 /// The headers of every call with a JSON body.
 fn json_headers(stream: bool) -> Vec<(&'static str, HeaderValue)> {

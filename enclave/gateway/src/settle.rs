@@ -187,6 +187,11 @@ impl Exchange {
         self.explanation = text.or_else(|| self.explanation.take());
     }
 
+    /// The client asked how it was decided and its key may not know: said where the explanation would be.
+    pub fn withhold_explanation(&mut self) {
+        self.explanation = Some(r#"{"error":"not_permitted"}"#.to_owned());
+    }
+
     /// How it was decided.
     pub fn explanation(&self) -> Option<&str> {
         self.explanation.as_deref()

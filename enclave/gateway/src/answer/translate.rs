@@ -118,11 +118,14 @@ impl From<StreamFailure> for Error {
     fn from(failure: StreamFailure) -> Self {
         match failure {
             StreamFailure::Malformed => Self::UpstreamMalformed,
-            StreamFailure::Reported { status } => match refusal::reason(status, &[], &[]) {
-                // Ours is refused, not the client's.
-                Reason::Credential | Reason::Quota => Self::UpstreamCredential,
-                reason => Self::UpstreamStatus { status, reason, retry_after_ms: None, body: None },
-            },
+            StreamFailure::Reported { status } => {
+                let reason = refusal::reason(status, &[], &[]);
+                if matches!(reason, Reason::Credential | Reason::Quota) {
+                    // Ours is refused, not the client's.
+                    return Self::UpstreamCredential;
+                }
+                Self::UpstreamStatus { status, reason, retry_after_ms: None, body: None }
+            }
             StreamFailure::Truncated => Self::UpstreamTruncated,
         }
     }

@@ -89,11 +89,7 @@ pub(super) fn generate(
 }
 
 /// A call of `countTokens` for a model below `publisher`.
-pub(super) fn count(
-    request: &Request,
-    at: &Arc<Deployment>,
-    publisher: &str,
-) -> Result<UpstreamCall, Error> {
+pub(super) fn count(request: &Request, at: &Arc<Deployment>, publisher: &str) -> Result<UpstreamCall, Error> {
     let (document, fields) = (request.body.expose(), &request.fields);
     let body = if publisher.is_empty() {
         spliced(document, [model_inside(document, fields, at)?])

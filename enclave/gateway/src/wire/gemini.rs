@@ -44,14 +44,14 @@ impl Wire for Gemini {
     }
 
     fn path(&self) -> &'static str {
-        inspect::PREFIX
+        PREFIX
     }
 
     fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
-        if let Some(asked) = inspect::asked(head, "generateContent") {
+        if let Some(asked) = asked(head, "generateContent") {
             return Some(asked);
         }
-        let asked = inspect::asked(head, "streamGenerateContent").filter(|_| inspect::wants_events(head))?;
+        let asked = asked(head, "streamGenerateContent").filter(|_| inspect::wants_events(head))?;
         Some(asked.map(|asked| Asked { stream: true, ..asked }))
     }
 
@@ -86,11 +86,11 @@ impl Wire for GeminiArray {
     }
 
     fn path(&self) -> &'static str {
-        inspect::PREFIX
+        PREFIX
     }
 
     fn asked(&self, head: &RequestHead<'_>) -> Option<Result<Asked, Error>> {
-        inspect::asked(head, "streamGenerateContent").filter(|_| !inspect::wants_events(head))
+        asked(head, "streamGenerateContent").filter(|_| !inspect::wants_events(head))
     }
 
     fn dialect(&self) -> Option<&'static dyn FrontDialect> {
@@ -114,7 +114,7 @@ impl Wire for GeminiArray {
 
 fn parse(wire: &'static dyn Wire, asked: Asked, body: Plaintext<Bytes>) -> Result<Request, Error> {
     let fields = scan_request(&body)?;
-    inspect::check_contents(body.expose(), &fields)?;
+    check_contents(body.expose(), &fields)?;
     let model = asked.model.clone().ok_or(Error::ModelUnknown)?;
     let stream = asked.stream;
     Ok(Request { wire, model, stream, include_usage: true, asked, body, fields })

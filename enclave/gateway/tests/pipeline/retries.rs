@@ -334,7 +334,8 @@ fn a_key_with_leave_learns_how_it_was_decided() {
     assert_eq!(trace["error"], "no_compliant_deployment");
     let world = World::new(gateway(), |up| up.of("main", [Reply::json(200, OK)]));
     let answer = world.ask(ASK, &[("postern-explain", b"true")]).expect("an answer");
-    assert_eq!(header(&answer.headers, "postern-explanation"), "", "without leave, nothing");
+    let told = header(&answer.headers, "postern-explanation");
+    assert_eq!(told, r#"{"error":"not_permitted"}"#, "without leave, only that");
 }
 
 #[test]
