@@ -106,6 +106,8 @@ pub enum Error {
     },
     /// The key may not speak this API.
     RouteNotAllowed,
+    /// The request has come by this gateway before, or by too many of its kind.
+    RequestLoop,
     /// The gateway ends, and with it this answer.
     ShuttingDown,
     /// The key already has as many requests in flight as it may.
@@ -267,6 +269,7 @@ impl Error {
             | Self::UpstreamTruncated => 502,
             Self::NotProvisioned | Self::Overloaded { .. } | Self::ShuttingDown => 503,
             Self::UpstreamTimeout => 504,
+            Self::RequestLoop => 508,
             Self::UpstreamStatus { status, .. } => *status,
         }
     }
@@ -301,6 +304,7 @@ impl Error {
             Self::RouteNotAllowed => "route_not_allowed",
             Self::OperationUnsupported => "unsupported_operation",
             Self::NotProvisioned => "not_provisioned",
+            Self::RequestLoop => "request_loop",
             Self::ShuttingDown => "server_shutting_down",
             Self::TooManyInFlight => "concurrency_limit_exceeded",
             Self::UpstreamAttestation => "upstream_attestation_failed",
@@ -343,7 +347,9 @@ impl Error {
             | Self::RateLimited { .. }
             | Self::RouteNotAllowed
             | Self::TooManyInFlight => Fault::Policy,
-            Self::NotProvisioned | Self::ShuttingDown | Self::UpstreamCredential => Fault::Gateway,
+            Self::NotProvisioned | Self::RequestLoop | Self::ShuttingDown | Self::UpstreamCredential => {
+                Fault::Gateway
+            }
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
             | Self::UpstreamConnection
@@ -371,6 +377,7 @@ impl Error {
             | Self::MethodUnsupported { .. }
             | Self::MissingCredentials
             | Self::NotProvisioned
+            | Self::RequestLoop
             | Self::ShuttingDown
             | Self::ModelNotAllowed
             | Self::ModelUnknown
@@ -432,6 +439,7 @@ impl Error {
             | Self::BudgetExceeded
             | Self::ParameterTooLarge
             | Self::PriceUnknown
+            | Self::RequestLoop
             | Self::ProviderNotAllowed
             | Self::RouteNotAllowed
             | Self::UpstreamAttestation

@@ -20,6 +20,7 @@ use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed, Unrouted};
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
+use crate::wire::hops::Hops;
 use crate::wire::model_list::{self, Form, Listed, Page};
 use crate::wire::{self, Asked, Operation, RequestHead, Wire};
 
@@ -72,7 +73,8 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opene
         Some(admission::authenticate(head, gateway.keys(), gateway.governance().map(Arc::as_ref), now)?);
     let has_body = matches!(operation, Operation::Inference(..));
     let max_body = if has_body { body_limit(head, gateway)? } else { 0 };
-    let wishes = Wishes::read(head, gateway.models().headers())?;
+    let mut wishes = Wishes::read(head, gateway.models().headers())?;
+    wishes.hops = Hops::read(head, gateway.number())?;
     Ok(Opened { operation, wishes, authenticated, request_id, max_body })
 }
 

@@ -11,6 +11,8 @@ use crate::scan::{Fields, ScanError};
 
 pub mod dialect;
 
+pub mod hops;
+
 mod json;
 
 mod openai_shape;
@@ -295,6 +297,7 @@ pub fn named(name: &str) -> Option<&'static dyn Wire> {
 /// Finds out what a request wants, from its head. Paths are compared exactly: nothing is normalised, so nothing that
 /// looks different can mean the same.
 pub fn operation(head: &RequestHead<'_>) -> Result<Operation, Error> {
+    let head = &RequestHead { path: without_prefix(head.path), ..*head };
     for wire in WIRES {
         if let Some(asked) = wire.asked(head) {
             return allow(head, "POST", &["POST"], Operation::Inference(*wire, asked?));
@@ -308,6 +311,11 @@ pub fn operation(head: &RequestHead<'_>) -> Result<Operation, Error> {
         Some(target) => allow(head, "GET", read, target),
         None => Err(Error::EndpointUnknown),
     }
+}
+
+/// Clients of Azure's newer API and of `TensorZero` ask for `/openai/v1/...`.
+fn without_prefix(path: &str) -> &str {
+    path.strip_prefix("/openai").filter(|rest| rest.starts_with("/v1/")).unwrap_or(path)
 }
 
 fn allow(

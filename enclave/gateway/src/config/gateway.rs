@@ -90,6 +90,11 @@ impl Gateway {
         &self.models
     }
 
+    /// What tells this process from others of its kind.
+    pub(crate) const fn number(&self) -> u64 {
+        crate::provider::builtin::mix(self.seed)
+    }
+
     pub(crate) const fn keys(&self) -> &KeyTable {
         &self.keys
     }

@@ -126,6 +126,9 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::ProviderNotAllowed => "this API key may not use the providers of that model",
         Error::RateLimited { .. } => "this API key has asked too much in too short a time",
         Error::RouteNotAllowed => "this API key may not use this API",
+        Error::RequestLoop => {
+            "the request goes round: it has come by this gateway before, or by too many of its kind"
+        }
         Error::ShuttingDown => "the gateway is shutting down",
         Error::TooManyInFlight => "this API key has too many requests in flight",
         Error::UpstreamAttestation => "the upstream has not proved itself as this route demands",

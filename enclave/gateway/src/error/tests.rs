@@ -30,6 +30,7 @@ fn all() -> Vec<Error> {
         | Error::ProviderNotAllowed
         | Error::RateLimited { .. }
         | Error::RouteNotAllowed
+        | Error::RequestLoop
         | Error::ShuttingDown
         | Error::TooManyInFlight
         | Error::UpstreamAttestation
@@ -69,6 +70,7 @@ fn all() -> Vec<Error> {
         Error::ProviderNotAllowed,
         Error::RateLimited { retry_after_ms: 1500 },
         Error::RouteNotAllowed,
+        Error::RequestLoop,
         Error::ShuttingDown,
         Error::TooManyInFlight,
         Error::UpstreamAttestation,

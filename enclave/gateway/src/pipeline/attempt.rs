@@ -10,6 +10,7 @@ use crate::audit::RequestId;
 use crate::clock::{Clock, Now};
 use crate::deployment::{Deployment, Timeouts};
 use crate::error::Error;
+use crate::plaintext::Plaintext;
 use crate::provider::{self, Encoded};
 use crate::race::{Won, race};
 use crate::route::course::{Course, Next};
@@ -148,6 +149,8 @@ pub(super) async fn once<U: Upstream, C: Clock>(
         provider::grant::ready(at, upstream, clock).await?;
         let Encoded { mut call, reading } = provider::encode(routed, at, clock.now())?;
         call.timeouts = timeouts;
+        let via = routed.wishes().hops.via().as_bytes().to_vec();
+        call.passed_on.push(("via".to_owned(), Plaintext::new(via)));
         let awaited = Awaited { routed, at, reading, id, sent: clock.now() };
         let response = upstream.send(call).await?;
         answer::receive(response, awaited, gateway.max_answer_bytes(), clock).await

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::deployment::Exposure;
 use crate::error::Error;
 use crate::wire::RequestHead;
+use crate::wire::hops::Hops;
+
+mod foreign;
 
 /// Longest value of a header that is looked at.
 const MAX_VALUE: usize = 8 * 1024;
@@ -13,8 +16,15 @@ const MAX_VALUE: usize = 8 * 1024;
 const MAX_MS: u64 = 3_600_000;
 /// Headers whose value keeps a conversation at one deployment, the first that is there: our own, then those of coding
 /// tools. They correlate and never authorise.
-const AFFINITY: [&str; 5] =
-    ["postern-session-id", "x-claude-code-session-id", "session-id", "thread-id", "x-session-affinity"];
+const AFFINITY: [&str; 7] = [
+    "postern-session-id",
+    "x-claude-code-session-id",
+    "session-id",
+    "thread-id",
+    "x-session-affinity",
+    "helicone-session-id",
+    "x-bf-session-id",
+];
 
 /// The wishes of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +47,8 @@ pub struct Wishes {
     pub metadata: BTreeMap<String, String>,
     /// `postern-tags`: words between commas.
     pub tags: Vec<String>,
+    /// The gateways that it has come by.
+    pub hops: Hops,
     /// Headers that the configuration's expressions read, names in lower case.
     pub headers: BTreeMap<String, String>,
 }
@@ -50,6 +62,8 @@ impl Wishes {
         for (name, value) in head.headers {
             if let Some(own) = name.get(..8).filter(|start| start.eq_ignore_ascii_case("postern-")) {
                 wishes.take(name.get(own.len()..).unwrap_or_default(), value)?;
+            } else {
+                foreign::take(&mut wishes, name, value)?;
             }
             let rank = AFFINITY.iter().position(|own| own.eq_ignore_ascii_case(name));
             if let Some(rank) = rank.filter(|rank| *rank < affinity) {

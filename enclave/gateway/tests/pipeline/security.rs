@@ -36,10 +36,8 @@ fn st_01_no_header_chooses_the_upstream_or_its_credential() {
         ("authorization", bearer.as_bytes()),
         ("host", b"evil.example"),
         ("x-forwarded-host", b"evil.example"),
-        ("x-portkey-custom-host", b"https://evil.example"),
         ("x-portkey-provider", b"anthropic"),
-        ("x-portkey-config", b"{}"),
-        ("x-litellm-api-base", b"https://evil.example"),
+        ("x-portkey-config", b"pc-stored-0123"),
         ("proxy", b"http://evil.example"),
         ("openai-organization", b"org-evil"),
         ("cookie", b"session=1"),
@@ -163,4 +161,41 @@ fn st_25_a_comment_of_an_upstream_cannot_state_the_cost() {
     let upstream = FakeUpstream::new([Reply::stream(vec![stream.into_bytes()])]);
     let answer = ask(&gateway, &upstream, CHAT, body(r#","stream":true"#)).expect("an answer");
     assert!(!text(&collect(answer).0).contains("postern-cost-usd"), "nothing is known, so nothing is said");
+}
+
+#[test]
+fn st_01_headers_of_other_gateways_that_redirect_are_refused() {
+    let bearer = format!("Bearer {KEY}");
+    for (name, value) in [
+        ("x-portkey-custom-host", "https://evil.example"),
+        ("x-portkey-forward-headers", "cookie"),
+        ("x-portkey-config", r#"{"provider":"openai","api_key":"sk-evil"}"#),
+        ("x-litellm-api-base", "https://evil.example"),
+    ] {
+        let headers: &[(&str, &[u8])] = &[("authorization", bearer.as_bytes()), (name, value.as_bytes())];
+        let answer = ask_with(&gateway(), &FakeUpstream::default(), &head("POST", CHAT, headers), body(""));
+        let refused = answer.err().expect("must be refused");
+        assert_eq!((refused.status(), refused.code()), (400, "unsupported_parameter"), "{name}");
+    }
+}
+
+#[test]
+fn st_22_a_request_that_goes_round_is_refused() {
+    let bearer = format!("Bearer {KEY}");
+    let gateway = gateway();
+    let ask = |upstream: &FakeUpstream, via: &str| {
+        let headers: &[(&str, &[u8])] = &[("authorization", bearer.as_bytes()), ("via", via.as_bytes())];
+        ask_with(&gateway, upstream, &head("POST", CHAT, headers), body(""))
+    };
+    let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
+    ask(&upstream, "1.1 some-proxy").expect("an answer");
+    let told = upstream.sent.borrow()[0].passed_on.clone();
+    let (name, via) = told.first().expect("the next hop is told");
+    assert!(name == "via" && via.starts_with(b"1.1 postern-"), "{}", text(via));
+    // what the next hop is told comes back, as it is or behind other hops
+    for via in [text(via), format!("1.1 a, {}, 1.1 b", text(via))] {
+        let refused = ask(&FakeUpstream::default(), &via).err().expect("must be refused");
+        assert_eq!((refused.status(), refused.code()), (508, "request_loop"), "{via}");
+        assert!(refused.headers().contains(&("x-should-retry", "false".to_owned())));
+    }
 }
