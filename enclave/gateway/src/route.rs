@@ -17,6 +17,8 @@ pub mod wishes;
 
 pub mod features;
 
+mod server_tools;
+
 pub mod bell;
 
 pub mod health;

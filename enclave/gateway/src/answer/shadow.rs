@@ -52,7 +52,7 @@ pub(crate) async fn measure<B: UpstreamBody>(
         if !has_content_type(&response.headers, reading.stream_type()) {
             return Err(Error::UpstreamFailed);
         }
-        return drain(relay(response.body, at, reading, wire)?, clock).await;
+        return drain(relay(response.body, at, reading, wire, max_bytes)?, clock).await;
     }
     let body = read_whole(response.body, max_bytes).await?;
     let first_content = Some(clock.now());
@@ -83,6 +83,7 @@ fn relay<B: UpstreamBody>(
     at: &Arc<Deployment>,
     reading: Reading,
     wire: &'static dyn Wire,
+    max_bytes: usize,
 ) -> Result<Relay<B>, Error> {
     Ok(match reading {
         Reading::Embedded(_) => return Err(Error::UpstreamMalformed),
@@ -96,7 +97,7 @@ fn relay<B: UpstreamBody>(
                 reasoning: false,
             };
             let (reader, writer) = (way.from.stream_reader(way.names), way.to.stream_writer(shown));
-            Relay::Translated(Translation::new(body, reader, writer))
+            Relay::Translated(Translation::new(body, reader, writer, max_bytes))
         }
     })
 }

@@ -1,5 +1,6 @@
 //! What a request needs of a deployment, from its original bytes in whatever API format. Nothing is decoded.
 
+use super::server_tools;
 use crate::deployment::Capability;
 use crate::scan::{self, Field, Fields, Kind, Sign, Signs};
 use crate::wire::Request;
@@ -99,16 +100,15 @@ fn rough(bytes: usize) -> u64 {
 /// Whether a second execution would leave traces: the client asks the provider to keep or to do something itself.
 pub fn must_run_once(request: &Request) -> bool {
     let document = request.body.expose();
-    let is_true =
-        |name: &str| request.fields.find(document, name).is_some_and(|field| field.kind == Kind::True);
-    if is_true("store") || is_true("background") {
-        return true;
-    }
-    if !request.fields.signs().is_some_and(|signs| signs.has(Sign::ServerTool)) {
-        return false;
-    }
-    let tools = request.fields.find(document, "tools").map(|field| field.value(document));
-    tools.is_some_and(|tools| holds(tools, Sign::ServerTool))
+    let field = |name: &str| request.fields.find(document, name);
+    let is_true = |name| field(name).is_some_and(|own| own.kind == Kind::True);
+    let some = |name, kind| field(name).is_some_and(|own| own.kind == kind && own.value.len() > 2);
+    is_true("store")
+        || is_true("background")
+        || some("mcp_servers", Kind::Array)
+        || some("web_search_options", Kind::Object)
+        || request.fields.signs().is_some_and(|signs| signs.has(Sign::ServerTool))
+            && field("tools").is_some_and(|own| server_tools::any(own.value(document)))
 }
 
 /// Whether a second execution at the same time leaves no traces and costs no more than twice.

@@ -21,6 +21,9 @@ pub enum Sign {
     ServerTool = 16,
 }
 
+/// Beginnings of words that go on with a version.
+const VERSIONED: [&[u8]; 4] = [b"code_execution", b"google_search", b"web_fetch", b"web_search"];
+
 impl Sign {
     /// The sign that a string is, names and values alike. `OpenAI` chat and Responses, Anthropic, Gemini.
     pub fn of(word: &[u8]) -> Option<Self> {
@@ -29,14 +32,20 @@ impl Sign {
             b"document" | b"fileData" | b"file_data" | b"input_file" => Self::Document,
             b"image" | b"image_url" | b"inlineData" | b"inline_data" | b"input_image" => Self::Image,
             b"json_schema" | b"responseJsonSchema" | b"responseSchema" | b"response_schema" => Self::Schema,
-            b"code_interpreter"
+            b"codeExecution"
+            | b"code_interpreter"
             | b"computer_use_preview"
+            | b"fileSearch"
             | b"file_search"
+            | b"googleSearch"
+            | b"googleSearchRetrieval"
             | b"image_generation"
             | b"local_shell"
-            | b"mcp" => Self::ServerTool,
-            // A version follows, as in `web_search_20250305`.
-            _ if word.starts_with(b"web_search") => Self::ServerTool,
+            | b"mcp"
+            | b"urlContext"
+            | b"url_context" => Self::ServerTool,
+            // A version may follow, as in `web_search_20250305`.
+            _ if VERSIONED.iter().any(|start| word.starts_with(start)) => Self::ServerTool,
             _ => return None,
         })
     }
