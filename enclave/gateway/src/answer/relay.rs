@@ -102,6 +102,8 @@ impl<B> Relay<B> {
         match &mut self {
             Self::Same(forward) => forward.seen_mut().end.take(),
             Self::Translated(translation) => translation.seen_mut().end.take(),
+        }
+    }
 
     /// Appends the event that tells how a failed stream ended, if the client has not been told.
     pub(crate) fn tell_failure(&mut self, out: &mut Vec<u8>) {

@@ -98,7 +98,7 @@ fn estimate<U, C>(
             estimate.calls = 2;
         }
     }
-    let answers = request.wire.operation() == OperationName::Chat;
+    let answers = matches!(request.wire.operation(), OperationName::Chat | OperationName::TextCompletion);
     let open = longest.map_or(USUAL_OUTPUT, |longest| longest.min(USUAL_OUTPUT));
     estimate.output_tokens = if answers { bounded.unwrap_or(open) } else { 0 };
     estimate
