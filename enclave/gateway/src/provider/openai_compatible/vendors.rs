@@ -69,7 +69,11 @@ pub const VENDORS: &[Vendor] = &[
     },
     // Any other: llama.cpp, a private gateway. The configuration names the address.
     own("openai_compatible"),
-    Vendor { completions: Completions::All, reports_cost: true, ..vendor("openrouter", "https://openrouter.ai/api/v1") },
+    Vendor {
+        completions: Completions::All,
+        reports_cost: true,
+        ..vendor("openrouter", "https://openrouter.ai/api/v1")
+    },
     Vendor { quirks: PERPLEXITY, reports_cost: true, ..vendor("perplexity", "https://api.perplexity.ai") },
     vendor("redpill", "https://api.redpill.ai/v1"),
     vendor("sambanova", "https://api.sambanova.ai/v1"),
