@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,8 @@ pub(super) struct World {
     pub(super) host: SocketAddr,
     /// The key that requests carry; a canary.
     pub(super) key: String,
+    /// A model with a canary for a name.
+    pub(super) named: String,
     tap: Tap,
     started: SystemTime,
 }
@@ -38,6 +41,8 @@ impl World {
         let canaries = Arc::new(Canaries::new());
         let key = canaries.plant("throughout", "gateway key");
         let credential = canaries.plant(CONTROL, "provider's key");
+        // Names of models are in the numbers that the operator reads.
+        let named = canaries.plant(CONTROL, "name of a model");
         let secret = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(secret.path(), &credential).unwrap();
         let enclave = Enclave::with(&Setup {
@@ -50,9 +55,12 @@ impl World {
                  [gateway.limits]\nrequest_body_bytes = 2000000\n\
                  [gateway.deployments.hasty]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nbase_url = \"http://UPSTREAM/v1\"\n\
                  credential = \"file:{}\"\ntimeouts = {{ response_head_ms = 300, stall_ms = 300 }}\n\
-                 [gateway.models.hasty]\ndeployments = [\"hasty\"]",
+                 [gateway.models.hasty]\ndeployments = [\"hasty\"]\n\
+                 [gateway.models.{}]\ndeployments = [\"fake\"]\n\
+                 [metrics]\naddress = \"unix:metrics.sock\"\ninterval_seconds = 10",
                 hex::encode(digest(&SHA256, key.as_bytes())),
                 secret.path().display(),
+                named,
             ),
             ..Setup::default()
         });
@@ -67,7 +75,7 @@ impl World {
         let mut command = Command::new(programs::path("postern-host"));
         let host_process = Running::start(command.arg("--config").arg(config).current_dir(enclave.folder()));
         let host = host_process.said("ingress").parse().unwrap();
-        Self { canaries, enclave, host_process, host, key, tap, started }
+        Self { canaries, enclave, host_process, host, key, named, tap, started }
     }
 
     /// A connection through the host that nothing was verified about.
@@ -93,6 +101,23 @@ impl World {
     pub(super) fn logs(&self) -> (usize, Hits) {
         let text = [self.enclave.process.stderr(), self.host_process.stderr()].concat();
         (text.len(), self.canaries.search(text.as_bytes()))
+    }
+
+    /// The page of numbers: bytes and what was found.
+    pub(super) fn numbers(&self) -> (usize, Hits) {
+        let mut stream = UnixStream::connect(self.enclave.folder().join("metrics.sock")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut page = Vec::new();
+        stream.read_to_end(&mut page).unwrap();
+        assert!(page.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&page));
+        (page.len(), self.canaries.search(&page))
+    }
+
+    /// KiB of the enclave that the kernel has written to swap.
+    pub(super) fn swapped(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.enclave.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmSwap:")).expect("the kernel counts");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Every file that is new since the start in the working folder, the shared memory folder and the folder for

@@ -134,6 +134,11 @@ pub(super) async fn success_http2(world: &World, planter: Planter) {
     let _ended = running.await;
 }
 
+/// One request to the model whose name is a canary.
+pub(super) async fn counted(world: &World, planter: Planter) {
+    assert_eq!(asked(world, &planter, &world.named.clone(), false).await.status, 200);
+}
+
 /// A prompt of four thousand words, each a canary.
 pub(super) async fn long_prompt(world: &World, planter: Planter) {
     world.enclave.upstream.plan(upstream::well);

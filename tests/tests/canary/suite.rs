@@ -23,7 +23,9 @@ tool descriptions, schemas, arguments and results, image data (Base64), user nam
 heads. Memory is read through `/proc/PID/mem`: all readable and writable mappings. Searched encodings: as it is (which covers JSON escapes and URL encoding, since canaries are letters and digits),
 Base64 in three alignments, hex, percent-encoding, `\\u` escapes, UTF-16, and backwards.
 
-Not searched: compressed copies (neither program links a compressor), the kernel's socket buffers, and swap (the enclave's memory is locked). The provider's leg is plain here, so the host's
+Nothing of the enclave was in swap, as the kernel counts.
+
+Not searched: compressed copies (neither program links a compressor) and the kernel's socket buffers. The provider's leg is plain here, so the host's
 memory and the capture are those of the client's leg.";
 
 /// Runs each scenario and searches memory right after it and two seconds later.
@@ -55,6 +57,7 @@ async fn no_canary_is_found_once_its_request_is_over() {
         overload: "more connections than allowed",
     );
     after_idling(&world, &mut report);
+    numbers(&world, &mut report).await;
     controls(&world, &mut report);
     let planter = Planter::new(&world, "shutdown");
     scenarios::shutdown(&mut world, planter).await;
@@ -146,6 +149,24 @@ fn after_idling(world: &World, report: &mut Report) {
         searched: size(scan.bytes),
         hits: others(scan.hits),
     });
+}
+
+/// The page of numbers, in which the name of a model is a leak on purpose; and what of the enclave is in swap.
+async fn numbers(world: &World, report: &mut Report) {
+    world.enclave.upstream.plan(upstream::well);
+    let planter = Planter::new(world, "counted");
+    scenarios::counted(world, planter).await;
+    // No page is newer than its interval.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let (bytes, hits) = world.numbers();
+    let control = only_control(hits.clone());
+    for (rows, what, hits) in [
+        (&mut report.rows, "the page of numbers", others(hits)),
+        (&mut report.controls, "the page of numbers, where a model's name is a canary", control),
+    ] {
+        rows.push(Row { what: what.to_owned(), searched: size(bytes), hits });
+    }
+    assert_eq!(world.swapped(), 0, "KiB of the enclave are in swap");
 }
 
 /// One leak on purpose for each channel.
