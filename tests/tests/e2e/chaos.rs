@@ -251,7 +251,9 @@ async fn chaos_over_sockets_loses_nothing_and_doubles_nothing() {
     let answered: u64 = ends.values().sum();
     println!("{answered} answers {ends:?}, {left} left, {} calls upstream", calls.load(Ordering::Relaxed));
     assert!(answered > seconds * 5, "too little load to say anything: {answered}");
-    assert!(ends[""] * 2 > answered, "most are answered, whatever the providers do: {ends:?}");
+    // Who is told at once that there is no room asks again at once: such answers are many and say little.
+    let tried = answered - ends.get("overloaded").unwrap_or(&0);
+    assert!(ends[""] * 2 > tried, "most are answered, whatever the providers do: {ends:?}");
     // Whoever left is noticed at the next write, and what is last under way ends by its own deadlines.
     tokio::time::sleep(Duration::from_secs(9)).await;
     let numbers = numbers(enclave.process.said("metrics")).await;
