@@ -29,6 +29,7 @@ pub mod target;
 pub mod tls;
 mod wire;
 pub mod policy_file;
+pub mod release;
 pub mod state_file;
 pub mod evidence_source;
 pub mod channel;

@@ -116,15 +116,15 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         _ => SnpPolicy::standard(floors),
     };
     let snp = with_overrides(profile, &overrides)?;
+    let configuration = configuration(&root)?;
     let mut releases = root
         .required("measurements")?
         .list()?
         .iter()
         .map(|item| {
-            Ok(Release::pinned(
-                "pinned",
-                item.parsed(SPELL_MEASUREMENT, |text| Measurement::from_hex(text).ok())?,
-            ))
+            let measurement = item.parsed(SPELL_MEASUREMENT, |text| Measurement::from_hex(text).ok())?;
+            let host_data = Requirement::Exactly(configuration);
+            Ok(Release { host_data, ..Release::pinned("pinned", measurement) })
         })
         .collect::<Result<Vec<_>, PolicyError>>()?;
     releases.extend(azure::paravisors(&root)?);
@@ -138,7 +138,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         config_rules(&root)?,
         snp,
     );
-    appraisal.tdx = tdx::policy(&root, &endorsed.tdx)?;
+    appraisal.tdx = tdx::policy(&root, &endorsed.tdx, &configuration)?;
     appraisal.azure = azure::policy(&root, &overrides)?;
     appraisal.trust_anchors = trust_anchors(&root, folder)?;
     appraisal.max_evidence_age =
@@ -156,6 +156,13 @@ pub fn parse(text: &str, folder: &Path) -> Result<ClientPolicy, PolicyError> {
         },
         webpki: webpki(&channel, folder)?,
     })
+}
+
+/// What the launch must commit to: the configuration file's SHA-256, or nothing at all, which is zeros.
+fn configuration(root: &Section<'_>) -> Result<[u8; 32], PolicyError> {
+    let Some(value) = root.optional("configuration") else { return Ok([0; 32]) };
+    let spelled = "the configuration file's SHA-256: 64 lower-case hexadecimal digits";
+    value.parsed(spelled, |text| attestation::Sha256::from_hex(text).ok().map(|hash| *hash.as_bytes()))
 }
 
 fn tee_types(root: &Section<'_>) -> Result<Vec<TeeType>, PolicyError> {
@@ -366,8 +373,9 @@ fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, &'static str> {
 
 const FORMAT_VERSION: u64 = 1;
 
-const ROOT_KEYS: [&str; 17] = [
+const ROOT_KEYS: [&str; 18] = [
     "version",
+    "configuration",
     "profile",
     "tee_types",
     "measurements",

@@ -209,7 +209,7 @@ pub fn source_is_named(config: &Config) -> Result<(), BootError> {
 
 fn source(config: &Config) -> Result<Source, BootError> {
     Source::named(&config.tee.attester).ok_or(BootError::Tee(
-        "tee.attester: must be `auto`, `configfs-tsm`, `sev-guest`, `azure-vtpm` or `socket:PATH`",
+        "tee.attester: must be `auto`, `configfs-tsm`, `sev-guest`, `azure-vtpm`, `socket:PATH` or `socket:tcp:IP:PORT`",
     ))
 }
 

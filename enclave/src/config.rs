@@ -84,7 +84,7 @@ pub enum KeyExchange {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Tee {
-    /// `auto`, `configfs-tsm`, `sev-guest`, `azure-vtpm`, or `socket:PATH` for a security processor behind a Unix socket.
+    /// `auto`, `configfs-tsm`, `sev-guest`, `azure-vtpm`, `socket:PATH` or `socket:tcp:IP:PORT` for a security processor behind a socket.
     pub attester: String,
     /// Deployment authority this instance belongs to: SHA-256 of its public key, as hex. Absent: none.
     #[serde(default)]

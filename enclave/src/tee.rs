@@ -1,6 +1,7 @@
 //! Which source of evidence the configuration names, and finding it: the kernel's interface, the processor's own
 //! device, an Azure guest's virtual TPM, or a simulated processor behind a socket.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub enum Source {
     AzureVtpm,
     /// A security processor behind a Unix socket.
     Socket(PathBuf),
+    /// A security processor behind a TCP address.
+    Processor(SocketAddr),
 }
 
 /// Why there is no source of evidence: what was looked for, and what kept each from serving.
@@ -64,6 +67,9 @@ impl Source {
             ("configfs-tsm", _) => Some(Self::ConfigfsTsm),
             ("sev-guest", _) => Some(Self::SevGuest),
             ("azure-vtpm", _) => Some(Self::AzureVtpm),
+            (_, Some(("socket", place))) if place.starts_with("tcp:") => {
+                place.strip_prefix("tcp:").and_then(|address| address.parse().ok()).map(Self::Processor)
+            }
             (_, Some(("socket", path))) if !path.is_empty() => Some(Self::Socket(PathBuf::from(path))),
             _ => None,
         }
@@ -88,6 +94,7 @@ impl Source {
             Self::SevGuest => first([("sev-guest", sev_guest)]),
             Self::AzureVtpm => first([("azure-vtpm", azure)]),
             Self::Socket(path) => Ok(Arc::new(SocketAttester::new(path, TeeType::Snp))),
+            Self::Processor(address) => Ok(Arc::new(SocketAttester::over_tcp(address, TeeType::Snp))),
         }
     }
 }
@@ -124,13 +131,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_have_five_forms() {
+    fn sources_have_six_forms() {
         assert_eq!(Source::named("auto"), Some(Source::Auto));
         assert_eq!(Source::named("configfs-tsm"), Some(Source::ConfigfsTsm));
         assert_eq!(Source::named("sev-guest"), Some(Source::SevGuest));
         assert_eq!(Source::named("azure-vtpm"), Some(Source::AzureVtpm));
         assert_eq!(Source::named("socket:/x"), Some(Source::Socket(PathBuf::from("/x"))));
-        for bad in ["", "socket:", "configfs-tsm:", "auto:", "sev", "/x"] {
+        let processor = "10.0.2.2:9002".parse().unwrap();
+        assert_eq!(Source::named("socket:tcp:10.0.2.2:9002"), Some(Source::Processor(processor)));
+        for bad in ["socket:tcp:host:1", "", "socket:", "configfs-tsm:", "auto:", "sev", "/x"] {
             assert_eq!(Source::named(bad), None, "{bad}");
         }
     }

@@ -18,6 +18,7 @@ pub fn template(processor: &SecurityProcessor, folder: &Path) -> Template {
         simulated_roots: vec![root_file(folder)],
         webpki: Some("not-required".to_owned()),
         floors: Some(floors_file(folder)),
+        ..Template::default()
     }
 }
 

@@ -1,10 +1,11 @@
-//! A security processor behind a Unix socket: one request per connection.
+//! A security processor behind a socket: one request per connection.
 //! The answer is untrusted bytes, exactly as from hardware; a verifier decides what they are worth.
 
 use crate::attester::{Attester, AttesterError, MAX_AUXILIARY_BYTES, Quote};
 use crate::digest::ReportData;
 use crate::evidence::{MAX_CPU_EVIDENCE_BYTES, TeeType};
 use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,17 +16,29 @@ pub const MAGIC: &[u8; 8] = b"PSTNSP01";
 /// How long one answer may take in total of each read and write.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Where it listens.
+#[derive(Clone, Debug)]
+enum Place {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
 /// Asks the security processor behind a socket.
 #[derive(Clone, Debug)]
 pub struct SocketAttester {
-    path: PathBuf,
+    place: Place,
     tee: TeeType,
 }
 
 impl SocketAttester {
-    /// An attester that connects to `path` for every quote and expects evidence of kind `tee`.
+    /// An attester that connects to the Unix socket `path` for every quote and expects evidence of kind `tee`.
     pub fn new(path: impl Into<PathBuf>, tee: TeeType) -> Self {
-        Self { path: path.into(), tee }
+        Self { place: Place::Unix(path.into()), tee }
+    }
+
+    /// The same over TCP: for machines whose security processor is played by another.
+    pub const fn over_tcp(address: SocketAddr, tee: TeeType) -> Self {
+        Self { place: Place::Tcp(address), tee }
     }
 }
 
@@ -34,16 +47,23 @@ impl Attester for SocketAttester {
         self.tee
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this file owns the connection to the security processor")]
     fn quote(&self, report_data: &ReportData) -> Result<Quote, AttesterError> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this file owns the connection to the security processor"
-        )]
-        let stream = UnixStream::connect(&self.path);
-        let mut stream = stream.map_err(failed("connecting to the security processor"))?;
-        stream.set_read_timeout(Some(DEADLINE)).map_err(failed("setting the read deadline"))?;
-        stream.set_write_timeout(Some(DEADLINE)).map_err(failed("setting the write deadline"))?;
-        exchange(&mut stream, report_data)
+        let connecting = failed("connecting to the security processor");
+        match &self.place {
+            Place::Unix(path) => {
+                let mut stream = UnixStream::connect(path).map_err(connecting)?;
+                stream.set_read_timeout(Some(DEADLINE)).map_err(failed("setting the read deadline"))?;
+                stream.set_write_timeout(Some(DEADLINE)).map_err(failed("setting the write deadline"))?;
+                exchange(&mut stream, report_data)
+            }
+            Place::Tcp(address) => {
+                let mut stream = TcpStream::connect(address).map_err(connecting)?;
+                stream.set_read_timeout(Some(DEADLINE)).map_err(failed("setting the read deadline"))?;
+                stream.set_write_timeout(Some(DEADLINE)).map_err(failed("setting the write deadline"))?;
+                exchange(&mut stream, report_data)
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use attestation::Measurement;
 use attestation::claims::tdx::Xfam;
 use attestation::policy::{TdxPolicy, TdxRelease};
+use attestation::reference_values::Requirement;
 
 use super::error::{PolicyCode, PolicyError};
 use super::gcp::Firmware;
@@ -12,7 +13,11 @@ use super::reader::Section;
 
 /// The rules for TDX: part B's defaults around the releases listed, those on Google's firmware once for each that is
 /// endorsed. An empty list accepts nothing.
-pub(super) fn policy(root: &Section<'_>, endorsed: &[Firmware]) -> Result<TdxPolicy, PolicyError> {
+pub(super) fn policy(
+    root: &Section<'_>,
+    endorsed: &[Firmware],
+    configuration: &[u8; 32],
+) -> Result<TdxPolicy, PolicyError> {
     let entries = match root.optional("tdx") {
         Some(list) => list.tables(&RELEASE_KEYS)?,
         None => Vec::new(),
@@ -22,7 +27,9 @@ pub(super) fn policy(root: &Section<'_>, endorsed: &[Firmware]) -> Result<TdxPol
     for entry in &entries {
         let mrtd = entry.required("mrtd")?;
         if mrtd.text()? != GOOGLE {
-            releases.push(release(entry, register(entry, "mrtd")?)?);
+            let mut own = release(entry, register(entry, "mrtd")?)?;
+            own.mr_config_id = Requirement::Exactly(config_id(configuration));
+            releases.push(own);
             continue;
         }
         if endorsed.is_empty() {
@@ -43,6 +50,15 @@ pub(super) fn policy(root: &Section<'_>, endorsed: &[Firmware]) -> Result<TdxPol
         }
         Some(_) | None => Ok(TdxPolicy::standard(releases)),
     }
+}
+
+/// `MRCONFIGID`: the configuration file's SHA-256, and zeros behind it.
+fn config_id(configuration: &[u8; 32]) -> Measurement {
+    let mut bytes = [0; 48];
+    for (slot, byte) in bytes.iter_mut().zip(configuration) {
+        *slot = *byte;
+    }
+    Measurement::new(bytes)
 }
 
 fn register(entry: &Section<'_>, key: &str) -> Result<Measurement, PolicyError> {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use attestation::{HardwareId, Measurement};
+use attestation::{HardwareId, Measurement, Sha256};
 
 /// A text that begins so is refused with `POL_PLACEHOLDER`.
 pub const PLACEHOLDER: &str = "FILL-IN";
@@ -23,6 +23,10 @@ pub struct Template {
     pub webpki: Option<String>,
     /// File of firmware floors; those shipped with this program when absent.
     pub floors: Option<PathBuf>,
+    /// SHA-256 of the enclave's configuration file, which the launch must name; a launch that names none when absent.
+    pub configuration: Option<Sha256>,
+    /// Lines of comment at the end: values of a release that the file has no place for yet.
+    pub appendix: Vec<String>,
 }
 
 impl Template {
@@ -39,18 +43,26 @@ impl Template {
         });
         let floors =
             self.floors.as_ref().map_or_else(|| "shipped".to_owned(), |path| path.display().to_string());
-        TEXT.replace(
-            "@MEASUREMENTS@",
-            &list(&measurements, "the release's launch measurement (96 hexadecimal digits)"),
-        )
-        .replace("@HARDWARE@", &list(&hardware, "the processor's id (16 to 128 hexadecimal digits)"))
-        .replace("@DEPLOYMENT@", &quoted(&deployment))
-        .replace(
-            "@ROOTS@",
-            &format!("[{}]", roots.iter().map(|root| quoted(root)).collect::<Vec<_>>().join(", ")),
-        )
-        .replace("@FLOORS@", &quoted(&floors))
-        .replace("@WEBPKI@", &quoted(&webpki))
+        let configuration = self.configuration.as_ref().map_or_else(
+            || "# configuration = \"64 hexadecimal digits\"".to_owned(),
+            |hash| format!("configuration = {}", quoted(&hash.to_hex())),
+        );
+        let text = TEXT
+            .replace("@CONFIGURATION@", &configuration)
+            .replace(
+                "@MEASUREMENTS@",
+                &list(&measurements, "the release's launch measurement (96 hexadecimal digits)"),
+            )
+            .replace("@HARDWARE@", &list(&hardware, "the processor's id (16 to 128 hexadecimal digits)"))
+            .replace("@DEPLOYMENT@", &quoted(&deployment))
+            .replace(
+                "@ROOTS@",
+                &format!("[{}]", roots.iter().map(|root| quoted(root)).collect::<Vec<_>>().join(", ")),
+            )
+            .replace("@FLOORS@", &quoted(&floors))
+            .replace("@WEBPKI@", &quoted(&webpki));
+        let comment = |line: &String| format!("# {}\n", line.replace(char::is_control, " "));
+        [text, self.appendix.iter().map(comment).collect()].concat()
     }
 }
 

@@ -11,6 +11,7 @@ fn filled() -> Template {
         simulated_roots: Vec::new(),
         webpki: Some("required".into()),
         floors: None,
+        ..Template::default()
     }
 }
 

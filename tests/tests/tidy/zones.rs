@@ -11,7 +11,7 @@ const PACKAGES: &[(&str, &str, &[&str])] = &[
     ("postern-attestation", "tcb", &[]),
     ("postern-audit", "tcb", &[]),
     ("postern-bench", "test", &["*"]),
-    ("postern-client", "client", &["postern-attestation", "postern-audit"]),
+    ("postern-client", "client", &["postern-attestation", "postern-audit", "postern-measurement"]),
     (
         "postern-enclave",
         "tcb",
@@ -26,7 +26,11 @@ const PACKAGES: &[(&str, &str, &[&str])] = &[
     ),
     ("postern-gateway", "tcb", &[]),
     ("postern-host", "untrusted", &["postern-link"]),
+    ("postern-image", "deploy", &["postern-measurement"]),
+    ("postern-image-tests", "test", &["*"]),
+    ("postern-init", "tcb", &["postern-attestation"]),
     ("postern-link", "tcb", &[]),
+    ("postern-measurement", "tcb", &[]),
     ("postern-quickstart", "deploy", &[]),
     ("postern-simtee", "test", &[]),
     ("postern-state", "tcb", &[]),
@@ -115,9 +119,12 @@ fn nothing_that_ships_links_the_simulator() {
 #[test]
 fn the_gateway_has_no_runtime_network_or_tls() {
     let metadata = workspace::metadata();
-    for (core, allowed_serde) in
-        [("postern-gateway", true), ("postern-attestation", false), ("postern-link", false)]
-    {
+    for (core, allowed_serde) in [
+        ("postern-gateway", true),
+        ("postern-attestation", false),
+        ("postern-link", false),
+        ("postern-measurement", false),
+    ] {
         let linked = linked_into(&metadata, core);
         for io in ["tokio", "hyper", "rustls", "mio", "socket2", "getrandom"] {
             assert!(

@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Look at evidence without judging it
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Compute offline what machines started from an image will report
+    #[command(after_help = MEASURE_HELP)]
+    Measure(Measure),
     /// Write another gateway's configuration as ours, and say what could not be carried
     #[command(after_help = IMPORT_HELP)]
     Import(Import),
@@ -71,6 +74,33 @@ pub(crate) struct ProvisionSend {
     /// TOML file with a [gateway] table to put in force in place of the enclave's own
     #[arg(long, value_name = "FILE")]
     pub(crate) gateway: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Measure {
+    /// The unified kernel image (.efi)
+    pub(crate) image: PathBuf,
+    /// Firmware for SEV-SNP that checks the kernel's hash (OVMF AmdSev)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) firmware_snp: Option<PathBuf>,
+    /// Firmware for TDX (OVMF)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) firmware_tdx: Option<PathBuf>,
+    /// The disk that a cloud boots from, for its partition table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) disk: Option<PathBuf>,
+    /// The enclave's configuration file, for the register that remembers it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) configuration: Option<PathBuf>,
+    /// Numbers of virtual processors
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8")]
+    pub(crate) processors: Vec<u32>,
+    /// QEMU's processor models
+    #[arg(long, value_delimiter = ',', default_value = "EPYC-v4,EPYC-Genoa,EPYC-Turin", value_parser = model)]
+    pub(crate) models: Vec<&'static str>,
+    /// Print JSON: a list of the rows that a release manifest holds
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(ClapArgs)]
@@ -228,6 +258,18 @@ pub(crate) struct PolicyInit {
     /// Firmware floors to hold the machine to, instead of those shipped with this program
     #[arg(long, value_name = "FILE")]
     pub(crate) floors: Option<PathBuf>,
+    /// A signed release manifest (its signature is FILE.sig); may be repeated while two releases are acceptable
+    #[arg(long, value_name = "FILE", requires = "release_key")]
+    pub(crate) release: Vec<PathBuf>,
+    /// The key that signs releases: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = release_key)]
+    pub(crate) release_key: Option<[u8; 32]>,
+    /// Take only shapes that begin so, for example "EPYC-Genoa x 4"
+    #[arg(long, value_name = "TEXT", requires = "release")]
+    pub(crate) shape: Option<String>,
+    /// The enclave's configuration file: the launch must name its hash
+    #[arg(long, value_name = "FILE")]
+    pub(crate) configuration: Option<PathBuf>,
     /// Whether a public certificate is demanded as well
     #[arg(long, value_parser = ["required", "not-required"])]
     pub(crate) webpki: Option<String>,
@@ -251,6 +293,20 @@ fn measurement(text: &str) -> Result<Measurement, &'static str> {
 
 fn hardware_id(text: &str) -> Result<HardwareId, &'static str> {
     HardwareId::from_hex(text).map_err(|_| "a processor's id is 16 to 128 lower-case hexadecimal digits")
+}
+
+fn model(text: &str) -> Result<&'static str, String> {
+    let known = measurement::snp::MODELS.iter().map(|(name, _)| *name);
+    known
+        .clone()
+        .find(|name| *name == text)
+        .ok_or_else(|| format!("known models are {}", known.collect::<Vec<_>>().join(", ")))
+}
+
+fn release_key(text: &str) -> Result<[u8; 32], &'static str> {
+    Sha256::from_hex(text)
+        .map(|key| *key.as_bytes())
+        .map_err(|_| "a release key is 64 lower-case hexadecimal digits")
 }
 
 fn deployment(text: &str) -> Result<String, &'static str> {
@@ -293,6 +349,12 @@ memory only: give them again after a restart.
 
   postern provision new-key operator.key
   postern provision send https://gateway.example --policy policy.toml --operator-key operator.key --secrets secrets.toml";
+
+const MEASURE_HELP: &str = "\
+Each value says on what it rests: computed (other programs, a real boot or recorded evidence agree), predicted (no
+hardware has confirmed it), or to-be-recorded-on-hardware (only the machine knows it).
+
+  postern measure postern-metal.efi --firmware-snp firmware-snp.fd --processors 4 --models EPYC-Genoa";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.

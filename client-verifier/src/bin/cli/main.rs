@@ -14,6 +14,7 @@ mod evidence;
 mod exit;
 mod fetch;
 mod import;
+mod measure;
 mod output;
 mod policy;
 mod provision;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         args::Command::Chat(own) => on_runtime(&output, chat::run(&own, &output)),
         args::Command::Evidence(args::EvidenceCommand::Show(own)) => evidence::show(&own, &output),
         args::Command::Import(own) => import::run(&own, &output),
+        args::Command::Measure(own) => measure::run(&own, &output),
         args::Command::Policy(args::PolicyCommand::Check(own)) => policy::check(&own, &output),
         args::Command::Policy(args::PolicyCommand::Init(own)) => policy::init(&own, &output),
         args::Command::Provision(args::ProvisionCommand::NewKey(own)) => provision::new_key(&own, &output),

@@ -1,18 +1,32 @@
 //! `postern policy`: write a file that says everything, or check one.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use attestation::policy::Waiver;
+use attestation::{Measurement, Sha256};
 use postern_client::policy_file::{PLACEHOLDER, Template, load};
+use postern_client::release::{MAX_MANIFEST_BYTES, Manifest, ReleaseError};
+use ring::digest::{SHA256, digest};
 
 use crate::args::{PolicyCheck, PolicyInit};
 use crate::exit;
 use crate::output::{Output, printable};
 
 pub(crate) fn init(args: &PolicyInit, output: &Output) -> ExitCode {
+    let (measurements, appendix, configuration) = match released(args) {
+        Ok(found) => found,
+        Err((code, what, hint)) => {
+            output.failure(code, &what, hint);
+            return exit::usage();
+        }
+    };
     let text = Template {
-        measurements: args.measurement.clone(),
+        measurements,
+        configuration,
+        appendix,
         hardware: args.hardware_id.clone(),
         deployment: args.deployment.clone(),
         simulated_roots: args.simulated_root.clone(),
@@ -45,6 +59,48 @@ pub(crate) fn init(args: &PolicyInit, output: &Output) -> ExitCode {
         );
     }
     exit::verified()
+}
+
+/// What the command line and the manifests that it names say: measurements, comments, the configuration's hash.
+type Released = (Vec<Measurement>, Vec<String>, Option<Sha256>);
+
+fn released(args: &PolicyInit) -> Result<Released, (&'static str, String, &'static str)> {
+    let read = |path: &Path| {
+        let unreadable = |error: std::io::Error| {
+            ("POL_FILE", format!("{}: {}", path.display(), error.kind()), "name a file that can be read")
+        };
+        let mut bytes = Vec::new();
+        let opened = std::fs::File::open(path).map_err(unreadable)?;
+        opened.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+        Ok(bytes)
+    };
+    let refused = |error: ReleaseError| (error.code(), error.to_string(), error.hint());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(u64::MAX, |now| now.as_secs());
+    let key = args.release_key.unwrap_or_default();
+    let mut manifests = Vec::new();
+    for path in &args.release {
+        let mut signature = path.clone().into_os_string();
+        signature.push(".sig");
+        let (text, signature) = (read(path)?, read(Path::new(&signature))?);
+        manifests.push(Manifest::verify(&text, &signature, &key, now).map_err(refused)?);
+    }
+    Manifest::check_revocations(&manifests).map_err(refused)?;
+    let (mut measurements, mut appendix) = (args.measurement.clone(), Vec::new());
+    for manifest in &manifests {
+        let shape = args.shape.as_deref().unwrap_or_default();
+        measurements.extend(manifest.launch_measurements(shape).map_err(refused)?);
+        appendix.push(format!(
+            "Release {}, number {}, on other platforms:",
+            manifest.version(),
+            manifest.sequence()
+        ));
+        appendix.extend(manifest.others());
+    }
+    let configuration = match &args.configuration {
+        Some(path) => digest(&SHA256, &read(path)?).as_ref().try_into().ok().map(Sha256::new),
+        None => None,
+    };
+    Ok((measurements, appendix, configuration))
 }
 
 pub(crate) fn check(args: &PolicyCheck, output: &Output) -> ExitCode {
