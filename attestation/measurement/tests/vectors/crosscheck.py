@@ -84,7 +84,8 @@ INITRD = hashlib.shake_256(b"postern test initrd").digest(700)
 def image():
     text = hashlib.shake_256(b"postern test kernel").digest(3000)
     kernel = executable([(".text", text)], trailer=b"after the sections".ljust(64, b"\0"))
-    stub = [(".text", b"stub code"), (".sbat", b"sbat,1,x\n")]
+    magic = b"#### LoaderInfo: systemd-stub 257.13-1~deb13u1 ####"
+    stub = [(".text", b"stub code"), (".sbat", b"sbat,1,x\n"), (".sdmagic", magic)]
     return executable(stub + [(".cmdline", COMMAND_LINE.encode()), (".linux", kernel), (".initrd", INITRD)]), kernel
 
 
