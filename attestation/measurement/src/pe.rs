@@ -93,12 +93,7 @@ impl<'a> Executable<'a> {
         }
         // What follows the sections counts, except signatures.
         let end = self.file.len().checked_sub(self.signature_bytes)?;
-        if hashed > self.file.len() {
-            return None;
-        }
-        if end > hashed {
-            hasher.update(self.file.get(hashed..end)?);
-        }
+        hasher.update(self.file.get(hashed..end)?);
         Some(hasher.finish())
     }
 }
