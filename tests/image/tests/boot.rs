@@ -105,7 +105,7 @@ fn the_image_boots_measured_and_the_client_verifies_it() {
     let last = changed.len() - 1;
     changed[last] ^= 1;
     let other = policy(folder, &own.processor, measured(&parts().firmware_snp, &changed), own.configuration);
-    refused(&verify(&url, &ingress, &other, folder), "SNP_MEASUREMENT");
+    refused(&verify(&url, &ingress, &other, folder), "ATT_MEASUREMENT");
     // So is another configuration.
     let other = policy(folder, &own.processor, own.measurement, sha256(b"another"));
     refused(&verify(&url, &ingress, &other, folder), "SNP_HOST_DATA");

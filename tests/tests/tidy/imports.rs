@@ -3,8 +3,16 @@
 use postern_tests::workspace::{self, SourceFile};
 
 /// Crates read from top to bottom.
-const CRATES: [&str; 8] =
-    ["attestation", "attestation/measurement", "audit", "enclave", "enclave/gateway", "enclave/init", "enclave/link", "enclave/state"];
+const CRATES: [&str; 8] = [
+    "attestation",
+    "attestation/measurement",
+    "audit",
+    "enclave",
+    "enclave/gateway",
+    "enclave/init",
+    "enclave/link",
+    "enclave/state",
+];
 
 /// Every import in `files` (paths from the crate's `src/`) that looks down or sideways.
 fn violations(lib: &str, files: &[SourceFile]) -> Vec<String> {

@@ -3,7 +3,17 @@
 use postern_tests::workspace::{self, SourceFile};
 
 /// Folders whose manifests are the TCB's; fuzz crates below them do not ship.
-const TCB: [&str; 9] = ["attestation", "attestation/measurement", "audit", "enclave", "enclave/alloc", "enclave/gateway", "enclave/init", "enclave/link", "enclave/state"];
+const TCB: [&str; 9] = [
+    "attestation",
+    "attestation/measurement",
+    "audit",
+    "enclave",
+    "enclave/alloc",
+    "enclave/gateway",
+    "enclave/init",
+    "enclave/link",
+    "enclave/state",
+];
 
 /// Dependency lines of `manifest` without a comment right above.
 fn unexplained(manifest: &SourceFile) -> Vec<String> {
