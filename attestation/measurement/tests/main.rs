@@ -1,6 +1,13 @@
 //! Values that other programs computed for the same files (`vectors/crosscheck.py` says which), the `sev` crate's own, and
 //! what must be refused.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test reads files and fails by panicking"
+)]
+
 use measurement::snp::{Launch, Vmm, launch_digest, signature};
 use measurement::tdx::PageOrder;
 use measurement::{Algorithm, Boot, Firmware, KernelHashes, MeasureError, PartitionTable, Uki, tdx, tpm};
@@ -159,7 +166,7 @@ fn broken_files_are_refused_and_never_panic() {
             if let Ok(firmware) = Firmware::parse(&firmware)
                 && firmware.supports_tdx()
             {
-                drop(firmware.kernel_hashes_page());
+                let _page = firmware.kernel_hashes_page();
             }
             firmware[at] ^= bit;
         }
@@ -170,7 +177,7 @@ fn broken_files_are_refused_and_never_panic() {
             "{length}"
         );
     }
-    assert_eq!(PartitionTable::parse(&[0; 34 * 512]).unwrap_err().code(), "MEASURE_DISK");
+    assert_eq!(PartitionTable::parse(&vec![0; 34 * 512]).unwrap_err().code(), "MEASURE_DISK");
     let uki = Uki::parse(IMAGE).unwrap();
     assert_eq!(tdx::rtmr1(&uki, Boot::Disk, None).unwrap_err().code(), "MEASURE_DISK");
 }

@@ -168,6 +168,7 @@ impl FakeGateway {
             simulated_roots: vec![PathBuf::from("ark.der")],
             webpki: Some("not-required".into()),
             floors: Some(PathBuf::from("floors.json")),
+            ..Default::default()
         }
         .render()
     }

@@ -136,7 +136,7 @@ pub(crate) enum EvidenceCommand {
 #[derive(Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Write a commented policy file; values that are not given must be filled in before it loads
-    Init(PolicyInit),
+    Init(Box<PolicyInit>),
     /// Load a policy file and print what it loosens
     Check(PolicyCheck),
 }
