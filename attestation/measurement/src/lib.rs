@@ -15,6 +15,7 @@ mod hash;
 mod pe;
 mod firmware;
 mod kernel_hashes;
+mod vmm;
 mod vmsa;
 pub mod snp;
 mod gpt;

@@ -8,19 +8,7 @@ use crate::hash::{Algorithm, Digest};
 use crate::kernel_hashes::KernelHashes;
 use crate::vmsa;
 
-/// Who starts the guest: it fills the processors' registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vmm {
-    /// QEMU, which also puts the processor's CPUID signature there.
-    Qemu {
-        /// CPUID `Fn0000_0001_EAX` of the `-cpu` model; see [`signature`].
-        signature: u32,
-    },
-    /// Amazon EC2.
-    Ec2,
-    /// Google Compute Engine. It leaves firmware's zeroed memory unmeasured.
-    Gce,
-}
+pub use crate::vmm::Vmm;
 
 /// A guest as it is launched.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 
 use crate::bytes::put;
 use crate::firmware::PAGE;
-use crate::snp::Vmm;
+use crate::vmm::Vmm;
 
 /// Where the first processor begins.
 pub(crate) const RESET_VECTOR: u32 = 0xffff_fff0;

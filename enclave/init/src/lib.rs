@@ -19,5 +19,5 @@
 pub mod options;
 pub mod machine;
 pub mod network;
-pub mod configuration;
 pub mod commitment;
+pub mod configuration;
