@@ -8,12 +8,9 @@
 //! What it does is fixed by words on the kernel's command line ([`options`]), which is measured. Everything that comes
 //! over the network is the host's word and is believed for nothing but reachability.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::disallowed_methods,
-        reason = "the first process reads and writes the kernel's files; that is its work"
-    )
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the first process reads and writes the kernel's files; that is its work"
 )]
 
 pub mod options;

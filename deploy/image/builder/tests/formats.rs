@@ -19,7 +19,7 @@ use postern_image::{formats, uki};
 
 /// Stands for an image: its bytes tell where they are.
 fn content() -> Vec<u8> {
-    (0..1_000_001_u32).flat_map(|index| index.to_le_bytes()).collect()
+    (0..1_000_001_u32).flat_map(u32::to_le_bytes).collect()
 }
 
 /// Runs a program of the system. In CI it has to be there.
