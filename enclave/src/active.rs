@@ -13,6 +13,7 @@ use attestation::digest::Sha384;
 use gateway::Gateway;
 use gateway::config::SecretSource;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigError};
 use crate::secrets::{Given, Recording};
@@ -32,6 +33,7 @@ pub struct Active {
     pub digest: Sha384,
     /// Where request ids start.
     seed: u64,
+    key: Arc<Zeroizing<[u8; 32]>>,
 }
 
 impl std::fmt::Debug for Active {
@@ -139,7 +141,7 @@ impl Active {
         let digest = Sha384::of(&public);
         // With a stand-in for a secret in it, it must not exist.
         let gateway = missing.is_empty().then_some(gateway);
-        Ok(Self { config, gateway, missing, public, digest, seed: 0 })
+        Ok(Self { config, gateway, missing, public, digest, seed: 0, key: Arc::default() })
     }
 
     /// Gives request ids a start of their own.
@@ -148,14 +150,21 @@ impl Active {
         Self { gateway: self.gateway.map(|gateway| gateway.seeded(seed)), seed, ..self }
     }
 
+    /// Gives placeholders and the cache a key of their own.
+    #[must_use]
+    pub fn keyed(self, key: Arc<Zeroizing<[u8; 32]>>) -> Self {
+        Self { gateway: self.gateway.map(|gateway| gateway.keyed(&key)), key, ..self }
+    }
+
     /// Keeps the books and the request ids of the one before it.
     #[must_use]
     pub fn succeeding(self, before: &Self) -> Self {
         match (self.gateway, &before.gateway) {
             (Some(gateway), Some(earlier)) => {
-                Self { gateway: Some(gateway.succeeding(earlier)), seed: before.seed, ..self }
+                let gateway = Some(gateway.succeeding(earlier));
+                Self { gateway, seed: before.seed, key: Arc::clone(&before.key), ..self }
             }
-            (gateway, _) => Self { gateway, ..self }.seeded(before.seed),
+            (gateway, _) => Self { gateway, ..self }.seeded(before.seed).keyed(Arc::clone(&before.key)),
         }
     }
 

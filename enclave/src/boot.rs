@@ -12,6 +12,7 @@ use attestation::digest::Nonce;
 use attestation::enclave_claims::Role;
 use attestation::endorsements::MAX_EVENT_LOG_BYTES;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::active::{Active, InForce, Unusable};
 use crate::agent::{Agent, AgentError};
@@ -90,6 +91,8 @@ pub struct Keyed {
     event_log: Vec<u8>,
     deployment_id: [u8; 32],
     identity: Identity,
+    /// Of placeholders and of the cache.
+    gateway_key: Zeroizing<[u8; 32]>,
 }
 
 /// The hardware has vouched for the keys once; the listener is bound.
@@ -123,8 +126,11 @@ impl Measured {
         let attester = self.source.open(host).map_err(BootError::NoTee)?;
         let gate = Seeds::open(Kernel::default(), Hardware).map_err(IdentityError::from);
         let now = ProcessClock::shared().unix();
-        let identity = gate
-            .and_then(|seeds| Identity::generate(seeds, self.config.listen.names.clone(), now))
+        let (identity, gateway_key) = gate
+            .and_then(|mut seeds| {
+                let key = seeds.seed("gateway").map_err(IdentityError::from)?;
+                Ok((Identity::generate(seeds, self.config.listen.names.clone(), now)?, key))
+            })
             .map_err(BootError::Identity)?;
         Ok(Keyed {
             config: self.config,
@@ -132,6 +138,7 @@ impl Measured {
             event_log: self.event_log,
             deployment_id: self.deployment_id,
             identity,
+            gateway_key,
         })
     }
 }
@@ -142,10 +149,11 @@ impl Keyed {
     /// # Errors
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
-        let Self { config, attester, event_log, deployment_id, identity } = self;
+        let Self { config, attester, event_log, deployment_id, identity, gateway_key } = self;
         let active = Active::build(config, &References::default())
             .map_err(BootError::Unusable)?
-            .seeded(request_id_seed(identity.instance()));
+            .seeded(request_id_seed(identity.instance()))
+            .keyed(Arc::new(gateway_key));
         let config = &active.config;
         let host = config.host.egress.clone().map(HostLink::new);
         let agent = Agent::new(

@@ -10,7 +10,8 @@ use crate::clock::Now;
 use crate::deployment::{Deployment, Exposure};
 use crate::error::Error;
 use crate::governance::{Estimate, Family, Governance, LiveKey, Refusal, Reservation};
-use crate::wire::{Request, RequestHead};
+use crate::plaintext::Plaintext;
+use crate::wire::{self, Request, RequestHead};
 
 pub mod key_file;
 
@@ -245,6 +246,13 @@ impl Admitted {
     /// Whose key.
     pub const fn key(&self) -> &Arc<Key> {
         &self.key
+    }
+
+    /// The same admission for the same request with other content.
+    pub(crate) fn rewritten(self, body: Vec<u8>) -> Result<Self, Error> {
+        let Self { request, key, hold } = self;
+        let request = wire::read(request.wire, request.asked, Plaintext::new(body.into()))?;
+        Ok(Self { request, key, hold })
     }
 
     /// Takes apart what later stages no longer need together.

@@ -17,6 +17,8 @@ use crate::error::{Error, Shape};
 use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
 use crate::route::Routed;
+use crate::screening::report;
+use crate::screening::stream::StreamGuard;
 use crate::settle::{Attempted, EXPLANATION, Exchange};
 use crate::upstream::{Progress, UpstreamBody, UpstreamResponse};
 use crate::wire::dialect::Shown;
@@ -32,6 +34,7 @@ mod translate;
 pub(crate) mod shadow;
 
 use forward::Forward;
+pub(crate) use relay::Relay as Relayed;
 use relay::{End, Relay};
 use translate::Translation;
 
@@ -70,6 +73,12 @@ pub struct AnswerStream<B> {
     over: Option<Step>,
     /// Why it was ended on the way.
     cut: Option<&'static str>,
+    /// Between the relay and the client.
+    guard: Option<Box<StreamGuard>>,
+    /// Guardrails may have changed the events' lengths.
+    guarded: bool,
+    /// The guard refuses to let the rest out.
+    refused: Option<Error>,
 }
 
 /// What [`AnswerStream::next`] did.
@@ -82,6 +91,12 @@ pub enum Step {
     Complete,
     /// Appended bytes; more will come.
     More,
+}
+
+/// How a stream ended, for its client.
+enum Ended {
+    Complete,
+    Failed,
 }
 
 /// An upstream's answer up to where it is certain to be the one the client gets.
@@ -123,18 +138,22 @@ impl<B: UpstreamBody> AnswerStream<B> {
             return step;
         }
         let before = out.expose().len();
-        out.expose_mut().append(self.held.expose_mut());
-        while self.relay.end().is_none() && out.expose().len() == before {
-            self.relay.advance(out.expose_mut()).await;
+        if self.guard.is_some() {
+            self.guarded(out.expose_mut()).await;
+        } else {
+            out.expose_mut().append(self.held.expose_mut());
+            while self.relay.end().is_none() && out.expose().len() == before {
+                self.relay.advance(out.expose_mut()).await;
+            }
         }
-        let step = match self.relay.end() {
+        let step = match self.end() {
             None => Step::More,
-            Some(End::Complete) => {
+            Some(Ended::Complete) => {
                 self.append_cost(out.expose_mut());
                 Step::Complete
             }
-            Some(End::Failed { .. }) => {
-                self.relay.tell_failure(out.expose_mut());
+            Some(Ended::Failed) => {
+                self.tell_failure(out.expose_mut());
                 Step::Broken
             }
         };
@@ -147,6 +166,56 @@ impl<B: UpstreamBody> AnswerStream<B> {
     /// Appends the event that ends the stream because of something on our side, above all a shutdown. Nothing may follow.
     pub fn append_failure(&mut self, error: &Error, out: &mut Plaintext<Vec<u8>>) {
         self.relay.append_failure(error, out.expose_mut());
+    }
+
+    /// As [`Self::next`], with the guard between. What the relay gave is in `held` until the guard has taken it, so that
+    /// nothing is lost if the future is dropped while it waits.
+    async fn guarded(&mut self, out: &mut Vec<u8>) {
+        let before = out.len();
+        let mut first = !self.held.expose().is_empty();
+        while self.refused.is_none() && out.len() == before {
+            if !std::mem::take(&mut first) {
+                if self.relay.end().is_some() {
+                    return;
+                }
+                self.relay.advance(self.held.expose_mut()).await;
+            }
+            let Some(guard) = &mut self.guard else { return };
+            let last = match self.relay.end() {
+                None => false,
+                Some(End::Complete) => true,
+                // What is still held back may be half of something.
+                Some(End::Failed { .. }) => return,
+            };
+            let fed = guard.feed(self.held.expose(), last, out);
+            self.held.expose_mut().clear();
+            self.exchange.screened(guard.guard().report());
+            self.refused = fed.err();
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// How the stream ended, the guard's word before the upstream's.
+    const fn end(&self) -> Option<Ended> {
+        match (&self.refused, self.relay.end()) {
+            (None, None) => None,
+            (None, Some(End::Complete)) => Some(Ended::Complete),
+            (Some(_), _) | (None, Some(End::Failed { .. })) => Some(Ended::Failed),
+        }
+    }
+
+    /// Tells what ended the stream. Where there is a guard it is told in our words: the upstream's own are behind what is
+    /// held back.
+    fn tell_failure(&mut self, out: &mut Vec<u8>) {
+        if let Some(error) = &self.refused {
+            self.relay.append_failure(error, out);
+        } else if self.guard.is_some() {
+            self.relay.append_failure(&Error::UpstreamFailed, out);
+        } else {
+            self.relay.tell_failure(out);
+        }
     }
 
     /// What may be sent while nothing else is, so that nobody on the way takes the silence for the end.
@@ -174,10 +243,28 @@ impl<B: UpstreamBody> AnswerStream<B> {
     /// comments.
     fn append_cost(&mut self, out: &mut Vec<u8>) {
         self.exchange.reported(self.relay.usage(), self.relay.finish());
-        if let Some(cost) = self.exchange.cost().filter(|_| self.shape != Shape::Google) {
-            let at = out.len().saturating_sub(self.relay.end_mark());
+        let mut comments = String::new();
+        if let Some(cost) = self.exchange.cost() {
+            comments = format!(": {COST} {cost}\n\n");
+        }
+        if self.guard.is_some() {
+            comments = format!("{comments}: {} {}\n\n", report::HEADER, self.exchange.guardrails());
+        }
+        if !comments.is_empty() && self.shape != Shape::Google {
+            let end_mark = match self.relay.end_mark() {
+                0 => 0,
+                // The guard may have changed it.
+                own => {
+                    if self.guarded {
+                        translate::last_event(out)
+                    } else {
+                        own
+                    }
+                }
+            };
+            let at = out.len().saturating_sub(end_mark);
             let mark = out.split_off(at);
-            out.extend_from_slice(format!(": {COST} {cost}\n\n").as_bytes());
+            out.extend_from_slice(comments.as_bytes());
             out.extend_from_slice(&mark);
         }
     }
@@ -204,10 +291,13 @@ impl<B: UpstreamBody> AnswerStream<B> {
         }
         self.over = Some(step);
         self.exchange.reported(self.relay.usage(), self.relay.finish());
-        match self.relay.end() {
+        match (&self.refused, self.relay.end()) {
             _ if self.cut.is_some() => self.exchange.broken(self.cut.unwrap_or_default(), now),
-            Some(End::Failed { error, .. }) => self.exchange.broken(error.code(), now),
-            Some(End::Complete) | None => self.exchange.complete(now),
+            (Some(error), _) | (None, Some(End::Failed { error, .. })) => {
+                self.exchange.blame(error);
+                self.exchange.broken(error.code(), now);
+            }
+            (None, Some(End::Complete) | None) => self.exchange.complete(now),
         }
     }
 }
@@ -325,8 +415,12 @@ pub(crate) fn deliver<B>(
 ) -> Answer<B> {
     let shape = missed.screened().admitted().request().wire.shape();
     let store = cache.zip(missed.fingerprint().copied());
-    exchange.keep(missed.into_screened().into_admitted().into_hold());
+    let (admitted, guard) = missed.into_screened().into_parts();
+    exchange.keep(admitted.into_hold());
     let mut headers = common_headers(exchange.id());
+    if !exchange.guardrails().is_empty() {
+        headers.push((report::HEADER, exchange.guardrails().to_string()));
+    }
     headers.push(("postern-deployment", at.name.to_string()));
     headers.push(("postern-provider", at.provider.to_owned()));
     headers.push(("postern-exposure-class", at.exposure.as_str().to_owned()));
@@ -348,7 +442,10 @@ pub(crate) fn deliver<B>(
         Received::Stream { relay, held, .. } => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache".to_owned()));
-            let stream = AnswerStream { relay, held, exchange, shape, over: None, cut: None };
+            let guard = guard.filter(|own| own.concerns_answers()).map(|own| Box::new(StreamGuard::new(own)));
+            let guarded = !exchange.guardrails().is_empty();
+            let stream =
+                AnswerStream { relay, held, exchange, shape, over: None, cut: None, guard, guarded, refused: None };
             Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Received::Whole { body, usage, finish, .. } => {
@@ -369,7 +466,8 @@ pub(crate) fn deliver<B>(
 /// Gives a stored answer again.
 pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B> {
     let Hit { screened, answer } = hit;
-    exchange.keep(screened.into_admitted().into_hold());
+    let (admitted, _) = screened.into_parts();
+    exchange.keep(admitted.into_hold());
     let mut headers = common_headers(exchange.id());
     headers.push(("content-type", JSON.to_owned()));
     headers.push(("postern-cache", "hit".to_owned()));
@@ -384,7 +482,7 @@ pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B>
 
 /// Gives an estimated count of tokens.
 pub(crate) fn count<B>(tokens: u64, missed: Missed, mut exchange: Exchange, now: Now) -> Answer<B> {
-    let admitted = missed.into_screened().into_admitted();
+    let (admitted, _) = missed.into_screened().into_parts();
     let body = admitted.request().wire.counted(tokens).unwrap_or_default();
     exchange.keep(admitted.into_hold());
     let mut headers = common_headers(exchange.id());

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::chat::{FinishReason, Usage};
 use crate::price::NanoUsd;
+use crate::screening::report::Report;
 use crate::wire::OperationName;
 
 /// Version of the record's JSON form.
@@ -47,6 +48,8 @@ pub struct AuditRecord {
     pub error: Option<&'static str>,
     /// The guardrail that refused.
     pub guardrail: Option<Arc<str>>,
+    /// What each guardrail said.
+    pub guardrails: Report,
     /// Tokens, if the upstream reported them.
     pub usage: Option<Usage>,
     /// What the tokens cost: in nano-dollars, null if the price or the tokens are not known. An answer from the cache costs

@@ -1,7 +1,7 @@
 //! Step 4, look up: answered before, for this key.
 
 use crate::clock::Now;
-use crate::guardrail::Screened;
+use crate::screening::{Guard, Screened};
 
 pub mod exact;
 
@@ -38,6 +38,16 @@ impl Missed {
     /// Under what to store the answer, if it may be stored.
     pub const fn fingerprint(&self) -> Option<&Fingerprint> {
         self.fingerprint.as_ref()
+    }
+
+    /// Gives out the guard, to be used up on the answer.
+    pub(crate) fn take_guard(&mut self) -> Option<Box<Guard>> {
+        self.screened.take_guard()
+    }
+
+    /// Gives the guard back.
+    pub(crate) fn keep_guard(&mut self, guard: Box<Guard>) {
+        self.screened.keep_guard(guard);
     }
 
     /// Gives the screened request to the next stage.

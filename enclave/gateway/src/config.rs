@@ -33,6 +33,8 @@ pub use routing::ModelConfig;
 
 use routing::KeyRoutingConfig;
 
+pub use crate::guardrail::Settings as GuardrailConfig;
+
 /// Version of the configuration's format that this build understands.
 pub const VERSION: u32 = 1;
 
@@ -51,7 +53,7 @@ pub struct GatewayConfig {
     pub deployments: BTreeMap<String, DeploymentConfig>,
     /// Names that clients use, and what serves them.
     pub models: BTreeMap<String, ModelConfig>,
-    /// Content checks by name; all of them apply to every request.
+    /// Content checks by name; all of them apply to every request unless they say otherwise.
     #[serde(default)]
     pub guardrails: BTreeMap<String, GuardrailConfig>,
     /// Caches; none unless configured.
@@ -120,20 +122,6 @@ pub struct KeyConfig {
     /// How its requests are routed.
     #[serde(default)]
     pub routing: KeyRoutingConfig,
-}
-
-/// One content check.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GuardrailConfig {
-    /// A registered kind.
-    pub kind: String,
-    /// For `deny_list`: phrases that must not occur, in any letter case.
-    #[serde(default)]
-    pub phrases: Vec<String>,
-    /// Labels what it finds with this word, in place of refusing the request.
-    #[serde(default)]
-    pub label: Option<String>,
 }
 
 /// Caches.

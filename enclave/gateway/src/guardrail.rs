@@ -1,139 +1,234 @@
-//! Step 3, screen: may this content pass. The only maker of [`Screened`].
+//! Content checks: what there is, how each is configured, and when it applies. Where they are applied is
+//! [`crate::screening`].
 //!
-//! A guardrail is one file in `guardrail/` and one line in [`GUARDRAILS`].
+//! A kind of check is one file in `guardrail/` and one line in [`GUARDRAILS`]. It is one of three things: something that
+//! finds places in a text ([`Spans`]: these can be masked, and work on streams), something that judges content as a whole
+//! ([`Judge`]), or a question to a service ([`Remote`]).
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::admission::Admitted;
-use crate::error::Error;
-use crate::plaintext::Plaintext;
-use crate::scan;
-use crate::wire::Request;
+use crate::content::{Kind, Segment};
+use crate::deployment::{Deployment, Exposure};
+
+mod settings;
+
+pub mod citation;
+
+pub mod code;
 
 pub mod deny_list;
 
+pub mod injection;
+
+pub mod json_answer;
+
+pub mod language;
+
+pub mod length;
+
+pub mod pii;
+
+pub mod regex;
+
+pub mod required_metadata;
+
+pub mod secrets;
+
+pub mod tool_rules;
+
+pub mod url_allow_list;
+
+pub use settings::{Action, Applies, Hook, Mode, OnError, Settings, StreamMode, ToolRule, ToolVerdict};
+
 /// Every kind of guardrail, by the name the configuration uses.
-pub const GUARDRAILS: &[&dyn GuardrailKind] = &[&deny_list::KIND];
+pub const GUARDRAILS: &[&dyn GuardrailKind] = &[
+    &citation::KIND,
+    &code::KIND,
+    &deny_list::KIND,
+    &injection::KIND,
+    &json_answer::KIND,
+    &language::KIND,
+    &length::KIND,
+    &pii::KIND,
+    &regex::KIND,
+    &required_metadata::KIND,
+    &secrets::KIND,
+    &tool_rules::KIND,
+    &url_allow_list::KIND,
+];
 
 /// A kind of guardrail: makes configured checks.
 pub trait GuardrailKind: Sync {
     /// The `kind` in the configuration.
     fn name(&self) -> &'static str;
+    /// Which settings it reads besides those that all have.
+    fn keys(&self) -> &'static [&'static str];
+    /// Where it looks unless the configuration says otherwise.
+    fn hooks(&self) -> &'static [Hook];
     /// Makes a check from its settings; the error says what was expected, without quoting them.
-    fn configure(&self, settings: &Settings) -> Result<Box<dyn Guardrail>, &'static str>;
+    fn configure(&self, settings: &Settings) -> Result<Detector, &'static str>;
 }
 
-/// Settings of one configured guardrail; each kind reads its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Phrases, for kinds that take some.
-    pub phrases: Vec<String>,
+/// What a configured check does.
+pub enum Detector {
+    /// Judges content as a whole.
+    Judge(Box<dyn Judge>),
+    /// Finds places in a text.
+    Spans(Box<dyn Spans>),
 }
 
-/// One configured check of a text.
-pub trait Guardrail: Send + Sync {
-    /// Judges one text of the request: one string, escapes resolved.
-    fn check(&self, text: Plaintext<&str>) -> Verdict;
+/// A place that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which bytes of the text.
+    pub at: Range<usize>,
+    /// What kind of thing it is; part of its placeholder.
+    pub what: &'static str,
 }
 
-/// What a check says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Object: refuse the request, or label it.
-    Block,
-    /// Nothing to object.
-    Pass,
+/// Finds places in a text.
+///
+/// What is found at a place depends on that place, on what stands before it, and on one character after it, and on nothing
+/// further on; so a text can be looked at piece by piece ([`Spans::open_from`]).
+pub trait Spans: Send + Sync {
+    /// Appends what begins at `from` or later, in order; text before `from` is context. `text` itself begins at the place
+    /// `base` of the whole.
+    fn find(&self, text: &str, base: usize, from: usize, found: &mut Vec<Finding>);
+    /// From where more text could still change what is found: no finding that begins before it changes, whatever follows.
+    fn open_from(&self, text: &str, base: usize) -> usize;
+}
+
+/// Judges content as a whole.
+pub trait Judge: Send + Sync {
+    /// Whether it objects.
+    fn objects(&self, subject: &Subject<'_>) -> bool;
+}
+
+/// What is judged.
+pub struct Subject<'a> {
+    /// Where in the life of the request.
+    pub hook: Hook,
+    /// The content, in order.
+    pub segments: &'a [&'a Segment],
+    /// Calls of tools, in answers.
+    pub calls: &'a [Call],
+    /// What the request said, for checks of answers.
+    pub asked: &'a [String],
+    /// The request's metadata, from its head.
+    pub metadata: &'a std::collections::BTreeMap<String, String>,
+}
+
+impl Subject<'_> {
+    /// The texts of those who speak: no ids, no definitions.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let spoken = |own: &&&Segment| matches!(own.kind, Kind::Other | Kind::Text | Kind::ToolResult);
+        self.segments.iter().filter(spoken).map(|own| own.text.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+/// A call of a tool.
+pub struct Call {
+    /// The tool.
+    pub name: String,
+    /// Its arguments; null if they are no JSON.
+    pub arguments: serde_json::Value,
+}
+
+/// A configured check.
+pub struct Check {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Where it looks.
+    pub hooks: Vec<Hook>,
+    /// What a hit does.
+    pub action: Action,
+    /// The label that a hit gives.
+    pub label: Option<Arc<str>>,
+    /// Whether hits count.
+    pub mode: Mode,
+    /// What happens if it cannot be done.
+    pub on_error: OnError,
+    /// For which requests.
+    pub applies: Applies,
+    /// For which models; all if empty.
+    pub models: Vec<String>,
+    /// How it looks at streams.
+    pub stream: StreamMode,
+    /// What stands in the place of masked text that never comes back; its kind in brackets if absent.
+    pub replacement: Option<String>,
+    /// What it does.
+    pub detector: Detector,
+    /// Who sees the content, for checks that ask a service.
+    pub service: Option<Arc<Deployment>>,
+}
+
+/// The label by which [`Action::RequireAttested`] narrows the exposure.
+pub const REQUIRE_ATTESTED: &str = "require_attested";
+
+impl Check {
+    /// Whether it looks there.
+    pub fn looks_at(&self, hook: Hook) -> bool {
+        self.hooks.contains(&hook)
+    }
+
+    /// Whether it looks at answers.
+    pub fn looks_at_answers(&self) -> bool {
+        self.looks_at(Hook::Output) || self.looks_at(Hook::ToolCall)
+    }
+
+    /// Whether it applies to a request for that model, of a key or client that names these besides those that always apply.
+    pub fn applies_to(&self, model: &str, named: &[&str]) -> bool {
+        let model = self.models.is_empty() || self.models.iter().any(|own| own == model);
+        model && (self.applies == Applies::Always || named.contains(&&*self.name))
+    }
+
+    /// How far it exposes what it looks at; nothing if that stays in here.
+    pub fn exposes(&self) -> Option<Exposure> {
+        self.service.as_ref().map(|own| own.exposure)
+    }
+
+    /// Finds places, if that is what it does.
+    pub fn spans(&self) -> Option<&dyn Spans> {
+        match &self.detector {
+            Detector::Spans(spans) => Some(&**spans),
+            Detector::Judge(_) => None,
+        }
+    }
+
+    /// Judges, if that is what it does.
+    pub fn judge(&self) -> Option<&dyn Judge> {
+        match &self.detector {
+            Detector::Judge(judge) => Some(&**judge),
+            Detector::Spans(_) => None,
+        }
+    }
 }
 
 /// The configured guardrails, in the order of their names.
 #[derive(Default)]
 pub struct Guardrails {
-    checks: Vec<Check>,
-}
-
-struct Check {
-    name: Arc<str>,
-    /// What a hit does: labels the request with this, or, without a label, refuses it.
-    label: Option<Arc<str>>,
-    guardrail: Box<dyn Guardrail>,
-}
-
-/// Proof that every configured guardrail has passed this request. Made by [`screen`] only.
-pub struct Screened {
-    admitted: Admitted,
-    labels: Vec<Arc<str>>,
-}
-
-impl Screened {
-    /// The admitted request.
-    pub const fn admitted(&self) -> &Admitted {
-        &self.admitted
-    }
-
-    /// What guardrails found in the content, without what it was; each label once.
-    pub fn labels(&self) -> &[Arc<str>] {
-        &self.labels
-    }
-
-    /// Gives the admitted request to the next stage.
-    pub fn into_admitted(self) -> Admitted {
-        self.admitted
-    }
+    checks: Vec<Arc<Check>>,
 }
 
 impl Guardrails {
-    /// Adds a configured check. With a label, what it objects to is labelled and not refused.
-    pub fn push(&mut self, name: Arc<str>, label: Option<Arc<str>>, check: Box<dyn Guardrail>) {
-        self.checks.push(Check { name, label, guardrail: check });
+    /// Adds a configured check.
+    pub fn push(&mut self, check: Check) {
+        self.checks.push(Arc::new(check));
     }
 
     /// Names, in order.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.checks.iter().map(|own| &own.name)
     }
-}
 
-/// Puts the request before every guardrail.
-pub fn screen(admitted: Admitted, guardrails: &Guardrails) -> Result<Screened, Error> {
-    let labels = labels(admitted.request(), guardrails)?;
-    Ok(Screened { admitted, labels })
-}
+    /// Those that apply to a request.
+    pub fn of(&self, model: &str, named: &[&str]) -> Vec<Arc<Check>> {
+        self.checks.iter().filter(|own| own.applies_to(model, named)).map(Arc::clone).collect()
+    }
 
-/// Puts every string of the request, field names included, before every guardrail. The labels that it gets; an error if
-/// one refuses it.
-pub fn labels(request: &Request, guardrails: &Guardrails) -> Result<Vec<Arc<str>>, Error> {
-    let mut labels = Vec::new();
-    if guardrails.checks.is_empty() {
-        return Ok(labels);
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.checks.is_empty()
     }
-    let mut blocked: Option<&Arc<str>> = None;
-    let mut decoded = Plaintext::new(String::new());
-    scan::strings(request.body.expose(), |raw| {
-        if blocked.is_some() {
-            return;
-        }
-        decoded.expose_mut().clear();
-        if scan::unescape_into(raw, decoded.expose_mut()) {
-            blocked = judge(guardrails, decoded.expose(), &mut labels);
-        }
-    });
-    match blocked {
-        Some(name) => Err(Error::ContentRefused { guardrail: Arc::clone(name) }),
-        None => Ok(labels),
-    }
-}
-
-/// The first guardrail that refuses the text, if any does; otherwise adds the labels that it gets.
-fn judge<'g>(guardrails: &'g Guardrails, text: &str, labels: &mut Vec<Arc<str>>) -> Option<&'g Arc<str>> {
-    for Check { name, label, guardrail } in &guardrails.checks {
-        if label.as_ref().is_some_and(|label| labels.contains(label)) {
-            continue;
-        }
-        match (guardrail.check(Plaintext::new(text)), label) {
-            (Verdict::Pass, _) => {}
-            (Verdict::Block, None) => return Some(name),
-            (Verdict::Block, Some(label)) => labels.push(Arc::clone(label)),
-        }
-    }
-    None
 }

@@ -25,6 +25,8 @@ pub mod plaintext;
 
 pub mod scan;
 
+pub mod content;
+
 pub mod error;
 
 pub mod clock;
@@ -44,6 +46,8 @@ pub mod governance;
 pub mod admission;
 
 pub mod guardrail;
+
+pub mod screening;
 
 pub mod cache;
 

@@ -12,12 +12,12 @@ use crate::clock::{Clock, Now};
 use crate::config::Gateway;
 use crate::deployment::Deployment;
 use crate::error::Error;
-use crate::guardrail;
 use crate::plaintext::Plaintext;
 use crate::provider;
 use crate::route::trace::Trace;
 use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed, Unrouted};
+use crate::screening::{self, Beside};
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
 use crate::wire::hops::Hops;
@@ -36,6 +36,8 @@ mod refused;
 
 mod shadow;
 
+mod guarded;
+
 use attempt::Committed;
 pub use refused::Refused;
 pub use shadow::shadow;
@@ -47,6 +49,8 @@ pub struct Opened {
     authenticated: Option<Authenticated>,
     request_id: RequestId,
     max_body: usize,
+    /// Guardrails that the client asks for, by name.
+    named: Vec<String>,
 }
 
 impl Opened {
@@ -67,7 +71,8 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opene
     let request_id = gateway.next_request_id();
     if matches!(operation, Operation::Probe) {
         let wishes = Wishes::default();
-        return Ok(Opened { operation, wishes, authenticated: None, request_id, max_body: 0 });
+        let named = Vec::new();
+        return Ok(Opened { operation, wishes, authenticated: None, request_id, max_body: 0, named });
     }
     let authenticated =
         Some(admission::authenticate(head, gateway.keys(), gateway.governance().map(Arc::as_ref), now)?);
@@ -75,7 +80,8 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opene
     let max_body = if has_body { body_limit(head, gateway)? } else { 0 };
     let mut wishes = Wishes::read(head, gateway.models().headers())?;
     wishes.hops = Hops::read(head, gateway.number())?;
-    Ok(Opened { operation, wishes, authenticated, request_id, max_body })
+    let named = guarded::named(head, gateway)?;
+    Ok(Opened { operation, wishes, authenticated, request_id, max_body, named })
 }
 
 /// Answers an opened request.
@@ -89,7 +95,7 @@ pub async fn handle<U: Upstream>(
     upstream: &U,
     clock: &impl Clock,
 ) -> Result<Answer<U::Body>, Refused> {
-    let Opened { operation, wishes, authenticated, request_id, max_body } = opened;
+    let Opened { operation, wishes, authenticated, request_id, max_body, named } = opened;
     if body.expose().len() > max_body {
         return Err(Error::BodyTooLarge { limit: max_body }.into());
     }
@@ -112,7 +118,14 @@ pub async fn handle<U: Upstream>(
         exchange.withhold_explanation();
     }
     let means = Means { gateway, upstream, clock };
-    match infer((wire, asked), body, who, wishes, &mut exchange, &means).await {
+    let asking = Asking { wire, asked, body, wishes, named };
+    let reached = match infer(asking, who, &mut exchange, &means).await {
+        Ok(Reached::Fresh { committed, routed }) => {
+            guarded::check(committed, routed, &mut exchange, gateway).await
+        }
+        other => other,
+    };
+    match reached {
         Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),
         Err(error) => {
             exchange.refuse(&error, clock.now());
@@ -136,8 +149,18 @@ pub fn dry_run(
     if !key.may_use(&request.model) {
         return Err(Error::ModelNotAllowed);
     }
-    let labels = guardrail::labels(&request, gateway.guardrails())?;
+    let beside = Beside { metadata: wishes.metadata.clone(), ..Beside::default() };
+    let labels = screening::labels(&request, beside, gateway.guardrails())?;
     route::dry_run(&request, key, &labels, wishes, gateway.models(), gateway.draw(), now)
+}
+
+/// What is asked.
+struct Asking {
+    wire: &'static dyn Wire,
+    asked: Asked,
+    body: Plaintext<Bytes>,
+    wishes: Wishes,
+    named: Vec<String>,
 }
 
 /// What the stages work with: the configuration, the way out, the time.
@@ -149,19 +172,18 @@ struct Means<'m, U, C> {
 
 /// The stages, in order. Each takes the proof of the one before.
 async fn infer<U: Upstream, C: Clock>(
-    (wire, asked): (&'static dyn Wire, Asked),
-    body: Plaintext<Bytes>,
+    asking: Asking,
     who: Authenticated,
-    wishes: Wishes,
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
     let Means { gateway, clock, .. } = means;
+    let Asking { wire, asked, body, wishes, named } = asking;
     let request = wire::read(wire, asked, body)?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
     let (request, reserved) = allowance::take(request, &who, exchange, means).await?;
     let admitted = admission::admit(request, who, reserved)?;
-    let screened = guardrail::screen(admitted, gateway.guardrails())?;
+    let screened = guarded::screen(admitted, &wishes, &named, exchange, gateway)?;
     let missed = match cache::look_up(screened, gateway.cache(), clock.now()) {
         Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
         Lookup::Miss(missed) => missed,

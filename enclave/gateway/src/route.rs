@@ -11,6 +11,7 @@ use crate::cache::Missed;
 use crate::clock::Now;
 use crate::deployment::{Deployment, Exposure};
 use crate::error::{Error, Reason};
+use crate::screening::Guard;
 use crate::wire::Request;
 
 pub mod wishes;
@@ -229,6 +230,16 @@ impl Routed {
     /// Gives the request to the end of the pipeline.
     pub fn into_missed(self) -> Missed {
         self.missed
+    }
+
+    /// Gives out the guard, to be used up on the answer.
+    pub(crate) fn take_guard(&mut self) -> Option<Box<Guard>> {
+        self.missed.take_guard()
+    }
+
+    /// Gives the guard back.
+    pub(crate) fn keep_guard(&mut self, guard: Box<Guard>) {
+        self.missed.keep_guard(guard);
     }
 }
 

@@ -13,7 +13,7 @@ mod signs;
 mod cursor;
 
 pub use signs::{LONG_STRING, Sign, Signs};
-pub use text::{unescape, unescape_into};
+pub use text::{unescape, unescape_into, unescape_lossy};
 
 use cursor::Cursor;
 

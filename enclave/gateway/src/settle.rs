@@ -15,6 +15,7 @@ use crate::price::{CostSource, NanoUsd, Price};
 use crate::route::Model;
 use crate::route::health::Flight;
 use crate::route::trace::Trace;
+use crate::screening::report::Report;
 use crate::wire::Wire;
 
 /// Where settled exchanges are written down.
@@ -95,6 +96,7 @@ impl Exchange {
             outcome: Outcome::Cancelled,
             error: None,
             guardrail: None,
+            guardrails: Report::default(),
             usage: None,
             cost_nano_usd: None,
             charged_nano_usd: None,
@@ -278,6 +280,16 @@ impl Exchange {
         self.price = None;
     }
 
+    /// What the guardrails have said.
+    pub fn screened(&mut self, report: &Report) {
+        self.record.guardrails.clone_from(report);
+    }
+
+    /// What the guardrails have said, for the client.
+    pub const fn guardrails(&self) -> &Report {
+        &self.record.guardrails
+    }
+
     /// The first content has arrived.
     pub fn first_content(&mut self, now: Now) {
         self.seen(now);
@@ -332,6 +344,13 @@ impl Exchange {
     /// The stream had begun and could not be completed.
     pub fn broken(&mut self, code: &'static str, now: Now) {
         self.settle(Outcome::Broken, Some(code), now);
+    }
+
+    /// Takes note of the guardrail, if it is one that refuses.
+    pub fn blame(&mut self, error: &Error) {
+        if let Error::ContentRefused { guardrail } = error {
+            self.record.guardrail = Some(Arc::clone(guardrail));
+        }
     }
 
     fn settle(&mut self, outcome: Outcome, error: Option<&'static str>, now: Now) {

@@ -14,7 +14,11 @@ struct Folder {
 
 const FOLDERS: &[Folder] = &[
     Folder { path: "attestation/src/platform", list: "PLATFORMS", others: &[] },
-    Folder { path: "enclave/gateway/src/guardrail", list: "GUARDRAILS", others: &[] },
+    Folder {
+        path: "enclave/gateway/src/guardrail",
+        list: "GUARDRAILS",
+        others: &[("settings", "what the configuration says of all of them")],
+    },
     Folder {
         path: "enclave/gateway/src/provider",
         list: "PROVIDERS",

@@ -108,7 +108,7 @@ impl<B> Translation<B> {
 }
 
 /// Bytes of the last event: every event ends with an empty line and has none inside.
-fn last_event(events: &[u8]) -> usize {
+pub(super) fn last_event(events: &[u8]) -> usize {
     let inside = events.strip_suffix(b"\n\n").unwrap_or(events);
     let start = memchr::memmem::rfind(inside, b"\n\n").map_or(0, |at| at.saturating_add(2));
     events.len().saturating_sub(start)

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use ring::hmac;
+
 use super::parse::closest;
 use super::routing::KeyRoutingConfig;
 use super::{
-    AdmissionConfig, CacheConfig, ConfigError, Gateway, GatewayConfig, GuardrailConfig, Invalid, KeyConfig,
-    KeyFile, SecretReference, SecretSource, VERSION, parse,
+    AdmissionConfig, CacheConfig, ConfigError, Gateway, GatewayConfig, Invalid, KeyConfig, KeyFile,
+    SecretReference, SecretSource, VERSION, parse,
 };
 use crate::admission::key_file::{DIGEST, KeyTable, Scheme};
 use crate::admission::{AllowedModels, Key, KeyRules, Level, USUAL_PRIORITY};
 use crate::cache::exact::ExactCache;
 use crate::deployment::{Deployment, Exposure};
-use crate::guardrail::{GUARDRAILS, Guardrails, Settings};
 use crate::plaintext::Secret;
 use crate::provider;
 use crate::route::Models;
@@ -24,6 +25,8 @@ use crate::settle::Books;
 mod deployments;
 
 mod models;
+
+mod guardrails;
 
 /// Checks everything and builds the gateway; the first problem ends it.
 pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gateway, ConfigError> {
@@ -35,9 +38,10 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
     let max_answer_bytes = within("limits.answer_body_bytes", limits.answer_body_bytes, 1..=1024 * MIB)?;
     let deployments = deployments::build(&config.deployments, secrets)?;
     let states = deployments::states(&config.deployments, &deployments)?;
-    let models = models::build(&config.models, &config.sensitivity, &deployments, &states)?;
+    let sensitivity = guardrails::sensitivity(config);
+    let models = models::build(&config.models, &sensitivity, &deployments, &states)?;
     let keys = keys(&config.admission, &models, secrets)?;
-    let guardrails = guardrails(&config.guardrails)?;
+    let guardrails = guardrails::build(&config.guardrails, &models)?;
     let cache = cache(&config.cache)?;
     let public = public(config, &deployments);
     Ok(Gateway {
@@ -52,6 +56,7 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
         max_answer_bytes,
         public,
         seed: 0,
+        secret: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &[0; 32])),
         sequence: Arc::new(AtomicU64::new(0)),
     })
 }
@@ -178,21 +183,6 @@ fn rules(own: &KeyRoutingConfig, path: &str) -> Result<KeyRules, ConfigError> {
         tier,
         may_explain: own.explain,
     })
-}
-
-fn guardrails(configured: &BTreeMap<String, GuardrailConfig>) -> Result<Guardrails, ConfigError> {
-    let mut guardrails = Guardrails::default();
-    for (name, own) in configured {
-        let kind = GUARDRAILS.iter().find(|kind| kind.name() == own.kind).ok_or_else(|| {
-            let known = GUARDRAILS.iter().map(|kind| kind.name());
-            unknown(format!("guardrails.{name}.kind"), "kind of guardrail", closest(&own.kind, known))
-        })?;
-        let settings = Settings { phrases: own.phrases.clone() };
-        let wrong = |what: &str| value(format!("guardrails.{name}"), what.to_owned());
-        let label = own.label.as_deref().map(Arc::from);
-        guardrails.push(name.as_str().into(), label, kind.configure(&settings).map_err(wrong)?);
-    }
-    Ok(guardrails)
 }
 
 fn cache(configured: &CacheConfig) -> Result<Option<ExactCache>, ConfigError> {

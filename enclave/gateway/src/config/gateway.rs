@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ring::hmac;
+
 use crate::admission::key_file::KeyTable;
 use crate::audit::RequestId;
 use crate::cache::exact::ExactCache;
@@ -25,6 +27,7 @@ pub struct Gateway {
     pub(super) max_answer_bytes: usize,
     pub(super) public: serde_json::Value,
     pub(super) seed: u64,
+    pub(super) secret: Arc<hmac::Key>,
     pub(super) sequence: Arc<AtomicU64>,
 }
 
@@ -36,10 +39,18 @@ impl Gateway {
         self
     }
 
+    /// Gives placeholders and the cache a key of their own. The shell passes fresh random bytes at boot.
+    #[must_use]
+    pub fn keyed(mut self, key: &[u8; 32]) -> Self {
+        self.secret = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key));
+        self
+    }
+
     /// Takes the place of `before` while the process runs: goes on counting where it stopped.
     #[must_use]
     pub fn succeeding(mut self, before: &Self) -> Self {
         self.seed = before.seed;
+        self.secret = Arc::clone(&before.secret);
         self.sequence = Arc::clone(&before.sequence);
         self.books = Arc::clone(&before.books);
         self.shadows = Arc::clone(&before.shadows);
@@ -109,6 +120,13 @@ impl Gateway {
 
     pub(crate) const fn max_answer_bytes(&self) -> usize {
         self.max_answer_bytes
+    }
+
+    /// A number that nobody outside can guess: for placeholders.
+    pub(crate) fn secret_draw(&self) -> u64 {
+        let count = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let tag = hmac::sign(&self.secret, &count.to_be_bytes());
+        tag.as_ref().iter().take(8).fold(0, |sum, byte| sum.wrapping_shl(8) | u64::from(*byte))
     }
 
     /// A number that differs from call to call and looks random.

@@ -90,7 +90,7 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         }
         Error::BudgetExceeded => "a budget of this API key, or of whom it belongs to, is used up",
         Error::ContentEncoding => "the request body must not be compressed",
-        Error::ContentRefused { .. } => "a content rule of this gateway refused the request",
+        Error::ContentRefused { .. } => "a content rule of this gateway refused this content",
         Error::ContextTooLong => "the request is longer than the context of any model that may serve it",
         Error::CredentialUnknown => "the API key is not known to this gateway",
         Error::EndpointUnknown => "this gateway has no such endpoint",

@@ -1,6 +1,7 @@
 //! What the client gets in place of an answer: the error, and what was tried.
 
 use crate::error::Error;
+use crate::screening::report;
 use crate::settle::{Attempted, EXPLANATION, Exchange};
 
 /// An error, and the attempts that led to it. Everything but the headers is the error's.
@@ -9,12 +10,14 @@ pub struct Refused {
     error: Error,
     attempted: Vec<Attempted>,
     explanation: Option<String>,
+    guardrails: String,
 }
 
 impl Refused {
     pub(super) fn new(error: Error, exchange: &Exchange) -> Self {
         let explanation = exchange.explanation().map(str::to_owned);
-        Self { error, attempted: exchange.attempted().to_vec(), explanation }
+        let guardrails = exchange.guardrails().to_string();
+        Self { error, attempted: exchange.attempted().to_vec(), explanation, guardrails }
     }
 
     /// Headers of the answer, names in lower case: the error's, and which deployments were tried.
@@ -24,6 +27,9 @@ impl Refused {
             headers.push(("postern-attempts", self.attempted.len().to_string()));
             headers.push((Attempted::HEADER, Attempted::list(&self.attempted)));
         }
+        if !self.guardrails.is_empty() {
+            headers.push((report::HEADER, self.guardrails.clone()));
+        }
         headers.extend(self.explanation.clone().map(|text| (EXPLANATION, text)));
         headers
     }
@@ -31,7 +37,7 @@ impl Refused {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error, attempted: Vec::new(), explanation: None }
+        Self { error, attempted: Vec::new(), explanation: None, guardrails: String::new() }
     }
 }
 

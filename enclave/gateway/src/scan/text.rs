@@ -114,6 +114,23 @@ pub fn unescape_into(raw: &[u8], text: &mut String) -> bool {
     std::str::from_utf8(rest).map(|last| text.push_str(last)).is_ok()
 }
 
+/// The same for texts of which some were cut between the halves of a surrogate pair: what is not valid becomes U+FFFD.
+pub fn unescape_lossy(raw: &[u8], text: &mut String) {
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (before, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        text.push_str(&String::from_utf8_lossy(before));
+        let (decoded, length) = match escape(after) {
+            Ok(found) => found,
+            Err(_) if is_hex_escape(after) => (char::REPLACEMENT_CHARACTER, 6),
+            Err(_) => (char::REPLACEMENT_CHARACTER, 2),
+        };
+        text.push(decoded);
+        rest = after.get(length..).unwrap_or_default();
+    }
+    text.push_str(&String::from_utf8_lossy(rest));
+}
+
 fn unicode_escape(bytes: &[u8]) -> Result<(char, usize), Problem> {
     let first = hex4(bytes.get(2..))?;
     if let Some(single) = char::from_u32(first) {

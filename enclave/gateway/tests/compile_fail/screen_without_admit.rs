@@ -1,7 +1,8 @@
-use gateway::guardrail::{Guardrails, screen};
+use gateway::guardrail::Guardrails;
+use gateway::screening::{Beside, screen};
 
 fn skip(request: gateway::wire::Request) {
-    let _screened = screen(request, &Guardrails::default());
+    let _screened = screen(request, Beside::default(), &Guardrails::default(), &mut || 0);
 }
 
 fn main() {}

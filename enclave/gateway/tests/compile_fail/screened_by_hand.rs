@@ -1,5 +1,5 @@
-fn forge(admitted: gateway::admission::Admitted) -> gateway::guardrail::Screened {
-    gateway::guardrail::Screened { admitted, labels: Vec::new() }
+fn forge(admitted: gateway::admission::Admitted) -> gateway::screening::Screened {
+    gateway::screening::Screened { admitted, labels: Vec::new(), guard: None }
 }
 
 fn main() {}
