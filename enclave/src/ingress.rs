@@ -43,7 +43,10 @@ fn spawn(transport: Transport, worker: &Rc<Worker>) {
     tokio::task::spawn_local(async move {
         if let Some(secured) = handshake(transport, &worker).await {
             match crate::agent::Connection::alpn(&secured) {
-                tls::ALPN_HTTP1 | attestation::provisioning::ALPN => http1::serve(secured, worker).await,
+                // As large as a request's whole life; one allocation for each connection.
+                tls::ALPN_HTTP1 | attestation::provisioning::ALPN => {
+                    Box::pin(http1::serve(secured, worker)).await;
+                }
                 tls::ALPN_H2 => http2::serve(secured, worker).await,
                 // Without a named protocol there is no telling what the bytes mean (protocol.md 1.6).
                 _ => emit(Event::Refused { reason: "ALPN_REQUIRED" }),

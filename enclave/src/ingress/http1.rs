@@ -59,6 +59,7 @@ enum Next {
 }
 
 /// Whom the request is for; decided on the head alone, before a byte of body is read.
+#[expect(clippy::large_enum_variant, reason = "moved once per request")]
 enum Route {
     WellKnown(WellKnown),
     Gateway(Opened),
