@@ -444,8 +444,17 @@ pub(crate) fn deliver<B>(
             headers.push(("cache-control", "no-cache".to_owned()));
             let guard = guard.filter(|own| own.concerns_answers()).map(|own| Box::new(StreamGuard::new(own)));
             let guarded = !exchange.guardrails().is_empty();
-            let stream =
-                AnswerStream { relay, held, exchange, shape, over: None, cut: None, guard, guarded, refused: None };
+            let stream = AnswerStream {
+                relay,
+                held,
+                exchange,
+                shape,
+                over: None,
+                cut: None,
+                guard,
+                guarded,
+                refused: None,
+            };
             Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Received::Whole { body, usage, finish, .. } => {

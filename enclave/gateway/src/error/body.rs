@@ -81,6 +81,7 @@ const fn google_status(status: u16) -> &'static str {
 }
 
 /// The message and the parameter. Texts are written so that they need no JSON escaping.
+#[allow(clippy::too_many_lines, reason = "a table: one row for each error")]
 pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
     let fixed = match error {
         Error::AmbiguousCredentials => "two different credentials were sent; send one",

@@ -39,10 +39,16 @@ pub(super) fn screen(
     gateway: &Gateway,
 ) -> Result<Screened, Error> {
     let guardrails = gateway.guardrails();
+    let demanded = admitted.key().issued().map(|own| own.guardrails()).unwrap_or_default();
+    // What a key demands and nobody has configured cannot be checked.
+    if let Some(name) = demanded.iter().find(|name| !guardrails.names().any(|own| **own == ***name)) {
+        return Err(Error::ContentRefused { guardrail: name.as_str().into() });
+    }
     let beside = if guardrails.is_empty() {
         Beside::default()
     } else {
-        Beside { metadata: wishes.metadata.clone(), named: named.iter().map(String::as_str).collect() }
+        let named = named.iter().chain(&demanded).map(String::as_str).collect();
+        Beside { metadata: wishes.metadata.clone(), named }
     };
     match screening::screen(admitted, beside, guardrails, &mut || gateway.secret_draw()) {
         Ok(screened) => {
