@@ -10,13 +10,14 @@ pub struct Refused {
     error: Error,
     attempted: Vec<Attempted>,
     explanation: Option<String>,
-    guardrails: String,
+    guardrails: Option<Box<report::Report>>,
 }
 
 impl Refused {
     pub(super) fn new(error: Error, exchange: &Exchange) -> Self {
         let explanation = exchange.explanation().map(str::to_owned);
-        let guardrails = exchange.guardrails().to_string();
+        let said = exchange.guardrails();
+        let guardrails = (!said.is_empty()).then(|| Box::new(said.clone()));
         Self { error, attempted: exchange.attempted().to_vec(), explanation, guardrails }
     }
 
@@ -27,9 +28,7 @@ impl Refused {
             headers.push(("postern-attempts", self.attempted.len().to_string()));
             headers.push((Attempted::HEADER, Attempted::list(&self.attempted)));
         }
-        if !self.guardrails.is_empty() {
-            headers.push((report::HEADER, self.guardrails.clone()));
-        }
+        headers.extend(self.guardrails.as_ref().map(|said| (report::HEADER, said.to_string())));
         headers.extend(self.explanation.clone().map(|text| (EXPLANATION, text)));
         headers
     }
@@ -37,7 +36,7 @@ impl Refused {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error, attempted: Vec::new(), explanation: None, guardrails: String::new() }
+        Self { error, attempted: Vec::new(), explanation: None, guardrails: None }
     }
 }
 
