@@ -50,6 +50,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("enclave/gateway/src/wire/anthropic_count_tokens.rs", "parses"),
     ("enclave/gateway/src/wire/anthropic_messages.rs", "parses"),
     ("enclave/gateway/src/wire/openai_chat.rs", "parses"),
+    ("enclave/gateway/src/wire/gemini_count_tokens.rs", "parses"),
+    ("enclave/gateway/src/wire/openai_completions.rs", "parses and translates"),
     ("enclave/gateway/src/wire/openai_embeddings.rs", "parses"),
     ("enclave/gateway/src/wire/openai_shape.rs", "parses"),
     ("enclave/src/ingress/http1.rs", "writes answers into the client's TLS session"),
