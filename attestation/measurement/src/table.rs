@@ -123,19 +123,15 @@ fn tpm_rows(
     let own = tpm::registers(uki, Boot::Disk, bank)?;
     let values = [("PCR4", own.pcr4), ("PCR9", own.pcr9), ("PCR11", own.pcr11), ("PCR12", own.pcr12)];
     for (register, value) in values {
-        rows.push(Row {
-            platform,
-            register,
-            shape: String::new(),
-            value: Some(value),
-            basis: Basis::Computed,
-        });
+        // Another program computes register 4; the others were not yet compared with a TPM after a boot.
+        let basis = if register == "PCR4" { Basis::Computed } else { Basis::Predicted };
+        rows.push(Row { platform, register, shape: String::new(), value: Some(value), basis });
     }
     rows.push(recorded(platform, "PCR7"));
     if let Some(hash) = &around.configuration {
         let value = Some(tpm::configuration_register(hash, bank));
         let shape = "with this configuration".to_owned();
-        rows.push(Row { platform, register: "PCR15", shape, value, basis: Basis::Computed });
+        rows.push(Row { platform, register: "PCR15", shape, value, basis: Basis::Predicted });
     }
     Ok(())
 }
