@@ -12,6 +12,7 @@ use std::sync::Arc;
 use attestation::digest::Sha384;
 use gateway::Gateway;
 use gateway::config::SecretSource;
+use gateway::governance::Governance;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -34,6 +35,8 @@ pub struct Active {
     /// Where request ids start.
     seed: u64,
     key: Arc<Zeroizing<[u8; 32]>>,
+    /// Keys that are issued through the admin API.
+    governance: Option<Arc<Governance>>,
 }
 
 impl std::fmt::Debug for Active {
@@ -141,7 +144,7 @@ impl Active {
         let digest = Sha384::of(&public);
         // With a stand-in for a secret in it, it must not exist.
         let gateway = missing.is_empty().then_some(gateway);
-        Ok(Self { config, gateway, missing, public, digest, seed: 0, key: Arc::default() })
+        Ok(Self { config, gateway, missing, public, digest, seed: 0, key: Arc::default(), governance: None })
     }
 
     /// Gives request ids a start of their own.
@@ -156,16 +159,27 @@ impl Active {
         Self { gateway: self.gateway.map(|gateway| gateway.keyed(&key)), key, ..self }
     }
 
+    /// Lets in keys that are issued through the admin API.
+    #[must_use]
+    pub fn governed(self, governance: Option<Arc<Governance>>) -> Self {
+        let gateway = match (self.gateway, &governance) {
+            (Some(gateway), Some(governance)) => Some(gateway.governed(Arc::clone(governance))),
+            (gateway, _) => gateway,
+        };
+        Self { gateway, governance, ..self }
+    }
+
     /// Keeps the books and the request ids of the one before it.
     #[must_use]
     pub fn succeeding(self, before: &Self) -> Self {
-        match (self.gateway, &before.gateway) {
+        let next = match (self.gateway, &before.gateway) {
             (Some(gateway), Some(earlier)) => {
                 let gateway = Some(gateway.succeeding(earlier));
                 Self { gateway, seed: before.seed, key: Arc::clone(&before.key), ..self }
             }
             (gateway, _) => Self { gateway, ..self }.seeded(before.seed).keyed(Arc::clone(&before.key)),
-        }
+        };
+        next.governed(before.governance.clone())
     }
 
     /// Reads the file again and makes its successor, which keeps this one's books.

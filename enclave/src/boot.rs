@@ -20,6 +20,7 @@ use crate::clock::ProcessClock;
 use crate::config::Config;
 use crate::endorsements::EndorsementSource;
 use crate::entropy::{Hardware, Kernel, Seeds};
+use crate::governance::{self, Governor};
 use crate::hardening::Hardened;
 use crate::host_link::HostLink;
 use crate::identity::{Identity, IdentityError};
@@ -27,7 +28,7 @@ use crate::provisioning::Provisioned;
 use crate::secrets::References;
 use crate::tee::{NoTee, Source};
 use crate::transport::{Address, Listening};
-use crate::worker::{Phase, Shared};
+use crate::worker::{Governed, Phase, Shared};
 
 /// Why the process does not serve: one line, with what to do next.
 #[derive(Debug)]
@@ -44,6 +45,10 @@ pub enum BootError {
     EventLog(std::io::ErrorKind),
     /// `tee.attester` or `tee.deployment_id` is not one of the forms.
     Tee(&'static str),
+    /// The sealed store cannot be opened.
+    State(state::StateError),
+    /// The root key of the sealed store cannot be read, or is not 64 hex digits.
+    RootKey,
     /// The configuration reads well and cannot be used.
     Unusable(Unusable),
 }
@@ -68,6 +73,8 @@ impl std::fmt::Display for BootError {
                 write!(out, "{code}: tee.attester: {error}; without a TEE this program does not serve")
             }
             Self::EventLog(kind) => write!(out, "CONFIG_VALUE: tee.event_log: {kind}"),
+            Self::State(error) => error.fmt(out),
+            Self::RootKey => out.write_str("CONFIG_SECRET: state.root_key: expected 64 hex digits"),
             Self::Tee(problem) => write!(out, "CONFIG_VALUE: {problem}"),
             Self::Unusable(error) => error.fmt(out),
         }
@@ -79,6 +86,7 @@ impl std::error::Error for BootError {}
 /// The configuration is read and names a source of evidence.
 pub struct Measured {
     config: Config,
+    state_file: Option<std::fs::File>,
     source: Source,
     event_log: Vec<u8>,
     deployment_id: [u8; 32],
@@ -87,6 +95,7 @@ pub struct Measured {
 /// Keys exist.
 pub struct Keyed {
     config: Config,
+    state_file: Option<std::fs::File>,
     attester: Arc<dyn Attester>,
     event_log: Vec<u8>,
     deployment_id: [u8; 32],
@@ -114,7 +123,13 @@ impl Measured {
         let source = source(&config)?;
         let deployment_id = deployment_id(&config)?;
         let event_log = config.tee.event_log.as_deref().map(event_log).transpose()?.unwrap_or_default();
-        Ok(Self { config, source, event_log, deployment_id })
+        Ok(Self { config, state_file: None, source, event_log, deployment_id })
+    }
+
+    /// With the file of sealed records, which had to be opened before the process was confined.
+    #[must_use]
+    pub fn with_state_file(self, state_file: Option<std::fs::File>) -> Self {
+        Self { state_file, ..self }
     }
 
     /// Finds the source of evidence, opens the entropy gate and makes the first keys.
@@ -134,6 +149,7 @@ impl Measured {
             .map_err(BootError::Identity)?;
         Ok(Keyed {
             config: self.config,
+            state_file: self.state_file,
             attester,
             event_log: self.event_log,
             deployment_id: self.deployment_id,
@@ -149,11 +165,13 @@ impl Keyed {
     /// # Errors
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
-        let Self { config, attester, event_log, deployment_id, identity, gateway_key } = self;
+        let Self { config, state_file, attester, event_log, deployment_id, identity, gateway_key } = self;
         let active = Active::build(config, &References::default())
             .map_err(BootError::Unusable)?
             .seeded(request_id_seed(identity.instance()))
             .keyed(Arc::new(gateway_key));
+        let governed = open_state(&active.config, state_file, identity.instance()).await?;
+        let active = active.governed(governed.as_ref().map(|own| Arc::clone(own.governor.governance())));
         let config = &active.config;
         let host = config.host.egress.clone().map(HostLink::new);
         let agent = Agent::new(
@@ -180,6 +198,7 @@ impl Keyed {
             limits: config.limits.clone(),
             in_force: InForce::new(active),
             provisioned: Provisioned::default(),
+            governed,
             phase: watch::Sender::new(Phase::Serving),
             connections: AtomicUsize::new(0),
         };
@@ -199,6 +218,19 @@ fn event_log(path: &Path) -> Result<Vec<u8>, BootError> {
         return Err(BootError::EventLog(std::io::ErrorKind::FileTooLarge));
     }
     Ok(log)
+}
+
+/// Opens the sealed store, if one is configured, and loads keys and budgets.
+async fn open_state(
+    config: &Config,
+    file: Option<std::fs::File>,
+    instance: [u8; 16],
+) -> Result<Option<Governed>, BootError> {
+    let Some(own) = &config.state else { return Ok(None) };
+    let store = governance::open_store(own, file)
+        .map_err(|error| error.map_or(BootError::RootKey, BootError::State))?;
+    let (governor, cursor) = Governor::open(store, instance).await.map_err(BootError::State)?;
+    Ok(Some(Governed { governor: Arc::new(governor), cursor }))
 }
 
 /// Request ids of two boots do not meet.

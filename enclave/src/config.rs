@@ -2,6 +2,7 @@
 //!
 //! One versioned TOML file. An unknown key is an error. It names secrets, it never holds one.
 
+mod admin;
 mod metrics;
 mod operator;
 mod stream_shape;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
+pub use self::admin::{AdminConfig, OidcConfig, StateConfig};
 pub use self::metrics::Metrics;
 pub use self::operator::OperatorKey;
 pub use self::stream_shape::StreamShape;
@@ -46,6 +48,12 @@ pub struct Config {
     /// Who may read the process's numbers; nobody if absent.
     #[serde(default)]
     pub metrics: Option<Metrics>,
+    /// Who administers; nobody unless stated.
+    #[serde(default)]
+    pub admin: Option<AdminConfig>,
+    /// Where keys and budgets are kept.
+    #[serde(default)]
+    pub state: Option<StateConfig>,
     /// Keys, deployments and models.
     pub gateway: GatewayConfig,
 }
@@ -279,6 +287,24 @@ impl Config {
             return refuse("version", "1, the only format there is");
         }
         let valid_name = |name: &String| rustls_pki_types::ServerName::try_from(name.as_str()).is_ok();
+        if self.gateway.admission.virtual_keys != (self.admin.is_some() && self.state.is_some()) {
+            return refuse(
+                "gateway.admission.virtual_keys",
+                "true together with the tables 'admin' and 'state', or none of the three",
+            );
+        }
+        if self.state.as_ref().is_some_and(|own| own.file.is_some() != own.root_key.is_some()) {
+            return refuse("state", "file and root_key together, or neither");
+        }
+        if let Some(admin) = &self.admin {
+            let hex = |own: &String| attestation::digest::Sha256::from_hex(own).is_ok();
+            if !admin.claim_sha256.as_ref().is_none_or(hex) {
+                return refuse("admin.claim_sha256", "64 lower-case hexadecimal digits");
+            }
+            if admin.claim_sha256.is_none() && admin.oidc.is_empty() {
+                return refuse("admin", "claim_sha256 or an identity provider: nobody could administer");
+            }
+        }
         if self.listen.names.is_empty() || !self.listen.names.iter().all(valid_name) {
             return refuse("listen.names", "at least one DNS name or IP address, and nothing else");
         }
@@ -322,8 +348,20 @@ impl Config {
     /// The tables in which another configuration differs and that are read at a start only: whatever sockets, keys,
     /// threads and the system-call filter were made from.
     pub fn differences_that_need_a_start(&self, other: &Self) -> Vec<&'static str> {
-        let Self { version, listen, tee, host, limits, drain, process, provisioning, metrics, gateway: _ } =
-            self;
+        let Self {
+            version,
+            listen,
+            tee,
+            host,
+            limits,
+            drain,
+            process,
+            provisioning,
+            metrics,
+            admin,
+            state,
+            gateway: _,
+        } = self;
         [
             ("version", *version == other.version),
             ("listen", *listen == other.listen),
@@ -334,6 +372,8 @@ impl Config {
             ("process", *process == other.process),
             ("provisioning", *provisioning == other.provisioning),
             ("metrics", *metrics == other.metrics),
+            ("admin", *admin == other.admin),
+            ("state", *state == other.state),
         ]
         .into_iter()
         .filter_map(|(table, same)| (!same).then_some(table))
@@ -348,6 +388,10 @@ impl Config {
         let provisioning = self
             .provisioning
             .map(|own| serde_json::json!({ "operator": own.operator.to_string(), "secrets": sealed }));
+        let admin = self.admin.as_ref().map(|own| {
+            let providers: Vec<&str> = own.oidc.iter().map(|own| own.issuer.as_str()).collect();
+            serde_json::json!({ "claim_sha256": own.claim_sha256, "oidc": providers })
+        });
         serde_json::json!({
             "version": 1,
             "content_logging": false,
@@ -356,6 +400,7 @@ impl Config {
             "memory_locked": self.process.lock_memory,
             "provisioning": provisioning,
             "metrics_every_seconds": self.metrics.as_ref().map(|own| own.interval_seconds),
+            "admin": admin,
             "tls": {
                 "names": self.listen.names,
                 "post_quantum_required": self.listen.key_exchange == KeyExchange::PostQuantum,

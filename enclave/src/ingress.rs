@@ -57,7 +57,7 @@ fn spawn(transport: Transport, worker: &Rc<Worker>) {
     });
 }
 
-async fn handshake(transport: Transport, worker: &Worker) -> Option<Secured> {
+pub(crate) async fn handshake(transport: Transport, worker: &Worker) -> Option<Secured> {
     let epoch = match worker.shared.agent.epoch() {
         Ok(epoch) => epoch,
         Err(error) => {

@@ -32,6 +32,8 @@ pub mod host_link;
 
 pub mod endorsements;
 
+pub mod governance;
+
 pub mod active;
 
 pub mod identity;
@@ -55,6 +57,8 @@ pub mod provisioning;
 pub mod worker;
 
 pub mod ingress;
+
+pub mod admin;
 
 pub mod boot;
 

@@ -84,8 +84,11 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let failure = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 1 };
     let unreadable = hardening::make_unreadable().map_err(|error| failure(&error))?;
     let config = Config::load(&arguments.config).map_err(|error| usage(&error))?;
+    let state_file = postern_enclave::governance::open_file(config.state.as_ref())
+        .map_err(|error| usage(&format!("CONFIG_VALUE: state.file: {}", error.kind())))?;
     let hardened = unreadable.confine(config.process).map_err(|error| failure(&error))?;
-    let measured = Measured::new(config, hardened).map_err(|error| usage(&error))?;
+    let measured =
+        Measured::new(config, hardened).map_err(|error| usage(&error))?.with_state_file(state_file);
     let keyed = measured.make_keys().map_err(|error| failure(&error))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failure(&e.kind()))?;
@@ -99,7 +102,10 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let metrics = numbers_address(&attested);
     let serving = Serving::start(attested).map_err(|error| failure(&error.kind()))?;
     if arguments.json_ready {
-        let ready = serde_json::json!({ "ready": true, "listen": listen.to_string(), "metrics": metrics });
+        let admin = serving.admin_address().map(ToString::to_string);
+        let ready = serde_json::json!({
+            "ready": true, "listen": listen.to_string(), "metrics": metrics, "admin": admin,
+        });
         print_line(&ready.to_string());
     }
     runtime.block_on(async {

@@ -13,6 +13,9 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use crate::active::ReloadError;
+use crate::admin::AdminApi;
+use crate::admin::record::AdminJournal;
+use crate::admin::serve as serve_admin;
 use crate::boot::Attested;
 use crate::clock::{ProcessClock, deadline};
 use crate::config::{Drain, KeyExchange};
@@ -20,7 +23,7 @@ use crate::host_link::HostLink;
 use crate::ingress::{accept_loop, metrics};
 use crate::telemetry::{Event, emit};
 use crate::tls::Acceptors;
-use crate::transport::{Listener, Listening};
+use crate::transport::{Address, Listener, Listening};
 use crate::upstream::Upstreams;
 use crate::wipe::wipe_stack;
 use crate::worker::{Phase, Shared, Worker};
@@ -30,6 +33,7 @@ pub struct Serving {
     shared: Arc<Shared>,
     drain: Drain,
     threads: Vec<JoinHandle<()>>,
+    admin: Option<Address>,
 }
 
 impl Serving {
@@ -72,7 +76,14 @@ impl Serving {
         if !active.missing.is_empty() {
             emit(Event::AwaitsProvisioning { secrets: active.missing.len() });
         }
-        Ok(Self { shared, drain: config.drain, threads })
+        let (admin, governing) = govern(&shared)?;
+        threads.extend(governing);
+        Ok(Self { shared, drain: config.drain, threads, admin })
+    }
+
+    /// Where administrators are served, if they are.
+    pub const fn admin_address(&self) -> Option<&Address> {
+        self.admin.as_ref()
     }
 
     /// Reads the configuration again and puts it in force, or says why the one in force stays.
@@ -102,6 +113,59 @@ impl Serving {
         }
         emit(Event::Stopped { cut });
     }
+}
+
+/// Starts the thread that keeps the sealed store and the counters in step, and serves administrators.
+fn govern(shared: &Arc<Shared>) -> std::io::Result<(Option<Address>, Option<JoinHandle<()>>)> {
+    let active = shared.in_force.now();
+    let config = &active.config;
+    let Some(governed) = &shared.governed else { return Ok((None, None)) };
+    let mut admin = None;
+    let mut address = None;
+    if let Some(own) = &config.admin {
+        let listening = Listening::bind(&own.address)?;
+        address = Some(listening.local_address(&own.address));
+        let api = AdminApi::new(Arc::clone(&governed.governor), own, Arc::new(AdminJournal::default()))
+            .map_err(std::io::Error::other)?;
+        admin = Some((listening, Arc::new(api)));
+    }
+    let (shared, key_exchange) = (Arc::clone(shared), config.listen.key_exchange);
+    let run = move || {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().max_blocking_threads(2).build() else {
+            return;
+        };
+        serve_admin::block_on(&runtime, governing(shared, admin, key_exchange));
+    };
+    let thread = std::thread::Builder::new().name("governor".into()).stack_size(STACK_BYTES).spawn(run)?;
+    Ok((address, Some(thread)))
+}
+
+async fn governing(
+    shared: Arc<Shared>,
+    admin: Option<(Listening, Arc<AdminApi>)>,
+    key_exchange: KeyExchange,
+) {
+    let Some(governed) = &shared.governed else { return };
+    let (governor, cursor) = (Arc::clone(&governed.governor), governed.cursor);
+    let follower = Arc::clone(&governor);
+    tokio::task::spawn_local(async move { follower.follow(cursor).await });
+    let lessor = Arc::clone(&governor);
+    tokio::task::spawn_local(async move { lessor.lease().await });
+    if let Some((listening, api)) = admin {
+        let worker = Rc::new(Worker {
+            shared: Arc::clone(&shared),
+            upstreams: Upstreams::new(None),
+            acceptors: Acceptors::new(key_exchange),
+        });
+        if let Ok(Some(listener)) = listening.on_worker(0) {
+            drop(listening);
+            serve_admin::serve(listener, api, worker).await;
+        }
+    }
+    let mut phase = shared.phase.subscribe();
+    drop(phase.wait_for(|phase| *phase == Phase::Cutting).await);
+    // What requests in flight took is told, and what is left of slices is given back.
+    governor.release().await;
 }
 
 /// What one worker thread is made from; crosses into the thread, after which nothing is shared but `shared`.

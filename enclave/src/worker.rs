@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::active::InForce;
 use crate::agent::Agent;
 use crate::config::Limits;
+use crate::governance::Governor;
 use crate::provisioning::Provisioned;
 use crate::tls::Acceptors;
 use crate::upstream::Upstreams;
@@ -25,6 +26,14 @@ pub enum Phase {
     Cutting,
 }
 
+/// The sealed store at work.
+pub struct Governed {
+    /// Keeps the store and the counters in step.
+    pub governor: Arc<Governor>,
+    /// Where changes are followed from.
+    pub cursor: state::Cursor,
+}
+
 /// Shared by all workers.
 pub struct Shared {
     /// The attestation agent.
@@ -33,6 +42,8 @@ pub struct Shared {
     pub in_force: InForce,
     /// What operators have given.
     pub provisioned: Provisioned,
+    /// Keys and budgets in the sealed store, if there is one.
+    pub governed: Option<Governed>,
     /// What one client may use.
     pub limits: Limits,
     /// Written by the signal handler.

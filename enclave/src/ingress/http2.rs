@@ -40,7 +40,7 @@ pub async fn serve(secured: Secured, worker: Rc<Worker>) {
     let idle = limits.idle_time();
     let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
     let activity = Rc::new(Activity { streams: Cell::new(0), last: Cell::new(Instant::now()) });
-    let shared = SharedStream { spki: secured.spki, secured: Rc::new(RefCell::new(secured)) };
+    let shared = SharedStream::new(secured, ALPN_H2);
     let service = {
         let (worker, shared, activity) = (Rc::clone(&worker), shared.clone(), Rc::clone(&activity));
         let held = Rc::new(RefCell::new(Arc::clone(&active)));
@@ -336,9 +336,17 @@ impl Drop for Busy {
 
 /// The connection's stream, reachable for the exporter while the library reads and writes it.
 #[derive(Clone)]
-struct SharedStream {
+pub(crate) struct SharedStream {
     spki: Sha256,
+    alpn: &'static [u8],
     secured: Rc<RefCell<Secured>>,
+}
+
+impl SharedStream {
+    /// Of a connection whose protocol is `alpn`.
+    pub(crate) fn new(secured: Secured, alpn: &'static [u8]) -> Self {
+        Self { spki: secured.spki, alpn, secured: Rc::new(RefCell::new(secured)) }
+    }
 }
 
 impl Connection for SharedStream {
@@ -347,7 +355,7 @@ impl Connection for SharedStream {
     }
 
     fn alpn(&self) -> &[u8] {
-        ALPN_H2
+        self.alpn
     }
 
     fn spki(&self) -> Sha256 {
@@ -389,7 +397,7 @@ impl AsyncWrite for SharedStream {
 
 /// Runs the library's per-stream tasks on the connection's own thread.
 #[derive(Clone, Copy)]
-struct OnThisThread;
+pub(crate) struct OnThisThread;
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
     fn execute(&self, future: F) {

@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Proxy(Proxy),
     /// Send one prompt through a verified channel and stream the answer
     Chat(Chat),
+    /// Issue keys, set budgets, revoke: the admin API of a verified gateway
+    #[command(after_help = ADMIN_HELP)]
+    Admin(Admin),
     /// Write or check a policy file
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -101,6 +104,92 @@ pub(crate) struct Measure {
     /// Print JSON: a list of the rows that a release manifest holds
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Admin {
+    /// The gateway's admin listener: https://NAME or https://NAME:PORT
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// File with the admin key [env: POSTERN_API_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: AdminCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Make the first administrator with the code whose hash is in the configuration
+    Claim {
+        /// File with the code; - reads stdin
+        #[arg(long, value_name = "FILE")]
+        code_file: PathBuf,
+    },
+    /// Show a list or a thing: keys, keys/ID, teams/ID/budgets, openapi.json
+    Get {
+        /// Where, below /admin/v1/
+        path: String,
+    },
+    /// Make a thing from a JSON file: orgs, teams, users, tags, keys, admin-keys
+    Create {
+        /// Where, below /admin/v1/
+        path: String,
+        /// What; - reads stdin
+        file: PathBuf,
+    },
+    /// Put a JSON file in the place of what is there now
+    Replace {
+        /// Where, below /admin/v1/
+        path: String,
+        /// What; - reads stdin
+        file: PathBuf,
+    },
+    /// Remove a thing
+    Delete {
+        /// Where, below /admin/v1/
+        path: String,
+    },
+    /// Give a key a new secret; the old one stays good for a while
+    Rotate {
+        /// The key's id
+        key: String,
+        /// How long, in seconds
+        #[arg(long, default_value_t = 0)]
+        grace_seconds: u32,
+    },
+    /// Refuse a key for now
+    Block {
+        /// The key's id
+        key: String,
+    },
+    /// Let a blocked key in again
+    Unblock {
+        /// The key's id
+        key: String,
+    },
+    /// Refuse a key for good; answers under way are cut
+    Revoke {
+        /// The key's id
+        key: String,
+    },
+    /// Revoke every key that fits all that is stated
+    RevokeAll {
+        /// Of this organisation
+        #[arg(long)]
+        org: Option<String>,
+        /// Of this team
+        #[arg(long)]
+        team: Option<String>,
+        /// Of this user
+        #[arg(long)]
+        user: Option<String>,
+        /// With this tag
+        #[arg(long)]
+        tag: Option<String>,
+    },
 }
 
 #[derive(ClapArgs)]
@@ -355,6 +444,13 @@ Each value says on what it rests: computed (other programs, a real boot or recor
 hardware has confirmed it), or to-be-recorded-on-hardware (only the machine knows it).
 
   postern measure postern-metal.efi --firmware-snp firmware-snp.fd --processors 4 --models EPYC-Genoa";
+
+const ADMIN_HELP: &str = "\
+The gateway is verified before the admin key is sent. Answers are JSON on stdout.
+
+  postern admin --to https://gateway.example:8444 --policy policy.toml claim --code-file code
+  postern admin --to https://gateway.example:8444 --policy policy.toml --key-file admin.key create teams team.json
+  postern admin --to https://gateway.example:8444 --policy policy.toml --key-file admin.key revoke KEY-ID";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.

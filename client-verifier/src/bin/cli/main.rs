@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod admin;
 mod appraise;
 mod args;
 mod argument;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     let output = output::Output::new();
     match args.command {
+        args::Command::Admin(own) => on_runtime(&output, admin::run(&own, &output)),
         args::Command::Appraise(own) => appraise::run(&own, &output),
         args::Command::Chat(own) => on_runtime(&output, chat::run(&own, &output)),
         args::Command::Evidence(args::EvidenceCommand::Show(own)) => evidence::show(&own, &output),

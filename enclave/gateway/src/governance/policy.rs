@@ -41,7 +41,7 @@ impl Family {
         match name {
             "anthropic_messages" => Self::AnthropicMessages,
             "anthropic_count_tokens" => Self::AnthropicCountTokens,
-            "openai_chat" => Self::OpenaiChat,
+            "openai_chat" | "openai_completions" => Self::OpenaiChat,
             "openai_embeddings" => Self::OpenaiEmbeddings,
             "openai_responses" => Self::OpenaiResponses,
             name if name.starts_with("gemini") => Self::Gemini,

@@ -23,6 +23,7 @@ mod compile_fail;
 mod exchange;
 mod fake;
 mod golden;
+mod governed;
 mod guardrails;
 mod head;
 mod hedging;

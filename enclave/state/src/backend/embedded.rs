@@ -77,7 +77,11 @@ impl Embedded {
         Self::open_file(file.map_err(|_| StateError::Unavailable)?, root, store)
     }
 
-    fn open_file(file: File, root: &RootKey, store: [u8; 16]) -> Result<(Self, u64), StateError> {
+    /// The same for a file that is open already, for reading and writing: a process that may open none any more.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_file(file: File, root: &RootKey, store: [u8; 16]) -> Result<(Self, u64), StateError> {
         let backend = FileBackend::new(file).map_err(|error| refused(&error))?;
         let database = Database::builder()
             .set_cache_size(CACHE)

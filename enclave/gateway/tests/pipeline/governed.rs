@@ -1,0 +1,258 @@
+//! Issued keys in the pipeline: whatever becomes of a request, what it held comes back and what it took is booked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gateway::audit::Outcome;
+use gateway::governance::record::{GroupRecord, KeyRecord, Owner, SecretVersion, Status};
+use gateway::governance::secret::{ENTROPY, Presented, Purpose, mint};
+use gateway::governance::{Governance, Policy, ScopeKind};
+use gateway::{AnswerBody, Gateway, Plaintext, Refused, Secret, Step};
+
+use crate::fake::{
+    CHAT, FakeBody, FakeUpstream, Piece, Reply, TestClock, collect, gateway_with, head, poll_once, run, text,
+};
+
+/// A dollar for a million tokens of answers: a thousand nano-dollars each. Prompts cost nothing.
+const PRICED: &str = r#"
+[deployments.priced]
+provider = "openai_compatible"
+model = "p"
+base_url = "http://127.0.0.1:9000/v1"
+price = { input = "0", output = "1" }
+
+[models.priced]
+deployments = ["priced"]
+retry = { max_attempts = 1 }
+
+[guardrails.words]
+kind = "deny_list"
+phrases = ["forbidden"]
+
+[cache.exact]
+ttl_seconds = 60
+max_bytes = 65536
+"#;
+
+struct World {
+    gateway: Gateway,
+    governance: Arc<Governance>,
+    record: KeyRecord,
+    secret: String,
+}
+
+fn world(budget: u64, policy: &str) -> World {
+    let governance = Arc::new(Governance::new(&Secret::new([7; 32]), false));
+    let (id, secret) = mint(Purpose::Inference, None, [9; ENTROPY]);
+    let presented = Presented::parse(Purpose::Inference, secret.expose().as_bytes()).expect("its form");
+    let record = KeyRecord {
+        id: id.as_str().to_owned(),
+        name: "k".to_owned(),
+        owner: Owner { org: "o".to_owned(), team: None, user: None },
+        created_by: "test".to_owned(),
+        created_at_ms: 0,
+        expires_at_ms: None,
+        status: Status::Active,
+        secrets: vec![SecretVersion {
+            version: 1,
+            tag: governance.pepper().tag(&presented),
+            created_at_ms: 0,
+            valid_until_ms: None,
+        }],
+        policy: serde_json::from_str(policy).expect("a policy"),
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
+    };
+    let org = format!(
+        r#"{{"allowed_models":["*"],"budgets":[{{"name":"b","unit":"nano_usd","limit":{budget},"window":{{"every":"day"}}}}]}}"#
+    );
+    let org: Policy = serde_json::from_str(&org).expect("a policy");
+    governance.put_group(
+        ScopeKind::Org,
+        &GroupRecord {
+            id: "o".to_owned(),
+            name: String::new(),
+            org: None,
+            team: None,
+            blocked: false,
+            policy: org,
+            created_by: "test".to_owned(),
+            created_at_ms: 0,
+        },
+    );
+    governance.put_key(&record);
+    let gateway = gateway_with(PRICED).governed(Arc::clone(&governance));
+    World { gateway, governance, record, secret: secret.expose().clone() }
+}
+
+impl World {
+    fn ask(&self, upstream: &FakeUpstream, body: &str) -> Result<gateway::Answer<FakeBody>, Refused> {
+        let credential = format!("Bearer {}", self.secret);
+        let clock = TestClock::default();
+        let headers: &[(&str, &[u8])] = &[("authorization", credential.as_bytes())];
+        let opened = gateway::open(&head("POST", CHAT, headers), &self.gateway, gateway::Clock::now(&clock))?;
+        let body = Plaintext::new(bytes::Bytes::copy_from_slice(body.as_bytes()));
+        run(gateway::handle(opened, body, &self.gateway, upstream, &clock))
+    }
+
+    /// Spent and reserved.
+    fn books(&self) -> (u64, u64) {
+        let read =
+            |own: &[gateway::governance::meters::Meter]| own.first().map(|own| (own.spent(), own.reserved));
+        self.governance.with_meters(ScopeKind::Org, "o", read).flatten().expect("a budget")
+    }
+
+    /// What the ledger says was charged.
+    fn charged(&self) -> u64 {
+        self.gateway.books().journal.take().0.iter().filter_map(|own| own.charged_nano_usd).sum()
+    }
+}
+
+fn request(more: &str, content: &str) -> String {
+    format!(r#"{{"model":"priced"{more},"messages":[{{"role":"user","content":"{content}"}}]}}"#)
+}
+
+fn whole(tokens: u64) -> Reply {
+    Reply::json(
+        200,
+        format!(
+            r#"{{"id":"c","object":"chat.completion","choices":[{{"index":0,"message":{{"role":"assistant","content":"x"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":1,"completion_tokens":{tokens},"total_tokens":{}}}}}"#,
+            tokens + 1
+        ),
+    )
+}
+
+fn event() -> Vec<u8> {
+    b"data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n".to_vec()
+}
+
+#[test]
+fn every_way_to_end_gives_back_what_was_held() {
+    let world = world(10_000_000, r#"{"allowed_models":["*"]}"#);
+    let limit = r#","max_tokens":1000"#;
+    let stream = r#","stream":true,"max_tokens":1000"#;
+
+    drop(world.ask(&FakeUpstream::new([whole(200)]), &request(limit, "a")).expect("an answer"));
+    assert_eq!((world.books(), world.charged()), ((200_000, 0), 200_000), "answered");
+
+    drop(world.ask(&FakeUpstream::new([]), &request(limit, "a")).expect("the same again"));
+    assert_eq!((world.books(), world.charged()), ((200_000, 0), 0), "from the cache");
+
+    drop(
+        world.ask(&FakeUpstream::new([Reply::json(500, "{}")]), &request(limit, "b")).err().expect("refused"),
+    );
+    assert_eq!((world.books(), world.charged()), ((200_000, 0), 0), "the upstream failed");
+
+    drop(world.ask(&FakeUpstream::new([]), &request(limit, "forbidden")).err().expect("refused"));
+    assert_eq!((world.books(), world.charged()), ((200_000, 0), 0), "a guardrail refused");
+
+    let broken = Reply::stream(vec![event(); 10]).then(Piece::Fail(gateway::upstream::ReadError::Broken));
+    let (_, step) = collect(world.ask(&FakeUpstream::new([broken]), &request(stream, "c")).expect("begins"));
+    let charged = world.charged();
+    assert_eq!((step, world.books()), (Step::Broken, (200_000 + charged, 0)), "broken");
+    assert!((10_000..=20_000).contains(&charged), "about ten tokens had come: {charged}");
+
+    let before = world.books().0;
+    let hanging = FakeUpstream::new([Reply::stream(vec![event(); 5]).then(Piece::Hang)]);
+    let mut answer = world.ask(&hanging, &request(stream, "d")).expect("begins");
+    let AnswerBody::Stream(stream_body) = &mut answer.body else { panic!("a stream") };
+    let mut out = Plaintext::new(Vec::new());
+    while poll_once(stream_body.next(&mut out, &TestClock::default())).is_some() {}
+    assert!(world.books().1 >= 1_000_000, "held while it runs: {:?}", world.books());
+    drop(answer);
+    let charged = world.charged();
+    assert_eq!(world.books(), (before + charged, 0), "the client left");
+    assert!(charged > 0, "what had come is paid");
+}
+
+#[test]
+fn a_runaway_answer_is_cut_where_the_budget_ends() {
+    // Room for fifty tokens; the request does not say how long its answer may be, so little is reserved at first.
+    let world = world(50_000, r#"{"allowed_models":["*"]}"#);
+    let runaway = FakeUpstream::new([Reply::stream(vec![event(); 5000])]);
+    let answer = world.ask(&runaway, &request(r#","stream":true"#, "a")).expect("begins");
+    let (bytes, step) = collect(answer);
+    let told = text(&bytes);
+    assert_eq!(step, Step::Broken);
+    assert!(told.contains("budget_exceeded") && !told.contains("[DONE]"), "{}", &told[told.len() - 300..]);
+    let events = told.matches("\"delta\"").count();
+    assert!((30..60).contains(&events), "{events} events passed");
+    let (spent, reserved) = world.books();
+    assert_eq!(reserved, 0);
+    assert!((30_000..=52_000).contains(&spent), "{spent}");
+    assert_eq!(world.charged(), spent);
+    // The next is refused before anybody is asked, and is told not to come back.
+    let refused = world.ask(&FakeUpstream::new([]), &request("", "b")).err().expect("refused");
+    assert_eq!(
+        (refused.code(), refused.status(), refused.client_should_retry()),
+        ("budget_exceeded", 429, false)
+    );
+}
+
+#[test]
+fn an_elastic_budget_tells_the_upstream_how_long_the_answer_may_be() {
+    let world = world(100_000, r#"{"allowed_models":["*"],"parameters":{"max_output_tokens":3000}}"#);
+    let upstream = FakeUpstream::new([whole(10)]);
+    drop(world.ask(&upstream, &request(r#","max_tokens":9000"#, "a")).expect("an answer"));
+    let sent: serde_json::Value = serde_json::from_slice(&upstream.sent.borrow()[0].body).expect("JSON");
+    let most = sent["max_tokens"].as_u64().or(sent["max_completion_tokens"].as_u64()).expect("a limit");
+    assert!((50..=100).contains(&most), "{most}: what the budget has room for");
+}
+
+#[test]
+fn a_key_that_is_revoked_stops_at_once_also_in_the_middle() {
+    let world = world(10_000_000, r#"{"allowed_models":["*"]}"#);
+    let upstream = FakeUpstream::new([Reply::stream(vec![event(); 100])]);
+    let mut answer = world.ask(&upstream, &request(r#","stream":true"#, "a")).expect("begins");
+    world.governance.put_key(&KeyRecord { status: Status::Revoked, ..world.record.clone() });
+    let AnswerBody::Stream(stream) = &mut answer.body else { panic!("a stream") };
+    let mut out = Plaintext::new(Vec::new());
+    let mut step = Step::More;
+    while step == Step::More {
+        step = run(stream.next(&mut out, &TestClock::default()));
+    }
+    assert_eq!(step, Step::Broken);
+    assert!(text(out.expose()).matches("\"delta\"").count() < 5);
+    drop(answer);
+    assert_eq!(world.gateway.books().journal.take().0[0].outcome, Outcome::Broken);
+    let refused = world.ask(&FakeUpstream::new([]), &request("", "b")).err().expect("refused");
+    assert_eq!(refused.code(), "invalid_api_key");
+}
+
+#[test]
+fn what_a_key_may_not_use_it_reaches_under_no_name() {
+    for (policy, code) in [
+        (r#"{"allowed_models":["smart"]}"#, "model_not_allowed"),
+        (r#"{}"#, "model_not_allowed"),
+        (r#"{"allowed_models":["*"],"blocked_models":["p"]}"#, "provider_not_allowed"),
+        (r#"{"allowed_models":["*"],"blocked_deployments":["pri*"]}"#, "provider_not_allowed"),
+        (r#"{"allowed_models":["*"],"regions":["eu"]}"#, "provider_not_allowed"),
+        (r#"{"allowed_models":["*"],"allowed_routes":["anthropic_messages"]}"#, "route_not_allowed"),
+        (r#"{"allowed_models":["*"],"exposure_max":"attested"}"#, "no_compliant_deployment"),
+        (
+            r#"{"allowed_models":["*"],"parameters":{"upper_bounds":{"temperature":1}}}"#,
+            "parameter_too_large",
+        ),
+    ] {
+        let world = world(10_000_000, policy);
+        let refused =
+            world.ask(&FakeUpstream::new([]), &request(r#","temperature":2"#, "a")).err().expect(policy);
+        assert_eq!((refused.code(), world.books()), (code, (0, 0)), "{policy}");
+    }
+}
+
+#[test]
+fn headers_tell_what_is_left_of_the_tightest_limit() {
+    let world = world(
+        10_000_000,
+        r#"{"allowed_models":["*"],"rate_limits":[{"unit":"requests","limit":2},{"unit":"requests","limit":100,"seconds":3600}]}"#,
+    );
+    let answer = world.ask(&FakeUpstream::new([whole(1)]), &request("", "a")).expect("an answer");
+    let header =
+        |name: &str| answer.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
+    assert_eq!(header("x-ratelimit-limit-requests"), Some("2"));
+    assert_eq!(header("x-ratelimit-remaining-requests"), Some("1"));
+    drop(world.ask(&FakeUpstream::new([whole(1)]), &request("", "b")).expect("an answer"));
+    let refused = world.ask(&FakeUpstream::new([]), &request("", "c")).err().expect("refused");
+    assert_eq!((refused.code(), refused.retry_after_ms()), ("rate_limit_exceeded", Some(30_000)));
+}

@@ -1,0 +1,144 @@
+//! Tokens of an identity provider (OpenID Connect): who signed, for whom, until when, and what role that gives.
+//!
+//! Issuer, audience and expiry are demanded of every token; algorithms are those of public keys and no others, so that a
+//! public key is never taken for a shared secret. The provider's keys come with the configuration, so nobody on the way
+//! can exchange them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use gateway::governance::Policy;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use ring::digest;
+use serde_json::Value;
+
+use super::identity::{Principal, Reach, Role};
+use crate::config::OidcConfig;
+
+/// Clocks may differ by so many seconds.
+const LEEWAY_SECONDS: u64 = 60;
+/// Longest token, in bytes.
+const MAX_TOKEN: usize = 16 * 1024;
+/// Most tokens that are remembered.
+const MAX_REMEMBERED: usize = 1024;
+/// Signatures that are taken: all of public keys.
+const ALGORITHMS: [Algorithm; 6] = [
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+    Algorithm::PS256,
+    Algorithm::RS256,
+    Algorithm::RS384,
+];
+
+/// Every provider that is trusted, and tokens that were good a moment ago.
+pub struct Providers {
+    providers: Vec<(OidcConfig, JwkSet)>,
+    /// By SHA-256 of the whole token, with its expiry: never a part of it, never longer than it is good.
+    good: Mutex<BTreeMap<[u8; 32], (u64, Principal)>>,
+}
+
+impl std::fmt::Debug for Providers {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Providers").field("count", &self.providers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Providers {
+    /// From the configuration.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn new(configured: &[OidcConfig]) -> Result<Self, &'static str> {
+        let mut providers = Vec::new();
+        for own in configured {
+            if !own.roles.values().all(|role| Role::from_name(role).is_some()) {
+                return Err("roles of this API in roles");
+            }
+            if own.issuer.is_empty() || own.audience.is_empty() {
+                return Err("issuer and audience that are not empty");
+            }
+            let keys: JwkSet = serde_json::from_str(&own.jwks).map_err(|_| "a JSON Web Key Set as text")?;
+            if keys.keys.is_empty() {
+                return Err("at least one key in jwks");
+            }
+            providers.push((own.clone(), keys));
+        }
+        Ok(Self { providers, good: Mutex::default() })
+    }
+
+    /// Who a token speaks for; nothing if it does not hold at this time, in seconds since 1970.
+    pub fn recognise(&self, token: &str, now: u64) -> Option<Principal> {
+        if token.len() > MAX_TOKEN || self.providers.is_empty() {
+            return None;
+        }
+        let hash: [u8; 32] = digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().ok()?;
+        {
+            let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+            good.retain(|_, (until, _)| now < *until);
+            if let Some((_, known)) = good.get(&hash) {
+                return Some(known.clone());
+            }
+        }
+        let (until, principal) =
+            self.providers.iter().find_map(|(own, keys)| verify(token, own, keys, now))?;
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        if good.len() < MAX_REMEMBERED {
+            good.insert(hash, (until, principal.clone()));
+        }
+        Some(principal)
+    }
+}
+
+fn verify(token: &str, own: &OidcConfig, keys: &JwkSet, now: u64) -> Option<(u64, Principal)> {
+    let header = jsonwebtoken::decode_header(token).ok()?;
+    if !ALGORITHMS.contains(&header.alg) {
+        return None;
+    }
+    let key = match &header.kid {
+        Some(kid) => keys.find(kid)?,
+        None if keys.keys.len() == 1 => keys.keys.first()?,
+        None => return None,
+    };
+    // A key that says what it is for is for nothing else.
+    let named = key.common.key_algorithm.map(|own| own.to_string());
+    if named.is_some_and(|named| named != format!("{:?}", header.alg)) {
+        return None;
+    }
+    let key = DecodingKey::from_jwk(key).ok()?;
+    let mut validation = Validation::new(header.alg);
+    validation.set_issuer(&[&own.issuer]);
+    validation.set_audience(&[&own.audience]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    // Time is an argument, so it is checked here and not by the library.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    let claims: Value = jsonwebtoken::decode::<Value>(token, &key, &validation).ok()?.claims;
+    let until = claims.get("exp")?.as_u64()?;
+    if now >= until.saturating_add(LEEWAY_SECONDS) {
+        return None;
+    }
+    let not_before = claims.get("nbf").map_or(Some(0), Value::as_u64)?;
+    if not_before > now.saturating_add(LEEWAY_SECONDS) {
+        return None;
+    }
+    let text = |pointer: &str| claims.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let word = text(&own.role)?;
+    let named = |role: &Role| own.roles.is_empty() && role.as_str() == word;
+    let mapped = own.roles.get(&word).and_then(|own| Role::from_name(own));
+    let role = mapped.or_else(|| Role::ALL.into_iter().find(named))?;
+    let subject = text("/sub").filter(|own| !own.is_empty() && own.len() <= 128)?;
+    let reach = match role {
+        Role::PlatformAdmin => Reach::default(),
+        Role::Auditor | Role::OrgAdmin => Reach { org: text(&own.org), ..Reach::default() },
+        Role::TeamAdmin => Reach { org: text(&own.org), team: text(&own.team), user: None },
+        Role::Developer => Reach { org: text(&own.org), team: text(&own.team), user: Some(subject.clone()) },
+    };
+    let fits = reach.fits(role);
+    let id = format!("{}#{subject}", own.issuer);
+    fits.then(|| (until, Principal { id, role, reach, ceiling: Policy::everything() }))
+}
+
+#[cfg(test)]
+mod tests;

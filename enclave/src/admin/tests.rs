@@ -1,0 +1,469 @@
+use gateway::governance::ScopeKind;
+use gateway::governance::secret::{PublicId, Purpose};
+use serde_json::json;
+use state::RootKey;
+
+use super::identity::{AdminKeyRecord, Reach, Role};
+use super::*;
+
+const CODE: &str = "one-time-code-of-the-operator";
+
+struct World {
+    api: AdminApi,
+    root: String,
+}
+
+fn at(milliseconds: u64) -> Now {
+    Now {
+        unix_ms: 1_800_000_000_000 + milliseconds,
+        monotonic: std::time::Duration::from_millis(milliseconds),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
+async fn unclaimed() -> AdminApi {
+    let store = Store::memory(&RootKey::new([3; 32]));
+    let (governor, _) = Governor::open(store, [1; 16]).await.unwrap();
+    let config = AdminConfig {
+        address: "tcp:127.0.0.1:0".parse().unwrap(),
+        claim_sha256: Some(hex(digest::digest(&digest::SHA256, CODE.as_bytes()).as_ref())),
+        oidc: Vec::new(),
+    };
+    AdminApi::new(Arc::new(governor), &config, Arc::default()).unwrap()
+}
+
+/// An organisation `acme` with teams `search` and `ads`, a user `ada` of `search`, and the first administrator.
+async fn world() -> World {
+    let api = unclaimed().await;
+    let claimed = call(&api, "POST /admin/v1/claim", None, &[], &json!({ "code": CODE })).await;
+    let root = claimed.1["secret"].as_str().unwrap().to_owned();
+    let world = World { api, root };
+    let policy = json!({ "allowed_models": ["*"] });
+    for (path, body) in [
+        ("orgs", json!({ "id": "acme", "policy": policy })),
+        ("orgs", json!({ "id": "other", "policy": policy })),
+        ("teams", json!({ "id": "search", "org": "acme", "policy": policy })),
+        ("teams", json!({ "id": "ads", "org": "acme", "policy": policy })),
+        ("users", json!({ "id": "ada", "org": "acme", "team": "search", "policy": policy })),
+    ] {
+        let (status, answer) = world.root(&format!("POST /admin/v1/{path}"), &body).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+    world
+}
+
+async fn answer(
+    api: &AdminApi,
+    what: &str,
+    key: Option<&str>,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> AdminAnswer {
+    let (method, target) = what.split_once(' ').unwrap();
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let mut all: Vec<(String, Vec<u8>)> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    all.extend(key.map(|key| ("authorization".to_owned(), format!("Bearer {key}").into_bytes())));
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    api.answer(&AdminRequest { method, path, query, headers: &all, body: body.as_bytes() }, at(0)).await
+}
+
+async fn call(
+    api: &AdminApi,
+    what: &str,
+    key: Option<&str>,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> (u16, Value) {
+    let answer = answer(api, what, key, headers, body).await;
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+}
+
+impl World {
+    async fn root(&self, what: &str, body: &Value) -> (u16, Value) {
+        self.by(&self.root, what, body).await
+    }
+
+    async fn by(&self, key: &str, what: &str, body: &Value) -> (u16, Value) {
+        call(&self.api, what, Some(key), &[], body).await
+    }
+
+    /// Changes with the ETag that is there now.
+    async fn change(&self, key: &str, what: &str, body: &Value) -> (u16, Value) {
+        let (_, path) = what.split_once(' ').unwrap();
+        let shown = answer(&self.api, &format!("GET {path}"), Some(&self.root), &[], &Value::Null).await;
+        let etag = shown.headers.iter().find(|(name, _)| *name == "etag").map(|(_, value)| value.clone());
+        call(&self.api, what, Some(key), &[("if-match", &etag.unwrap_or_default())], body).await
+    }
+
+    async fn admin(&self, role: Role, reach: &Value, ceiling: Option<Value>) -> String {
+        let mut body = json!({ "name": "a", "role": role, "reach": reach });
+        if let Some(ceiling) = ceiling {
+            body["ceiling"] = ceiling;
+        }
+        let (status, made) = self.root("POST /admin/v1/admin-keys", &body).await;
+        assert_eq!(status, 201, "{made}");
+        made["secret"].as_str().unwrap().to_owned()
+    }
+
+    async fn key(&self, team: &str) -> (String, String) {
+        let body = json!({ "owner": { "org": "acme", "team": team }, "policy": { "allowed_models": ["gpt-*"] }, "tags": ["batch"] });
+        let (status, made) = self.root("POST /admin/v1/keys", &body).await;
+        assert_eq!(status, 201, "{made}");
+        (made["key"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+    }
+
+    fn lets_in(&self, secret: &str) -> bool {
+        self.api.governor.governance().find(secret.as_bytes(), at(0)).is_some()
+    }
+}
+
+#[tokio::test]
+async fn the_claim_code_works_once_and_for_its_owner() {
+    let api = unclaimed().await;
+    let claim = |code: &str| json!({ "code": code });
+    assert_eq!(call(&api, "POST /admin/v1/claim", None, &[], &claim("guess")).await.0, 403);
+    assert_eq!(call(&api, "POST /admin/v1/claim", None, &[], &claim(CODE)).await.0, 201);
+    let (status, problem) = call(&api, "POST /admin/v1/claim", None, &[], &claim(CODE)).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("already_claimed")));
+}
+
+#[tokio::test]
+async fn a_key_is_made_shown_once_rotated_blocked_and_revoked_at_once() {
+    let world = world().await;
+    let (id, first) = world.key("search").await;
+    assert!(world.lets_in(&first));
+    let (_, shown) = world.root(&format!("GET /admin/v1/keys/{id}"), &Value::Null).await;
+    assert!(!shown.to_string().contains(&first) && shown["secrets"][0]["version"] == 1, "{shown}");
+
+    let rotated =
+        world.root(&format!("POST /admin/v1/keys/{id}/rotate"), &json!({ "grace_seconds": 60 })).await;
+    let second = rotated.1["secret"].as_str().unwrap().to_owned();
+    assert!(world.lets_in(&first) && world.lets_in(&second), "both during the grace");
+    let rotated = world.root(&format!("POST /admin/v1/keys/{id}/rotate"), &json!({})).await;
+    let third = rotated.1["secret"].as_str().unwrap().to_owned();
+    assert!(!world.lets_in(&first) && !world.lets_in(&second) && world.lets_in(&third));
+
+    let status = format!("POST /admin/v1/keys/{id}/status");
+    world.root(&status, &json!({ "status": "blocked" })).await;
+    assert!(!world.lets_in(&third));
+    world.root(&status, &json!({ "status": "active" })).await;
+    assert!(world.lets_in(&third));
+    world.root(&status, &json!({ "status": "revoked" })).await;
+    assert!(!world.lets_in(&third));
+    assert_eq!(world.root(&status, &json!({ "status": "active" })).await.0, 409, "for good");
+
+    let (_, many) = world.key("search").await;
+    let (_, others) = world.key("ads").await;
+    let (_, revoked) =
+        world.root("POST /admin/v1/keys/revoke", &json!({ "team": "search", "tag": "batch" })).await;
+    assert_eq!(revoked["revoked"].as_array().unwrap().len(), 1);
+    assert!(!world.lets_in(&many) && world.lets_in(&others));
+    let (_, access) = world.root("GET /admin/v1/access?model=gpt-4", &Value::Null).await;
+    assert_eq!(access["keys"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_group_closes_everything_below_it() {
+    let world = world().await;
+    let (_, secret) = world.key("search").await;
+    let body =
+        json!({ "id": "search", "org": "acme", "blocked": true, "policy": { "allowed_models": ["*"] } });
+    assert_eq!(world.change(&world.root, "PUT /admin/v1/teams/search", &body).await.0, 200);
+    assert!(!world.lets_in(&secret));
+    let body = json!({ "id": "search", "org": "acme", "policy": { "allowed_models": ["*"] } });
+    world.change(&world.root, "PUT /admin/v1/teams/search", &body).await;
+    assert!(world.lets_in(&secret));
+    assert_eq!(world.change(&world.root, "DELETE /admin/v1/orgs/acme", &Value::Null).await.0, 204);
+    assert!(!world.lets_in(&secret));
+}
+
+/// ST-05: every route with every role; the table of permissions and nothing else decides.
+#[tokio::test]
+async fn every_route_refuses_every_role_that_lacks_its_permission() {
+    let world = world().await;
+    let (_, inference) = world.key("search").await;
+    let reach = |role| match role {
+        Role::PlatformAdmin | Role::Auditor => json!({}),
+        Role::OrgAdmin => json!({ "org": "acme" }),
+        Role::TeamAdmin => json!({ "org": "acme", "team": "search" }),
+        Role::Developer => json!({ "org": "acme", "team": "search", "user": "ada" }),
+    };
+    for role in Role::ALL {
+        let key = world.admin(role, &reach(role), None).await;
+        for route in route::routes() {
+            let what = format!("{} {}", route.method, route.path.replace("{id}", "nothing-there"));
+            let nobody = call(&world.api, &what, None, &[], &json!({})).await.0;
+            let with_inference_key = call(&world.api, &what, Some(&inference), &[], &json!({})).await.0;
+            if route.needs != Permission::Anyone {
+                assert_eq!((nobody, with_inference_key), (401, 401), "{what}");
+            }
+            let (status, problem) = call(&world.api, &what, Some(&key), &[], &json!({})).await;
+            let refused = status == 403 && problem["code"] == "forbidden";
+            assert_eq!(refused, !role.may(route.needs), "{role:?} {what}: {status} {problem}");
+            assert!(!matches!(status, 401 | 500..=599), "{role:?} {what}: {status}");
+        }
+    }
+    // What each role may, in one place to be looked at.
+    let rights = |role: Role| route::routes().filter(|own| role.may(own.needs)).count();
+    assert_eq!(Role::ALL.map(rights), [20, 12, 30, 39, 27]);
+}
+
+/// ST-18: what is out of reach looks like what is not there.
+#[tokio::test]
+async fn what_belongs_to_others_is_not_found() {
+    let world = world().await;
+    let lead = world.admin(Role::TeamAdmin, &json!({ "org": "acme", "team": "search" }), None).await;
+    let (own, _) = world.key("search").await;
+    let (theirs, secret) = world.key("ads").await;
+    for (what, body) in [
+        (format!("GET /admin/v1/keys/{theirs}"), Value::Null),
+        (format!("GET /admin/v1/keys/{theirs}/budgets"), Value::Null),
+        (format!("POST /admin/v1/keys/{theirs}/rotate"), json!({})),
+        (format!("POST /admin/v1/keys/{theirs}/status"), json!({ "status": "revoked" })),
+        ("GET /admin/v1/teams/ads".to_owned(), Value::Null),
+        ("GET /admin/v1/orgs/other".to_owned(), Value::Null),
+        ("GET /admin/v1/teams/ads/budgets".to_owned(), Value::Null),
+    ] {
+        let (status, problem) = world.by(&lead, &what, &body).await;
+        let missing =
+            world.by(&lead, &what.replace(&theirs, "AAAAAAAAAAAA").replace("ads", "none"), &body).await;
+        assert_eq!((status, &problem), (404, &missing.1), "{what}");
+    }
+    let put = json!({ "owner": { "org": "acme", "team": "search" } });
+    assert_eq!(world.change(&lead, &format!("PUT /admin/v1/keys/{theirs}"), &put).await.0, 404);
+    assert!(world.lets_in(&secret));
+    let (_, listed) = world.by(&lead, "GET /admin/v1/keys", &Value::Null).await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["items"][0]["id"], json!(own));
+    let (_, revoked) = world.by(&lead, "POST /admin/v1/keys/revoke", &json!({ "org": "acme" })).await;
+    assert_eq!(revoked["revoked"], json!([own]), "only within his reach");
+    assert!(world.lets_in(&secret));
+}
+
+/// ST-06: nobody hands on what he does not have.
+#[tokio::test]
+async fn nobody_gives_more_than_he_has() {
+    let world = world().await;
+    let ceiling = json!({ "allowed_models": ["gpt-*"], "max_parallel": 5, "guardrails": ["pii"], "blocked_models": ["gpt-5"] });
+    let reach = json!({ "org": "acme", "team": "search" });
+    let lead = world.admin(Role::TeamAdmin, &reach, Some(ceiling)).await;
+    let own = json!({ "org": "acme", "team": "search" });
+    for (owner, policy, code) in [
+        (json!({ "org": "acme", "team": "ads" }), json!({}), "exceeds_creator"),
+        (json!({ "org": "acme" }), json!({}), "exceeds_creator"),
+        (own.clone(), json!({ "allowed_models": ["*"] }), "exceeds_creator"),
+        (own.clone(), json!({ "allowed_models": ["gpt-4"], "max_parallel": 6 }), "exceeds_creator"),
+        (own.clone(), json!({ "allowed_ips": ["10.0.0.0/8"] }), "invalid"),
+    ] {
+        let (_, problem) =
+            world.by(&lead, "POST /admin/v1/keys", &json!({ "owner": owner, "policy": policy })).await;
+        assert_eq!(problem["code"], json!(code), "{owner} {policy}");
+    }
+    let body = json!({ "owner": own, "policy": { "allowed_models": ["gpt-*"] } });
+    let (_, made) = world.by(&lead, "POST /admin/v1/keys", &body).await;
+    let policy = &made["key"]["policy"];
+    assert_eq!(
+        (&policy["guardrails"], &policy["blocked_models"], &policy["max_parallel"]),
+        (&json!(["pii"]), &json!(["gpt-5"]), &json!(5)),
+        "what the ceiling demands comes along"
+    );
+    let user = json!({ "id": "bob", "org": "acme", "team": "search", "policy": { "allowed_models": ["*"] } });
+    assert_eq!(world.by(&lead, "POST /admin/v1/users", &user).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_request_sent_again_is_answered_again_and_not_done_again() {
+    let world = world().await;
+    let body = json!({ "owner": { "org": "acme" }, "policy": { "allowed_models": ["*"] } });
+    let again = [("idempotency-key", "a-key-of-the-caller")];
+    let first = call(&world.api, "POST /admin/v1/keys", Some(&world.root), &again, &body).await;
+    let second = call(&world.api, "POST /admin/v1/keys", Some(&world.root), &again, &body).await;
+    assert_eq!((first.0, second.0, &first.1["key"]), (201, 201, &second.1["key"]));
+    assert!(first.1["secret"].is_string() && second.1["secret"].is_null(), "a secret is shown once");
+    let other = json!({ "owner": { "org": "acme" }, "name": "another" });
+    assert_eq!(call(&world.api, "POST /admin/v1/keys", Some(&world.root), &again, &other).await.0, 422);
+    let auditor = world.admin(Role::PlatformAdmin, &json!({}), None).await;
+    let third = call(&world.api, "POST /admin/v1/keys", Some(&auditor), &again, &body).await;
+    assert_ne!(third.1["key"]["id"], first.1["key"]["id"], "of each caller his own");
+    let (_, listed) = world.root("GET /admin/v1/keys", &Value::Null).await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn changes_need_what_was_read() {
+    let world = world().await;
+    let (id, _) = world.key("search").await;
+    let path = format!("/admin/v1/keys/{id}");
+    let body = json!({ "owner": { "org": "acme", "team": "search" }, "name": "new" });
+    let put = format!("PUT {path}");
+    assert_eq!(world.root(&put, &body).await.0, 428);
+    let by = |etag: &'static str| {
+        let (put, body) = (put.clone(), body.clone());
+        let world = &world;
+        async move { call(&world.api, &put, Some(&world.root), &[("if-match", etag)], &body).await.0 }
+    };
+    assert_eq!((by("*").await, by("\"v9\"").await), (400, 412));
+    assert_eq!((by("\"v1\"").await, by("\"v1\"").await), (200, 412));
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_and_bad_input_is_refused() {
+    let world = world().await;
+    for _ in 0..7 {
+        world.key("search").await;
+    }
+    let (mut seen, mut next) = (std::collections::BTreeSet::new(), String::new());
+    loop {
+        let (status, page) = world.root(&format!("GET /admin/v1/keys?limit=3{next}"), &Value::Null).await;
+        assert_eq!(status, 200, "{page}");
+        for item in page["items"].as_array().unwrap() {
+            assert!(seen.insert(item["id"].to_string()), "twice");
+        }
+        match page["next"].as_str() {
+            Some(after) => next = format!("&after={after}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 7);
+    for (what, body) in [
+        ("GET /admin/v1/keys?limit=0", Value::Null),
+        ("GET /admin/v1/keys?limit=101", Value::Null),
+        ("GET /admin/v1/keys?sort=name;drop", Value::Null),
+        ("GET /admin/v1/orgs/acme?x=1", Value::Null),
+        ("POST /admin/v1/orgs", json!({ "id": "../acme" })),
+        ("POST /admin/v1/orgs", json!({ "id": "a", "org": "acme" })),
+        ("POST /admin/v1/orgs", json!({ "id": "a", "unknown": 1 })),
+        ("POST /admin/v1/teams", json!({ "id": "a" })),
+        ("POST /admin/v1/teams", json!({ "id": "a", "org": "missing" })),
+        ("POST /admin/v1/keys", json!({ "owner": { "org": "acme", "team": "missing" } })),
+        ("POST /admin/v1/keys", json!({ "owner": { "org": "other", "team": "search" } })),
+        ("POST /admin/v1/keys", json!({ "owner": { "org": "acme" }, "tags": ["a b"] })),
+        ("POST /admin/v1/keys/revoke", json!({})),
+        (
+            "POST /admin/v1/admin-keys",
+            json!({ "name": "x", "role": "team_admin", "reach": { "org": "acme" } }),
+        ),
+    ] {
+        let (status, problem) = world.root(what, &body).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("invalid")), "{what} {body}");
+    }
+    for (what, status) in [
+        ("GET /admin/v1/keys/", 404),
+        ("GET /admin/v1//keys", 404),
+        ("GET /admin/v1/./keys", 404),
+        ("GET /admin/v1/keys/%2e%2e", 404),
+        ("GET /admin/v1/keys/..", 404),
+        ("PATCH /admin/v1/keys", 405),
+        ("GET /v1/models", 404),
+    ] {
+        assert_eq!(world.root(what, &Value::Null).await.0, status, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn every_act_is_written_down_without_its_secrets() {
+    let world = world().await;
+    world.api.journal.take();
+    let (id, secret) = world.key("search").await;
+    call(&world.api, "POST /admin/v1/keys", None, &[], &json!({ "owner": { "org": "acme" } })).await;
+    world.root(&format!("POST /admin/v1/keys/{id}/status"), &json!({ "status": "revoked" })).await;
+    let records = world.api.journal.take();
+    let acts: Vec<_> = records.iter().map(|own| (own.action.as_str(), own.status, own.error)).collect();
+    assert_eq!(
+        acts,
+        [
+            ("POST /admin/v1/keys", 201, None),
+            ("POST /admin/v1/keys", 401, Some("unauthenticated")),
+            ("POST /admin/v1/keys/{id}/status", 200, None),
+        ]
+    );
+    assert_eq!(
+        (records[2].object.as_deref(), &records[2].changed[..]),
+        (Some(id.as_str()), &["status".to_owned()][..])
+    );
+    let text = serde_json::to_string(&records).unwrap();
+    assert!(!text.contains(&secret[20..]) && !text.contains(&world.root[20..]));
+}
+
+#[tokio::test]
+async fn an_admin_key_is_none_for_inference_and_ends_when_it_is_removed() {
+    let world = world().await;
+    assert!(!world.lets_in(&world.root));
+    let key = world.admin(Role::Auditor, &json!({}), None).await;
+    assert_eq!(world.by(&key, "GET /admin/v1/whoami", &Value::Null).await.1["role"], json!("auditor"));
+    let id = &key["psta_".len()..][..12];
+    let own = &world.root["psta_".len()..][..12];
+    assert_eq!(world.root(&format!("DELETE /admin/v1/admin-keys/{own}"), &Value::Null).await.0, 409);
+    assert_eq!(world.root(&format!("DELETE /admin/v1/admin-keys/{id}"), &Value::Null).await.0, 204);
+    assert_eq!(world.by(&key, "GET /admin/v1/whoami", &Value::Null).await.0, 401);
+    // The stored tag is no credential, and neither is a secret of the right form that nobody made.
+    let store = world.api.store();
+    let record = store.get(Table::AdminKeys, &RecordId::new(own).unwrap()).await.unwrap().unwrap();
+    let record: AdminKeyRecord = serde_json::from_slice(&record.value).unwrap();
+    assert_eq!(world.by(&hex(&record.tag), "GET /admin/v1/whoami", &Value::Null).await.0, 401);
+    let (_, forged) = gateway::governance::secret::mint(
+        Purpose::Administration,
+        PublicId::parse(own),
+        [5; gateway::governance::secret::ENTROPY],
+    );
+    assert_eq!(world.by(forged.expose(), "GET /admin/v1/whoami", &Value::Null).await.0, 401);
+    assert_eq!(Reach::default().fits(Role::TeamAdmin), false);
+}
+
+/// Two replicas over one store: what one changes, the other obeys; budgets are shared and never overspent.
+#[tokio::test]
+async fn replicas_share_keys_revocations_and_budgets() {
+    let world = world().await;
+    let store = world.api.store().clone();
+    let (other, cursor) = Governor::open(store.clone(), [2; 16]).await.unwrap();
+    let other = Arc::new(other);
+    let follower = Arc::clone(&other);
+    let following = async move { follower.follow(cursor).await };
+    let story = async {
+        let (id, secret) = world.key("search").await;
+        let known = |there: bool| {
+            let other = &other;
+            let secret = secret.clone();
+            async move {
+                for _ in 0..100 {
+                    if other.governance().find(secret.as_bytes(), at(0)).is_some() == there {
+                        return true;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                }
+                false
+            }
+        };
+        assert!(known(true).await, "within a second");
+        let body = json!({ "id": "search", "org": "acme", "policy": { "allowed_models": ["*"], "budgets": [
+            { "name": "b", "unit": "requests", "limit": 320, "window": { "every": "lifetime" } }
+        ] } });
+        assert_eq!(world.change(&world.root, "PUT /admin/v1/teams/search", &body).await.0, 200);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        world.api.governor.settle(true).await;
+        other.settle(true).await;
+        for governor in [&world.api.governor, &other] {
+            let leased = governor
+                .governance()
+                .with_meters(ScopeKind::Team, "search", |own| own.first().map(|own| own.grant))
+                .flatten();
+            assert_eq!(leased, Some(gateway::governance::meters::Grant::Slice(20)));
+        }
+        let (_, shown) = world.root("GET /admin/v1/teams/search/budgets", &Value::Null).await;
+        assert_eq!(shown["budgets"][0]["leased"], json!(20), "{shown}");
+        world.root(&format!("POST /admin/v1/keys/{id}/status"), &json!({ "status": "revoked" })).await;
+        assert!(known(false).await, "revoked everywhere within a second");
+        // A start from the store alone knows the same.
+        let (third, _) = Governor::open(store, [3; 16]).await.unwrap();
+        assert!(third.governance().find(secret.as_bytes(), at(0)).is_none());
+        world.api.governor.release().await;
+    };
+    tokio::select! {
+        () = following => {}
+        () = story => {}
+    }
+}
