@@ -220,7 +220,7 @@ impl AdminApi {
             Action::RevokeKeys => self.revoke_keys(who, asked).await,
             Action::ShowAccess => self.show_access(who, asked).await,
             Action::ListAdmins => self.list_admins(who, asked).await,
-            Action::CreateAdmin => self.create_admin(who, asked, now).await,
+            Action::CreateAdmin => self.create_admin(who, asked, now),
             Action::DeleteAdmin => self.delete_admin(id, who, asked).await,
         }
     }

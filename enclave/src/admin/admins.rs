@@ -78,12 +78,7 @@ impl AdminApi {
         Ok(plan)
     }
 
-    pub(super) async fn create_admin(
-        &self,
-        who: &Principal,
-        asked: &Asked<'_>,
-        now: Now,
-    ) -> Result<Plan, Problem> {
+    pub(super) fn create_admin(&self, who: &Principal, asked: &Asked<'_>, now: Now) -> Result<Plan, Problem> {
         let input: AdminKeyInput = asked.body()?;
         self.new_admin(input, &who.id, now)
     }

@@ -166,7 +166,7 @@ impl AdminApi {
             .policy
             .check()
             .map_err(|flaw| Problem::invalid(format!("{}: expected {}", flaw.field, flaw.expected)))?;
-        record.policy = self.tightened(std::mem::take(&mut record.policy), who)?;
+        record.policy = Self::tightened(std::mem::take(&mut record.policy), who)?;
         let id = RecordId::new(&record.id)?;
         let view = |own: GroupRecord| json(&GroupView::from(own));
         let value = serde_json::to_vec(&record).unwrap_or_default();
@@ -217,7 +217,7 @@ impl AdminApi {
     }
 
     /// A policy that goes no further than whoever hands it on.
-    pub(super) fn tightened(&self, policy: Policy, who: &Principal) -> Result<Policy, Problem> {
+    pub(super) fn tightened(policy: Policy, who: &Principal) -> Result<Policy, Problem> {
         policy.tightened(&who.ceiling).map_err(|flaw| Problem::exceeds(flaw.field, flaw.expected))
     }
 

@@ -205,7 +205,7 @@ impl AdminApi {
         policy
             .check()
             .map_err(|flaw| Problem::invalid(format!("{}: expected {}", flaw.field, flaw.expected)))?;
-        input.policy = self.tightened(std::mem::take(&mut input.policy), who)?;
+        input.policy = Self::tightened(std::mem::take(&mut input.policy), who)?;
         Ok(input)
     }
 

@@ -1,4 +1,4 @@
-//! Tokens of an identity provider (OpenID Connect): who signed, for whom, until when, and what role that gives.
+//! Tokens of an identity provider (`OpenID` Connect): who signed, for whom, until when, and what role that gives.
 //!
 //! Issuer, audience and expiry are demanded of every token; algorithms are those of public keys and no others, so that a
 //! public key is never taken for a shared secret. The provider's keys come with the configuration, so nobody on the way

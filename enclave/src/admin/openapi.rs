@@ -1,4 +1,4 @@
-//! The document that describes the admin API (OpenAPI 3.1), made from the table of routes and the types it names.
+//! The document that describes the admin API (`OpenAPI` 3.1), made from the table of routes and the types it names.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};

@@ -57,12 +57,16 @@ impl Problem {
 }
 
 impl From<StateError> for Problem {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else the store says, it did not do what was asked"
+    )]
     fn from(error: StateError) -> Self {
         match error {
             StateError::Conflict { .. } => Self::conflict(),
             StateError::Id => Self::not_found(),
             StateError::TooLarge => Self::invalid("too large to be kept"),
-            other => Self::new(503, other.code(), "the sealed store does not do this now; try again later"),
+            _ => Self::new(503, error.code(), "the sealed store does not do this now; try again later"),
         }
     }
 }

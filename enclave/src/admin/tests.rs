@@ -91,7 +91,7 @@ impl World {
         call(&self.api, what, Some(key), &[], body).await
     }
 
-    /// Changes with the ETag that is there now.
+    /// Changes with the `ETag` that is there now.
     async fn change(&self, key: &str, what: &str, body: &Value) -> (u16, Value) {
         let (_, path) = what.split_once(' ').unwrap();
         let shown = answer(&self.api, &format!("GET {path}"), Some(&self.root), &[], &Value::Null).await;
@@ -411,7 +411,7 @@ async fn an_admin_key_is_none_for_inference_and_ends_when_it_is_removed() {
         [5; gateway::governance::secret::ENTROPY],
     );
     assert_eq!(world.by(forged.expose(), "GET /admin/v1/whoami", &Value::Null).await.0, 401);
-    assert_eq!(Reach::default().fits(Role::TeamAdmin), false);
+    assert!(!Reach::default().fits(Role::TeamAdmin));
 }
 
 /// Two replicas over one store: what one changes, the other obeys; budgets are shared and never overspent.

@@ -60,7 +60,7 @@ fn mixed(seed: u64) -> u64 {
 }
 
 fn from_environment(name: &str, usual: u64) -> u64 {
-    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
 
 fn word(call: u64, place: u64) -> Step {
@@ -90,7 +90,7 @@ fn misbehave(request: &Received, call: u64, seed: u64) -> Vec<Step> {
         6 => return vec![Step::Wait(Duration::from_secs(2)), Step::Close],
         _ => {}
     }
-    let text: String = (0..WORDS).map(|place| format!("<{call}:{place}>")).collect();
+    let text = (0..WORDS).map(|place| format!("<{call}:{place}>")).collect::<Vec<_>>().concat();
     if !request.json()["stream"].as_bool().unwrap_or(false) {
         let body = json!({
             "id": "c", "object": "chat.completion",
@@ -162,8 +162,8 @@ fn judge(answer: &Answer, stream: bool) -> String {
         return String::new();
     }
     assert!(!answer.complete && ends == 0, "half an answer that looks whole: {text}");
-    let event = text.lines().rev().find(|line| line.starts_with("data: ")).expect("an event");
-    let event: serde_json::Value = serde_json::from_str(&event["data: ".len()..]).expect("JSON");
+    let event = text.lines().rev().find(|line| line.starts_with("data: ")).unwrap();
+    let event: serde_json::Value = serde_json::from_str(&event["data: ".len()..]).unwrap();
     assert!(event["error"].is_object(), "it does not say that it failed: {text}");
     "in the stream".to_owned()
 }
@@ -176,8 +176,8 @@ async fn ask_and_ask(enclave: std::net::SocketAddr, number: u64, until: Instant,
     while Instant::now() < until {
         round += 1;
         let dice = mixed(seed ^ (number << 32) ^ round);
-        let stream = dice % 3 != 0;
-        let model = if dice % 7 == 0 { "narrow" } else { "chaos" };
+        let stream = !dice.is_multiple_of(3);
+        let model = if dice.is_multiple_of(7) { "narrow" } else { "chaos" };
         let body = json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "x"}]});
         let body = post("/v1/chat/completions", &body.to_string());
         if client.send(&body).await.is_err() {
@@ -185,16 +185,14 @@ async fn ask_and_ask(enclave: std::net::SocketAddr, number: u64, until: Instant,
             client = Http1::connect(enclave).await;
             continue;
         }
-        if dice % 11 == 0 {
+        if dice.is_multiple_of(11) {
             tokio::time::sleep(Duration::from_millis(dice % 200)).await;
             left += 1;
             client = Http1::connect(enclave).await;
             continue;
         }
         let answer = tokio::time::timeout(Duration::from_secs(30), client.answer());
-        let Some(answer) = answer.await.expect("every request is answered in time") else {
-            panic!("a request without an answer")
-        };
+        let Some(answer) = answer.await.unwrap() else { panic!("a request without an answer") };
         *ends.entry(judge(&answer, stream)).or_default() += 1;
         if !answer.complete || answer.header("connection") == Some("close") {
             client = Http1::connect(enclave).await;
@@ -244,9 +242,11 @@ async fn chaos_over_sockets_loses_nothing_and_doubles_nothing() {
         (0..CLIENTS).map(|number| tokio::spawn(ask_and_ask(enclave.address, number, until, seed))).collect();
     let (mut ends, mut left) = (Ends::new(), 0);
     for client in clients {
-        let (own, own_left) = client.await.expect("no client saw anything wrong");
+        let (own, own_left) = client.await.unwrap();
         left += own_left;
-        own.into_iter().for_each(|(code, count)| *ends.entry(code).or_default() += count);
+        for (code, count) in own {
+            *ends.entry(code).or_default() += count;
+        }
     }
     let answered: u64 = ends.values().sum();
     println!("{answered} answers {ends:?}, {left} left, {} calls upstream", calls.load(Ordering::Relaxed));

@@ -36,9 +36,8 @@ pub(super) fn exceeds(request: &Request, bounds: &[(String, i64)]) -> bool {
 /// As [`crate::wire::Wire::parse`].
 pub fn lower(request: Request, most: u64) -> Result<Request, Error> {
     let (nest, names): (Option<&str>, &[&str]) = match request.wire.name() {
-        "anthropic_messages" => (None, &["max_tokens"]),
+        "anthropic_messages" | "openai_completions" => (None, &["max_tokens"]),
         "openai_chat" => (None, &["max_completion_tokens", "max_tokens"]),
-        "openai_completions" => (None, &["max_tokens"]),
         "openai_responses" => (None, &["max_output_tokens"]),
         "gemini_count_tokens" => return Ok(request),
         name if name.starts_with("gemini") => (Some("generationConfig"), &["maxOutputTokens"]),

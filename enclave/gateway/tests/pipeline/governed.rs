@@ -223,7 +223,7 @@ fn a_key_that_is_revoked_stops_at_once_also_in_the_middle() {
 fn what_a_key_may_not_use_it_reaches_under_no_name() {
     for (policy, code) in [
         (r#"{"allowed_models":["smart"]}"#, "model_not_allowed"),
-        (r#"{}"#, "model_not_allowed"),
+        ("{}", "model_not_allowed"),
         (r#"{"allowed_models":["*"],"blocked_models":["p"]}"#, "provider_not_allowed"),
         (r#"{"allowed_models":["*"],"blocked_deployments":["pri*"]}"#, "provider_not_allowed"),
         (r#"{"allowed_models":["*"],"regions":["eu"]}"#, "provider_not_allowed"),
