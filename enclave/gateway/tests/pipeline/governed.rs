@@ -195,7 +195,8 @@ fn an_elastic_budget_tells_the_upstream_how_long_the_answer_may_be() {
     let upstream = FakeUpstream::new([whole(10)]);
     drop(world.ask(&upstream, &request(r#","max_tokens":9000"#, "a")).expect("an answer"));
     let sent: serde_json::Value = serde_json::from_slice(&upstream.sent.borrow()[0].body).expect("JSON");
-    let most = sent["max_tokens"].as_u64().or(sent["max_completion_tokens"].as_u64()).expect("a limit");
+    let most =
+        sent["max_tokens"].as_u64().or_else(|| sent["max_completion_tokens"].as_u64()).expect("a limit");
     assert!((50..=100).contains(&most), "{most}: what the budget has room for");
 }
 
