@@ -14,6 +14,10 @@ pub const CLAIMS_VERSION: u64 = 1;
 
 /// First key of the extensions a reader may ignore.
 const FIRST_EXTENSION: u64 = 1000;
+/// The extension that names the log of the state head.
+const LOG: u64 = 1000;
+/// Longest name of a log, in bytes.
+const MAX_LOG_BYTES: usize = 32;
 
 /// Which end of which channel the enclave speaks as. Distinct per direction, so that reflection fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,6 +169,9 @@ pub struct EnclaveClaims {
     pub max_version: u64,
     /// State log head, if the enclave keeps one (key 13).
     pub state_head: Option<StateHead>,
+    /// Which log of the deployment that is, since each replica writes its own (key 1000; absent in evidence that is older
+    /// than this claim).
+    pub log: Option<String>,
     /// SHA-256 of attached device evidence, if there is any (key 14).
     pub gpu_digest: Option<Sha256>,
     /// How well the enclave knows the time (key 15).
@@ -175,10 +182,11 @@ impl EnclaveClaims {
     /// The bytes that are hashed into report data.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.map(match self.kind {
+        let fields: usize = match self.kind {
             Kind::Challenge { .. } | Kind::Epoch { .. } => 13,
             Kind::Session { .. } => 14,
-        });
+        };
+        writer.map(fields.saturating_add(usize::from(self.log.is_some())));
         writer.uint(1).uint(CLAIMS_VERSION).uint(2).uint(u64::from(self.role.number()));
         match &self.kind {
             Kind::Epoch { .. } => writer.uint(3).uint(0),
@@ -212,6 +220,9 @@ impl EnclaveClaims {
             TimeQuality::Good => 0,
             TimeQuality::Degraded => 1,
         });
+        if let Some(log) = &self.log {
+            writer.uint(LOG).text(log);
+        }
         writer.into_bytes()
     }
 
@@ -279,6 +290,7 @@ struct Fields {
     state_head: Option<Nullable<StateHead>>,
     gpu_digest: Option<Nullable<Sha256>>,
     time_quality: Option<TimeQuality>,
+    log: Option<String>,
 }
 
 impl Fields {
@@ -304,7 +316,8 @@ impl Fields {
                     Some(if value.null() { Err(Null) } else { Ok(Sha256::new(value.array_of()?)) });
             }
             15 => self.time_quality = Some(time_quality(value)?),
-            FIRST_EXTENSION.. => value.skip()?,
+            LOG => self.log = Some(value.text(MAX_LOG_BYTES)?.to_owned()),
+            key if key >= FIRST_EXTENSION => value.skip()?,
             _ => return Err(CborError::UnknownKey(at)),
         }
         Ok(())
@@ -338,6 +351,7 @@ impl Fields {
             state_head: present(self.state_head, 13)?.ok(),
             gpu_digest: present(self.gpu_digest, 14)?.ok(),
             time_quality: present(self.time_quality, 15)?,
+            log: self.log,
         })
     }
 }

@@ -65,7 +65,7 @@ pub enum StateError {
 struct Remembered {
     format: String,
     floors_version: u64,
-    /// By deployment id.
+    /// By deployment id, and after a stroke the name of the replica whose log it is.
     state_heads: BTreeMap<String, Head>,
     /// Highest `tcbEvaluationDataNumber`, by platform family (FMSPC).
     #[serde(default)]
@@ -84,6 +84,7 @@ struct Seen<'a> {
     floors_version: Option<u64>,
     evaluation: Option<(String, u32)>,
     head: Option<&'a StateHead>,
+    log: Option<&'a str>,
 }
 
 impl Remembered {
@@ -101,19 +102,22 @@ impl Remembered {
             }
             *highest = *found;
         }
-        match (self.state_heads.get(deployment), seen.head) {
-            (None, None) => {}
-            (Some(before), None) => return Err(StateError::Forked { seen: before.size, found: 0 }),
-            (before, Some(head)) => {
-                let found = Head { size: head.tree_size, root: head.root.to_hex() };
-                if let Some(before) = before
-                    && (found.size < before.size || (found.size == before.size && found.root != before.root))
-                {
-                    return Err(StateError::Forked { seen: before.size, found: found.size });
-                }
-                self.state_heads.insert(deployment.to_owned(), found);
-            }
+        let Some(head) = seen.head else {
+            // A deployment that keeps a log has one, whichever replica answers.
+            let of_deployment = |name: &String| name.split('/').next() == Some(deployment);
+            return match self.state_heads.iter().find(|(name, _)| of_deployment(name)) {
+                Some((_, before)) => Err(StateError::Forked { seen: before.size, found: 0 }),
+                None => Ok(()),
+            };
+        };
+        let name = seen.log.map_or_else(|| deployment.to_owned(), |log| format!("{deployment}/{log}"));
+        let found = Head { size: head.tree_size, root: head.root.to_hex() };
+        if let Some(before) = self.state_heads.get(&name)
+            && (found.size < before.size || (found.size == before.size && found.root != before.root))
+        {
+            return Err(StateError::Forked { seen: before.size, found: found.size });
         }
+        self.state_heads.insert(name, found);
         Ok(())
     }
 }
@@ -144,7 +148,8 @@ impl StateFile {
         } else {
             None
         };
-        let seen = Seen { floors_version, evaluation, head: claims.state_head.as_ref() };
+        let (head, log) = (claims.state_head.as_ref(), claims.log.as_deref());
+        let seen = Seen { floors_version, evaluation, head, log };
         self.update(&to_hex(&claims.deployment_id), &seen)
     }
 
@@ -301,7 +306,7 @@ mod tests {
     }
 
     fn seen(floors: u64, head: Option<&StateHead>) -> Seen<'_> {
-        Seen { floors_version: Some(floors), evaluation: None, head }
+        Seen { floors_version: Some(floors), evaluation: None, head, log: None }
     }
 
     #[test]
@@ -325,6 +330,23 @@ mod tests {
         assert_eq!((error.code(), error.outcome()), ("TDX_COLLATERAL_ROLLBACK", Outcome::Rejected));
         state.update("another deployment", &seen(8, None)).unwrap();
         state.update(DEPLOYMENT, &seen(8, Some(&head(12, 9)))).unwrap();
+    }
+
+    #[test]
+    fn each_replica_has_its_own_log_and_none_may_lose_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFile::at(folder.path().join("remembered.json"));
+        let (long, short, longer) = (head(100, 1), head(5, 2), head(101, 9));
+        let (shorter, other) = (head(4, 2), head(5, 3));
+        let of = |log, head| Seen { log: Some(log), ..seen(7, head) };
+        state.update(DEPLOYMENT, &of("a", Some(&long))).unwrap();
+        state.update(DEPLOYMENT, &of("b", Some(&short))).unwrap();
+        for behind in [of("a", Some(&short)), of("b", Some(&shorter)), of("b", Some(&other)), of("a", None)] {
+            assert_eq!(state.update(DEPLOYMENT, &behind).unwrap_err().code(), "STATE_FORK");
+        }
+        assert_eq!(state.update(DEPLOYMENT, &seen(7, None)).unwrap_err().code(), "STATE_FORK");
+        state.update("another deployment", &seen(7, None)).unwrap();
+        state.update(DEPLOYMENT, &of("a", Some(&longer))).unwrap();
     }
 
     #[test]

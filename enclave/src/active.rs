@@ -13,6 +13,7 @@ use attestation::digest::Sha384;
 use gateway::Gateway;
 use gateway::config::SecretSource;
 use gateway::governance::Governance;
+use gateway::settle::Books;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -147,6 +148,10 @@ impl Active {
         Ok(Self { config, gateway, missing, public, digest, seed: 0, key: Arc::default(), governance: None })
     }
 
+    fn settling_into(self, books: &Arc<Books>) -> Self {
+        Self { gateway: self.gateway.map(|gateway| gateway.settling_into(books)), ..self }
+    }
+
     /// Gives request ids a start of their own.
     #[must_use]
     pub fn seeded(self, seed: u64) -> Self {
@@ -202,23 +207,36 @@ impl Active {
 }
 
 /// Holds the configuration in force.
-#[derive(Debug)]
-pub struct InForce(watch::Sender<Arc<Active>>);
+pub struct InForce {
+    active: watch::Sender<Arc<Active>>,
+    /// Its digest, for those who must not keep the configuration itself.
+    digest: watch::Sender<Sha384>,
+    /// What every gateway of this process settles into, the one that waits for its secrets too.
+    books: Arc<Books>,
+}
+
+impl std::fmt::Debug for InForce {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("InForce").field("active", &self.now()).finish_non_exhaustive()
+    }
+}
 
 impl InForce {
     /// The first one.
-    pub fn new(first: Active) -> Self {
-        Self(watch::Sender::new(Arc::new(first)))
+    pub fn new(first: Active, digest: watch::Sender<Sha384>, books: Arc<Books>) -> Self {
+        let first = first.settling_into(&books);
+        Self { active: watch::Sender::new(Arc::new(first)), digest, books }
     }
 
     /// The one in force now.
     pub fn now(&self) -> Arc<Active> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.active.borrow())
     }
 
     /// From now on, this one. Requests in flight keep theirs.
     pub fn replace(&self, next: Active) {
-        self.0.send_replace(Arc::new(next));
+        self.digest.send_replace(next.digest);
+        self.active.send_replace(Arc::new(next.settling_into(&self.books)));
     }
 
     /// Reads the file again and puts it in force, or says why the one in force stays.
@@ -246,7 +264,7 @@ impl InForce {
 
     /// Brings `held` up to date if its client cannot tell the difference; false if it could.
     pub fn refresh(&self, held: &mut Arc<Active>) -> bool {
-        let now = self.0.borrow();
+        let now = self.active.borrow();
         if Arc::ptr_eq(&now, held) {
             return true;
         }
@@ -259,7 +277,7 @@ impl InForce {
 
     /// Ends when a configuration with another digest is in force.
     pub fn superseded(&self, held: &Active) -> impl Future<Output = ()> + use<> {
-        let (mut now, digest) = (self.0.subscribe(), held.digest);
+        let (mut now, digest) = (self.active.subscribe(), held.digest);
         async move {
             let changed = now.wait_for(|now| now.digest != digest).await.is_ok();
             if !changed {

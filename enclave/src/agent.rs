@@ -15,6 +15,7 @@ use attestation::evidence::{CpuEvidence, EvidenceDocument};
 use attestation::provisioning::{ProvisioningReceipt, SealedProvisioning};
 use tokio::sync::Semaphore;
 
+use crate::audit_log::AuditLog;
 use crate::clock::ProcessClock;
 use crate::endorsements::EndorsementSource;
 use crate::identity::{Epoch, Identity, IdentityError};
@@ -82,6 +83,7 @@ pub struct Agent {
     endorsements: EndorsementSource,
     identity: Identity,
     deployment_id: [u8; 32],
+    log: Option<Arc<AuditLog>>,
     issued: Mutex<Issued>,
     waiting: Semaphore,
     rate: RateLimit,
@@ -100,6 +102,7 @@ impl Agent {
         endorsements: EndorsementSource,
         identity: Identity,
         deployment_id: [u8; 32],
+        log: Option<Arc<AuditLog>>,
         evidence_per_second: u32,
     ) -> Self {
         Self {
@@ -107,10 +110,23 @@ impl Agent {
             endorsements,
             identity,
             deployment_id,
+            log,
             issued: Mutex::new(Issued::new(evidence_per_second)),
             waiting: Semaphore::new(QUOTES_WAITING),
             rate: RateLimit::new(evidence_per_second),
         }
+    }
+
+    /// The log's head as a signed note; the key is the keyset's receipt key. Nothing if no log is kept.
+    pub fn checkpoint(&self) -> Option<String> {
+        let checkpoint = self.log.as_ref()?.checkpoint();
+        let (public, signature) = self.identity.sign_checkpoint(&checkpoint.text());
+        Some(checkpoint.with_signature(&public, &signature))
+    }
+
+    /// The log, if one is kept.
+    pub const fn log(&self) -> Option<&Arc<AuditLog>> {
+        self.log.as_ref()
     }
 
     /// The keys in force now.
@@ -199,7 +215,8 @@ impl Agent {
             channels: vec![Channel::T],
             min_version: 1,
             max_version: 1,
-            state_head: None,
+            state_head: self.log.as_ref().map(|log| log.head()),
+            log: self.log.as_ref().map(|log| log.replica().to_owned()),
             gpu_digest: None,
             // The clock is the host's word until a time protocol says otherwise.
             time_quality: TimeQuality::Degraded,

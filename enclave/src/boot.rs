@@ -11,6 +11,8 @@ use attestation::attester::Attester;
 use attestation::digest::Nonce;
 use attestation::enclave_claims::Role;
 use attestation::endorsements::MAX_EVENT_LOG_BYTES;
+use gateway::settle::Books;
+use state::Store;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -20,10 +22,11 @@ use crate::clock::ProcessClock;
 use crate::config::Config;
 use crate::endorsements::EndorsementSource;
 use crate::entropy::{Hardware, Kernel, Seeds};
-use crate::governance::{self, Governor};
+use crate::governance::Governor;
 use crate::hardening::Hardened;
 use crate::host_link::HostLink;
 use crate::identity::{Identity, IdentityError};
+use crate::kept::{Kept, KeptError};
 use crate::provisioning::Provisioned;
 use crate::secrets::References;
 use crate::tee::{NoTee, Source};
@@ -37,6 +40,8 @@ pub enum BootError {
     Bind(Address, std::io::ErrorKind),
     /// Keys could not be made.
     Identity(IdentityError),
+    /// What outlives the process cannot be opened.
+    Kept(KeptError),
     /// The hardware gave no evidence.
     NoEvidence(AgentError),
     /// The configured source of evidence is not there.
@@ -45,10 +50,6 @@ pub enum BootError {
     EventLog(std::io::ErrorKind),
     /// `tee.attester` or `tee.deployment_id` is not one of the forms.
     Tee(&'static str),
-    /// The sealed store cannot be opened.
-    State(state::StateError),
-    /// The root key of the sealed store cannot be read, or is not 64 hex digits.
-    RootKey,
     /// The configuration reads well and cannot be used.
     Unusable(Unusable),
 }
@@ -65,6 +66,7 @@ impl std::fmt::Display for BootError {
                 "{}: no evidence from tee.attester; without a TEE this program does not serve",
                 error.code()
             ),
+            Self::Kept(error) => write!(out, "{error}"),
             Self::NoTee(error) => {
                 let code = match error.reasons() {
                     [(_, only)] => crate::agent::attester_code(*only),
@@ -73,8 +75,6 @@ impl std::fmt::Display for BootError {
                 write!(out, "{code}: tee.attester: {error}; without a TEE this program does not serve")
             }
             Self::EventLog(kind) => write!(out, "CONFIG_VALUE: tee.event_log: {kind}"),
-            Self::State(error) => error.fmt(out),
-            Self::RootKey => out.write_str("CONFIG_SECRET: state.root_key: expected 64 hex digits"),
             Self::Tee(problem) => write!(out, "CONFIG_VALUE: {problem}"),
             Self::Unusable(error) => error.fmt(out),
         }
@@ -86,7 +86,6 @@ impl std::error::Error for BootError {}
 /// The configuration is read and names a source of evidence.
 pub struct Measured {
     config: Config,
-    state_file: Option<std::fs::File>,
     source: Source,
     event_log: Vec<u8>,
     deployment_id: [u8; 32],
@@ -95,7 +94,6 @@ pub struct Measured {
 /// Keys exist.
 pub struct Keyed {
     config: Config,
-    state_file: Option<std::fs::File>,
     attester: Arc<dyn Attester>,
     event_log: Vec<u8>,
     deployment_id: [u8; 32],
@@ -123,13 +121,7 @@ impl Measured {
         let source = source(&config)?;
         let deployment_id = deployment_id(&config)?;
         let event_log = config.tee.event_log.as_deref().map(event_log).transpose()?.unwrap_or_default();
-        Ok(Self { config, state_file: None, source, event_log, deployment_id })
-    }
-
-    /// With the file of sealed records, which had to be opened before the process was confined.
-    #[must_use]
-    pub fn with_state_file(self, state_file: Option<std::fs::File>) -> Self {
-        Self { state_file, ..self }
+        Ok(Self { config, source, event_log, deployment_id })
     }
 
     /// Finds the source of evidence, opens the entropy gate and makes the first keys.
@@ -149,7 +141,6 @@ impl Measured {
             .map_err(BootError::Identity)?;
         Ok(Keyed {
             config: self.config,
-            state_file: self.state_file,
             attester,
             event_log: self.event_log,
             deployment_id: self.deployment_id,
@@ -165,12 +156,19 @@ impl Keyed {
     /// # Errors
     /// [`BootError`].
     pub async fn attest(self) -> Result<Attested, BootError> {
-        let Self { config, state_file, attester, event_log, deployment_id, identity, gateway_key } = self;
+        let Self { config, attester, event_log, deployment_id, identity, gateway_key } = self;
         let active = Active::build(config, &References::default())
             .map_err(BootError::Unusable)?
             .seeded(request_id_seed(identity.instance()))
             .keyed(Arc::new(gateway_key));
-        let governed = open_state(&active.config, state_file, identity.instance()).await?;
+        let fresh = identity.fresh_key().map_err(BootError::Identity)?;
+        let kept = Kept::open(active.config.state.as_ref(), None, fresh, &deployment_id).await;
+        let (served_under, digest) = watch::channel(active.digest);
+        let digest = move || digest.borrow().to_hex();
+        let books = Arc::new(Books::default());
+        let started = kept.map_err(BootError::Kept)?.start(&books, identity.instance(), digest).await;
+        let (store, log) = started.map_err(|error| BootError::Kept(error.into()))?;
+        let governed = govern(&active.config, &store, identity.instance()).await?;
         let active = active.governed(governed.as_ref().map(|own| Arc::clone(own.governor.governance())));
         let config = &active.config;
         let host = config.host.egress.clone().map(HostLink::new);
@@ -179,6 +177,7 @@ impl Keyed {
             EndorsementSource::new(host, event_log),
             identity,
             deployment_id,
+            log,
             config.limits.evidence_per_second,
         );
         // A process that cannot prove itself has nothing to offer.
@@ -196,9 +195,10 @@ impl Keyed {
         let shared = Shared {
             agent,
             limits: config.limits.clone(),
-            in_force: InForce::new(active),
+            in_force: InForce::new(active, served_under, books),
             provisioned: Provisioned::default(),
             governed,
+            store,
             phase: watch::Sender::new(Phase::Serving),
             connections: AtomicUsize::new(0),
         };
@@ -220,16 +220,13 @@ fn event_log(path: &Path) -> Result<Vec<u8>, BootError> {
     Ok(log)
 }
 
-/// Opens the sealed store, if one is configured, and loads keys and budgets.
-async fn open_state(
-    config: &Config,
-    file: Option<std::fs::File>,
-    instance: [u8; 16],
-) -> Result<Option<Governed>, BootError> {
-    let Some(own) = &config.state else { return Ok(None) };
-    let store = governance::open_store(own, file)
-        .map_err(|error| error.map_or(BootError::RootKey, BootError::State))?;
-    let (governor, cursor) = Governor::open(store, instance).await.map_err(BootError::State)?;
+/// Loads keys and budgets from the store, if one is configured.
+async fn govern(config: &Config, store: &Store, instance: [u8; 16]) -> Result<Option<Governed>, BootError> {
+    if config.state.is_none() {
+        return Ok(None);
+    }
+    let opened = Governor::open(store.clone(), instance).await;
+    let (governor, cursor) = opened.map_err(|error| BootError::Kept(error.into()))?;
     Ok(Some(Governed { governor: Arc::new(governor), cursor }))
 }
 

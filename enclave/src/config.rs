@@ -5,6 +5,7 @@
 mod admin;
 mod metrics;
 mod operator;
+mod state;
 mod stream_shape;
 
 use std::collections::BTreeSet;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
-pub use self::admin::{AdminConfig, OidcConfig, StateConfig};
+pub use self::admin::{AdminConfig, OidcConfig};
 pub use self::metrics::Metrics;
 pub use self::operator::OperatorKey;
+pub use self::state::{Keeper, Mode, RootKeyFrom, State};
 pub use self::stream_shape::StreamShape;
 use crate::transport::Address;
 
@@ -51,9 +53,9 @@ pub struct Config {
     /// Who administers; nobody unless stated.
     #[serde(default)]
     pub admin: Option<AdminConfig>,
-    /// Where keys and budgets are kept.
+    /// What outlives the process. Absent: nothing does.
     #[serde(default)]
-    pub state: Option<StateConfig>,
+    pub state: Option<State>,
     /// Keys, deployments and models.
     pub gateway: GatewayConfig,
 }
@@ -293,9 +295,6 @@ impl Config {
                 "true together with the tables 'admin' and 'state', or none of the three",
             );
         }
-        if self.state.as_ref().is_some_and(|own| own.file.is_some() != own.root_key.is_some()) {
-            return refuse("state", "file and root_key together, or neither");
-        }
         if let Some(admin) = &self.admin {
             let hex = |own: &String| attestation::digest::Sha256::from_hex(own).is_ok();
             if !admin.claim_sha256.as_ref().is_none_or(hex) {
@@ -310,6 +309,9 @@ impl Config {
         }
         if self.listen.workers.is_some_and(|workers| workers == 0 || workers > 1024) {
             return refuse("listen.workers", "1 to 1024");
+        }
+        if let Some((key, expected)) = self.state.as_ref().and_then(State::problem) {
+            return refuse(key, expected);
         }
         let limits = &self.limits;
         if limits.connections == 0 || limits.evidence_per_second == 0 || limits.streams_per_connection == 0 {
@@ -392,7 +394,7 @@ impl Config {
             let providers: Vec<&str> = own.oidc.iter().map(|own| own.issuer.as_str()).collect();
             serde_json::json!({ "claim_sha256": own.claim_sha256, "oidc": providers })
         });
-        serde_json::json!({
+        let mut public = serde_json::json!({
             "version": 1,
             "content_logging": false,
             "debug": false,
@@ -410,7 +412,11 @@ impl Config {
                 "header_bytes": self.limits.header_bytes,
             },
             "gateway": gateway,
-        })
+        });
+        if let (Some(state), Some(members)) = (&self.state, public.as_object_mut()) {
+            members.insert("state".to_owned(), state.public());
+        }
+        public
     }
 }
 

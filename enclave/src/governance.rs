@@ -1,25 +1,19 @@
 //! Between the sealed store and the counters that requests meet: loads keys and groups, follows their changes, and
 //! leases slices of budgets. Everything here runs beside requests; none waits for the store.
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::Clock;
-use gateway::config::SecretSource;
 use gateway::governance::lease::{self, BudgetWindow};
 use gateway::governance::record::{GroupRecord, KeyRecord};
 use gateway::governance::registry::Due;
 use gateway::governance::secret::PublicId;
 use gateway::governance::{Governance, ScopeKind};
 use gateway::plaintext::Secret;
-use state::backend::embedded::Embedded;
-use state::{Change, Cursor, Expect, RecordId, RootKey, StateError, Store, Table};
+use state::{Change, Cursor, Expect, RecordId, StateError, Store, Table};
 
 use crate::clock::ProcessClock;
-use crate::config::StateConfig;
-use crate::secrets::References;
 
 /// How often slices that are too small are renewed.
 const LEASE_TIME: Duration = Duration::from_millis(50);
@@ -255,39 +249,3 @@ async fn pepper(store: &Store) -> Result<[u8; 32], StateError> {
     }
     Err(StateError::Unavailable)
 }
-
-/// The store that the configuration names. In memory it is sealed under a key that nobody keeps.
-///
-/// # Errors
-/// Nothing if the root key cannot be read or is not 64 hex digits; else [`StateError`].
-pub fn open_store(config: &StateConfig, file: Option<File>) -> Result<Store, Option<StateError>> {
-    let (Some(file), Some(reference)) = (file, &config.root_key) else {
-        let mut fresh = zeroize::Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(&mut fresh[..]).map_err(|_| Some(StateError::Unavailable))?;
-        return Ok(Store::memory(&RootKey::new(*fresh)));
-    };
-    let text = References::default().read(reference).map_err(|_| None)?;
-    let text = std::str::from_utf8(text.expose()).map_err(|_| None)?;
-    let bytes = attestation::digest::Sha256::from_hex(text.trim()).map_err(|_| None)?;
-    let root = RootKey::new(*bytes.as_bytes());
-    let (backend, _) = Embedded::open_file(file, &root, STORE)?;
-    Ok(Store::new(Arc::new(backend), &root, STORE, 1))
-}
-
-/// Opens the file of sealed records, or makes it, before the process is confined.
-///
-/// # Errors
-/// What the kernel says.
-#[expect(
-    clippy::disallowed_types,
-    reason = "the one file that is ever opened for writing; what goes in is sealed"
-)]
-pub fn open_file(config: Option<&StateConfig>) -> std::io::Result<Option<File>> {
-    let path = config.and_then(|own| own.file.as_ref());
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    path.map(|path| options.open(path)).transpose()
-}
-
-/// Id of the store within its deployment: there is one.
-const STORE: [u8; 16] = *b"postern/1 state ";

@@ -67,15 +67,15 @@ pub fn make_unreadable() -> Result<Unreadable, HardeningError> {
 
 impl Unreadable {
     /// Locks memory if so configured, and from now on allows only the system calls of [`filter`], on this
-    /// thread and all that it starts. To be called while this is the only thread.
+    /// thread and all that it starts. Files may be written only if state is kept in files. To be called while this is the only thread.
     ///
     /// # Errors
     /// [`HardeningError::MemoryLock`], [`HardeningError::Filter`].
-    pub fn confine(self, process: Process) -> Result<Hardened, HardeningError> {
+    pub fn confine(self, process: Process, keeps_files: bool) -> Result<Hardened, HardeningError> {
         if process.lock_memory {
             lock_memory().map_err(HardeningError::MemoryLock)?;
         }
-        let program = filter::program().ok_or(HardeningError::Filter)?;
+        let program = filter::program(keeps_files).ok_or(HardeningError::Filter)?;
         seccompiler::apply_filter(&program).map_err(|_| HardeningError::Filter)?;
         Ok(Hardened(()))
     }

@@ -38,6 +38,8 @@ pub mod active;
 
 pub mod identity;
 
+pub mod audit_log;
+
 pub mod agent;
 
 pub mod http1;
@@ -47,6 +49,10 @@ pub mod azure_imds;
 pub mod sev_guest;
 
 pub mod tee;
+
+pub mod sealing_key;
+
+pub mod kept;
 
 pub mod tls;
 

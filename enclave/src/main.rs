@@ -84,11 +84,9 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let failure = |error: &dyn std::fmt::Display| Failure { line: error.to_string(), exit: 1 };
     let unreadable = hardening::make_unreadable().map_err(|error| failure(&error))?;
     let config = Config::load(&arguments.config).map_err(|error| usage(&error))?;
-    let state_file = postern_enclave::governance::open_file(config.state.as_ref())
-        .map_err(|error| usage(&format!("CONFIG_VALUE: state.file: {}", error.kind())))?;
-    let hardened = unreadable.confine(config.process).map_err(|error| failure(&error))?;
-    let measured =
-        Measured::new(config, hardened).map_err(|error| usage(&error))?.with_state_file(state_file);
+    let keeps_files = config.state.as_ref().is_some_and(postern_enclave::config::State::keeps_files);
+    let hardened = unreadable.confine(config.process, keeps_files).map_err(|error| failure(&error))?;
+    let measured = Measured::new(config, hardened).map_err(|error| usage(&error))?;
     let keyed = measured.make_keys().map_err(|error| failure(&error))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failure(&e.kind()))?;

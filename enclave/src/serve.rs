@@ -21,6 +21,7 @@ use crate::clock::{ProcessClock, deadline};
 use crate::config::{Drain, KeyExchange};
 use crate::host_link::HostLink;
 use crate::ingress::{accept_loop, metrics};
+use crate::kept;
 use crate::telemetry::{Event, emit};
 use crate::tls::Acceptors;
 use crate::transport::{Address, Listener, Listening};
@@ -110,6 +111,10 @@ impl Serving {
         for thread in self.threads {
             // A worker that panicked has nothing left to wait for.
             drop(thread.join());
+        }
+        if let Some(log) = self.shared.agent.log() {
+            // Every worker is gone, so everything they settled is in the journal.
+            kept::finish(&self.shared.store, log).await;
         }
         emit(Event::Stopped { cut });
     }

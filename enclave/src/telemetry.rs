@@ -60,6 +60,11 @@ pub enum Event {
         /// How many.
         secrets: usize,
     },
+    /// The audit log cannot be written; records wait.
+    AuditStalled {
+        /// How many.
+        waiting: usize,
+    },
     /// A new session-binding key and keyset are in force.
     Rekeyed {
         /// Epoch number since boot.
@@ -87,6 +92,7 @@ pub fn emit(event: Event) {
         Event::AwaitsProvisioning { secrets } => {
             format!(r#""event":"awaits_provisioning","secrets":{secrets}"#)
         }
+        Event::AuditStalled { waiting } => format!(r#""event":"audit_stalled","waiting":{waiting}"#),
         Event::Rekeyed { epoch } => format!(r#""event":"rekeyed","epoch":{epoch}"#),
     };
     write_line(&format!("{{\"time_ms\":{time},{fields}}}\n"));

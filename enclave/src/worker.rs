@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use state::Store;
 use tokio::sync::watch;
 
 use crate::active::InForce;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub provisioned: Provisioned,
     /// Keys and budgets in the sealed store, if there is one.
     pub governed: Option<Governed>,
+    /// Sealed records; in memory unless `[state]` says otherwise.
+    pub store: Store,
     /// What one client may use.
     pub limits: Limits,
     /// Written by the signal handler.

@@ -53,7 +53,7 @@ fn nothing_but_the_allowed_calls_gets_through() {
         assert!(answer.is_ok(), "control: {what}, unconfined: {answer:?}");
     }
     let unreadable = hardening::make_unreadable().unwrap();
-    let _hardened = unreadable.confine(Process { lock_memory: false }).unwrap();
+    let _hardened = unreadable.confine(Process { lock_memory: false }, false).unwrap();
     for (what, answer) in attempts() {
         let error = answer.expect_err(what);
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{what}: {error}");

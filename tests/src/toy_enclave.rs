@@ -284,6 +284,7 @@ impl Inner {
             min_version: 1,
             max_version: 1,
             state_head: None,
+            log: None,
             gpu_digest: None,
             time_quality: TimeQuality::Degraded,
         };

@@ -22,6 +22,7 @@ mod threats {
     mod repeats;
     mod reports;
     mod simulation;
+    mod state;
     mod tampering;
     mod tls;
     mod truncation;

@@ -105,6 +105,7 @@ impl World {
             min_version: 1,
             max_version: 1,
             state_head: None,
+            log: None,
             gpu_digest: None,
             time_quality: TimeQuality::Good,
         };

@@ -55,6 +55,7 @@ fn a_document_over_a_tpm_quote_opens_a_channel_and_one_over_other_claims_does_no
         min_version: 1,
         max_version: 1,
         state_head: None,
+        log: None,
         gpu_digest: None,
         time_quality: TimeQuality::Good,
     };

@@ -91,6 +91,9 @@ pub(super) fn claims(own: &EnclaveClaims) -> Part {
             "Merkle root",
         );
     }
+    if let Some(log) = &own.log {
+        part.add("state log", log.clone(), "name of the replica whose log it is");
+    }
     if let Some(digest) = &own.gpu_digest {
         part.hex("device evidence digest", digest.as_bytes(), "SHA-256");
     }

@@ -312,6 +312,7 @@ impl State {
             min_version: 1,
             max_version: 1,
             state_head: None,
+            log: None,
             gpu_digest: None,
             time_quality: TimeQuality::Good,
         }

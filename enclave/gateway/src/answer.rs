@@ -157,7 +157,7 @@ impl<B: UpstreamBody> AnswerStream<B> {
                 Step::Broken
             }
         };
-        self.exchange.answered(out.expose().len().saturating_sub(before));
+        self.exchange.answered(out.expose().get(before..).unwrap_or_default());
         let step = self.cut_if_it_may_not_go_on(step, out, clock.now());
         self.note(step, clock.now());
         step
@@ -465,7 +465,7 @@ pub(crate) fn deliver<B>(
             }
             exchange.reported(usage, finish);
             headers.extend(cost_header(&exchange));
-            exchange.answered(body.expose().len());
+            exchange.answered(body.expose());
             exchange.complete(now);
             Answer { status: 200, headers, body: AnswerBody::Whole(body) }
         }
@@ -484,7 +484,7 @@ pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B>
     exchange.cache_hit();
     exchange.reported(answer.usage, None);
     headers.extend(cost_header(&exchange));
-    exchange.answered(answer.body.expose().len());
+    exchange.answered(answer.body.expose());
     exchange.complete(now);
     Answer { status: 200, headers, body: AnswerBody::Whole(answer.body) }
 }
@@ -497,7 +497,7 @@ pub(crate) fn count<B>(tokens: u64, missed: Missed, mut exchange: Exchange, now:
     let mut headers = common_headers(exchange.id());
     headers.push(("content-type", JSON.to_owned()));
     headers.push(("postern-estimated", "true".to_owned()));
-    exchange.answered(body.len());
+    exchange.answered(&body);
     exchange.complete(now);
     Answer { status: 200, headers, body: AnswerBody::Whole(Plaintext::new(body.into())) }
 }

@@ -2,9 +2,11 @@
 //! nothing that a record needs.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use ring::hmac;
 use serde::Serialize;
 
 use crate::chat::{FinishReason, Usage};
@@ -63,6 +65,12 @@ pub struct AuditRecord {
     pub hedge_cost_nano_usd: Option<u64>,
     /// Why the completion stopped.
     pub finish_reason: Option<FinishReason>,
+    /// HMAC-SHA-256 of the request body, if there is a key for it.
+    #[serde(serialize_with = "hex")]
+    pub prompt_hmac: Option<[u8; 32]>,
+    /// HMAC-SHA-256 of the answer's bytes as given out, if there is a key for it.
+    #[serde(serialize_with = "hex")]
+    pub response_hmac: Option<[u8; 32]>,
     /// Size of the request body.
     pub request_bytes: u64,
     /// Size of the answer as given out.
@@ -120,6 +128,8 @@ impl AuditRecord {
 #[derive(Default)]
 pub struct Journal {
     state: Mutex<Waiting>,
+    waiting: AtomicUsize,
+    kept: AtomicBool,
 }
 
 #[derive(Default)]
@@ -129,9 +139,22 @@ struct Waiting {
 }
 
 /// Most records that wait.
-pub const MAX_WAITING: usize = 4096;
+pub const MAX_WAITING: usize = 65_536;
+
+/// Records from which on no request is begun. What is left above is for those in flight.
+const FULL: usize = MAX_WAITING / 4;
 
 impl Journal {
+    /// From now on somebody writes the records down, and no request shall be begun while that does not go on.
+    pub fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether so much waits to be written down that nothing more may be begun. Never, if nobody writes it down.
+    pub fn is_stalled(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) && self.waiting.load(Ordering::Relaxed) >= FULL
+    }
+
     /// Adds a record; if nobody took the earlier ones, the oldest is lost and counted.
     pub fn push(&self, record: AuditRecord) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,13 +163,63 @@ impl Journal {
             state.lost = state.lost.saturating_add(1);
         }
         state.records.push_back(record);
+        self.waiting.store(state.records.len(), Ordering::Relaxed);
     }
 
     /// Takes all waiting records, oldest first, and says how many were lost before them.
     pub fn take(&self) -> (Vec<AuditRecord>, u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.store(0, Ordering::Relaxed);
         (state.records.drain(..).collect(), std::mem::take(&mut state.lost))
     }
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn hex<S: serde::Serializer>(hash: &Option<[u8; 32]>, out: S) -> Result<S::Ok, S::Error> {
+    match hash {
+        Some(hash) => out.collect_str(&Hex(hash)),
+        None => out.serialize_none(),
+    }
+}
+
+/// Bytes as lower-case hex.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+/// The key under which prompts and answers are hashed for the record: whoever lacks it cannot try guesses.
+#[derive(Default)]
+pub struct Commitments(OnceLock<hmac::Key>);
+
+impl Commitments {
+    /// Sets the key, once; a second one is not taken.
+    pub fn set(&self, key: &[u8; 32]) {
+        // The first key stays: hashes of one process are comparable.
+        self.0.set(hmac::Key::new(hmac::HMAC_SHA256, key)).ok();
+    }
+
+    /// A hash that has begun, if there is a key.
+    pub(crate) fn begin(&self) -> Option<hmac::Context> {
+        self.0.get().map(hmac::Context::with_key)
+    }
+
+    /// The hash of these bytes, if there is a key.
+    pub fn of(&self, bytes: &[u8]) -> Option<[u8; 32]> {
+        let mut context = self.begin()?;
+        context.update(bytes);
+        Some(finished(context))
+    }
+}
+
+/// The hash.
+pub(crate) fn finished(context: hmac::Context) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
 }
 
 /// Whole microseconds of a duration.
@@ -157,6 +230,19 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hashes_need_their_key() {
+        let commitments = Commitments::default();
+        assert_eq!(commitments.of(b"hello"), None);
+        commitments.set(&[1; 32]);
+        let own = commitments.of(b"hello");
+        commitments.set(&[2; 32]);
+        assert_eq!(commitments.of(b"hello"), own);
+        let other = Commitments::default();
+        other.set(&[2; 32]);
+        assert_ne!(other.of(b"hello"), own);
+    }
 
     #[test]
     fn an_id_is_32_hex_digits() {

@@ -22,6 +22,8 @@ pub enum Error {
     AnswerTooLarge,
     /// A budget of the key, or of whom it belongs to, is used up.
     BudgetExceeded,
+    /// What was settled cannot be written down, so nothing more is begun.
+    AuditStalled,
     /// The request body is larger than `limit` bytes.
     BodyTooLarge {
         /// Most bytes accepted.
@@ -267,7 +269,7 @@ impl Error {
             | Self::UpstreamFailed
             | Self::UpstreamMalformed
             | Self::UpstreamTruncated => 502,
-            Self::NotProvisioned | Self::Overloaded { .. } | Self::ShuttingDown => 503,
+            Self::AuditStalled | Self::NotProvisioned | Self::Overloaded { .. } | Self::ShuttingDown => 503,
             Self::UpstreamTimeout => 504,
             Self::RequestLoop => 508,
             Self::UpstreamStatus { status, .. } => *status,
@@ -305,6 +307,7 @@ impl Error {
             Self::OperationUnsupported => "unsupported_operation",
             Self::NotProvisioned => "not_provisioned",
             Self::RequestLoop => "request_loop",
+            Self::AuditStalled => "audit_stalled",
             Self::ShuttingDown => "server_shutting_down",
             Self::TooManyInFlight => "concurrency_limit_exceeded",
             Self::UpstreamAttestation => "upstream_attestation_failed",
@@ -347,9 +350,11 @@ impl Error {
             | Self::RateLimited { .. }
             | Self::RouteNotAllowed
             | Self::TooManyInFlight => Fault::Policy,
-            Self::NotProvisioned | Self::RequestLoop | Self::ShuttingDown | Self::UpstreamCredential => {
-                Fault::Gateway
-            }
+            Self::AuditStalled
+            | Self::NotProvisioned
+            | Self::RequestLoop
+            | Self::ShuttingDown
+            | Self::UpstreamCredential => Fault::Gateway,
             Self::AnswerTooLarge
             | Self::UpstreamAttestation
             | Self::UpstreamConnection
@@ -378,6 +383,7 @@ impl Error {
             | Self::MissingCredentials
             | Self::NotProvisioned
             | Self::RequestLoop
+            | Self::AuditStalled
             | Self::ShuttingDown
             | Self::ModelNotAllowed
             | Self::ModelUnknown
@@ -411,6 +417,7 @@ impl Error {
             | Self::Overloaded { .. }
             | Self::RateLimited { .. }
             | Self::TooManyInFlight
+            | Self::AuditStalled
             | Self::ShuttingDown
             | Self::UpstreamConnection
             | Self::UpstreamFailed

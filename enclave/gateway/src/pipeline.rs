@@ -77,6 +77,9 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opene
     let authenticated =
         Some(admission::authenticate(head, gateway.keys(), gateway.governance().map(Arc::as_ref), now)?);
     let has_body = matches!(operation, Operation::Inference(..));
+    if has_body && gateway.books().journal.is_stalled() {
+        return Err(Error::AuditStalled);
+    }
     let max_body = if has_body { body_limit(head, gateway)? } else { 0 };
     let mut wishes = Wishes::read(head, gateway.models().headers())?;
     wishes.hops = Hops::read(head, gateway.number())?;
@@ -112,8 +115,7 @@ pub async fn handle<U: Upstream>(
             return Ok(answer::local(&request_id, body));
         }
     };
-    let size = body.expose().len();
-    let mut exchange = Exchange::begin(request_id, &who, wire, size, gateway.books(), clock.now());
+    let mut exchange = Exchange::begin(request_id, &who, wire, body.expose(), gateway.books(), clock.now());
     if wishes.explain && !who.key().rules.may_explain {
         exchange.withhold_explanation();
     }

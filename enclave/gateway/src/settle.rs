@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::admission::{Authenticated, Hold};
-use crate::audit::{AuditRecord, FORMAT, Journal, Outcome, RequestId, micros};
+use crate::audit::{AuditRecord, Commitments, FORMAT, Journal, Outcome, RequestId, finished, micros};
 use crate::chat::{FinishReason, Usage};
 use crate::clock::Now;
 use crate::deployment::Deployment;
@@ -23,6 +23,8 @@ use crate::wire::Wire;
 pub struct Books {
     /// Audit records that wait for the shell.
     pub journal: Journal,
+    /// The key under which prompts and answers are hashed.
+    pub commitments: Commitments,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -44,6 +46,7 @@ pub struct Exchange {
     flight: Option<Flight>,
     attempted: Vec<Attempted>,
     explanation: Option<String>,
+    answer_hash: Option<ring::hmac::Context>,
     settled: bool,
 }
 
@@ -76,7 +79,7 @@ impl Exchange {
         id: RequestId,
         who: &Authenticated,
         wire: &dyn Wire,
-        size: usize,
+        body: &[u8],
         books: &Arc<Books>,
         now: Now,
     ) -> Self {
@@ -103,7 +106,9 @@ impl Exchange {
             hedges_lost: 0,
             hedge_cost_nano_usd: None,
             finish_reason: None,
-            request_bytes: count(size),
+            prompt_hmac: books.commitments.of(body),
+            response_hmac: None,
+            request_bytes: count(body.len()),
             answer_bytes: 0,
             first_content_us: None,
             duration_us: 0,
@@ -122,6 +127,7 @@ impl Exchange {
             flight: None,
             attempted: Vec::new(),
             explanation: None,
+            answer_hash: books.commitments.begin(),
             settled: false,
         }
     }
@@ -319,8 +325,11 @@ impl Exchange {
     }
 
     /// Bytes were given to the client.
-    pub fn answered(&mut self, bytes: usize) {
-        self.record.answer_bytes = self.record.answer_bytes.saturating_add(count(bytes));
+    pub fn answered(&mut self, bytes: &[u8]) {
+        if let Some(hash) = &mut self.answer_hash {
+            hash.update(bytes);
+        }
+        self.record.answer_bytes = self.record.answer_bytes.saturating_add(count(bytes.len()));
     }
 
     /// It is this late now; counts if the exchange is dropped.
@@ -369,6 +378,8 @@ impl Exchange {
         }
         self.record.outcome = outcome;
         self.record.error = error;
+        self.record.response_hmac =
+            self.answer_hash.take().filter(|_| self.record.answer_bytes > 0).map(finished);
         self.record.cost_nano_usd = self.cost();
         if let Some(reservation) = self.reservation.take() {
             let actual = self.actual(outcome);

@@ -93,7 +93,7 @@ async fn respond(
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    let route = WellKnown::route(parts.method.as_str(), &path);
+    let route = WellKnown::route(parts.method.as_str(), &path, None);
     let limit = route.map_or(MAX_BODY.saturating_add(1), WellKnown::max_body);
     let collected = timeout(worker.shared.limits.body_idle_time(), Limited::new(body, limit).collect()).await;
     let Ok(Ok(body)) = collected else { return empty(413) };

@@ -1,9 +1,7 @@
-//! `[admin]` and `[state]`: who may administer, and where keys and budgets are kept.
+//! `[admin]`: who may administer.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use gateway::config::SecretReference;
 use serde::Deserialize;
 
 use super::{Address, address};
@@ -22,18 +20,6 @@ pub struct AdminConfig {
     /// Identity providers whose tokens are taken.
     #[serde(default)]
     pub oidc: Vec<OidcConfig>,
-}
-
-/// `[state]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct StateConfig {
-    /// The file of sealed records. Absent: they are kept in memory and end with the process.
-    #[serde(default)]
-    pub file: Option<PathBuf>,
-    /// Reference to the root sealing key, 64 hex digits. Needed with a file.
-    #[serde(default)]
-    pub root_key: Option<SecretReference>,
 }
 
 /// `[[admin.oidc]]`

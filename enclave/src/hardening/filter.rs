@@ -17,19 +17,26 @@ use seccompiler::{
 /// A report from `/dev/sev-guest` (linux/sev-guest.h): reads and writes 32 bytes, group `S`, number 0.
 const SNP_GET_REPORT: u64 = 0xc020_5300;
 
-/// The filter for this architecture. `None` where there is none.
-pub fn program() -> Option<BpfProgram> {
+/// A key that the processor derives for this guest, from the same device: group `S`, number 1.
+const SNP_GET_DERIVED_KEY: u64 = 0xc020_5301;
+
+/// The filter for this architecture; with what files need that grow and last, if state is kept in files. `None` where there
+/// is none.
+pub fn program(keeps_files: bool) -> Option<BpfProgram> {
     let arch = TargetArch::try_from(ARCH).ok()?;
     let refuse = SeccompAction::Errno(u32::try_from(libc::ENOSYS).ok()?);
-    let filter = SeccompFilter::new(rules()?, refuse, SeccompAction::Allow, arch).ok()?;
+    let filter = SeccompFilter::new(rules(keeps_files)?, refuse, SeccompAction::Allow, arch).ok()?;
     filter.try_into().ok()
 }
 
-fn rules() -> Option<BTreeMap<i64, Vec<SeccompRule>>> {
+fn rules(keeps_files: bool) -> Option<BTreeMap<i64, Vec<SeccompRule>>> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ANY.iter().chain(OF_THIS_ARCHITECTURE).map(|call| (*call, Vec::new())).collect();
     for (call, alternatives) in restricted()? {
         rules.insert(call, alternatives);
+    }
+    if keeps_files {
+        rules.extend(OF_FILES.iter().map(|call| (*call, Vec::new())));
     }
     Some(rules)
 }
@@ -59,7 +66,14 @@ fn restricted() -> Option<Vec<(i64, Vec<SeccompRule>)>> {
         // Asked about, never raised.
         (libc::SYS_prlimit64, vec![whole(2, 0)?]),
         (libc::SYS_openat, vec![one(2, Compare::MaskedEq(creates), 0)?]),
-        (libc::SYS_ioctl, vec![one(1, Compare::Eq, libc::FIONBIO)?, one(1, Compare::Eq, SNP_GET_REPORT)?]),
+        (
+            libc::SYS_ioctl,
+            vec![
+                one(1, Compare::Eq, libc::FIONBIO)?,
+                one(1, Compare::Eq, SNP_GET_REPORT)?,
+                one(1, Compare::Eq, SNP_GET_DERIVED_KEY)?,
+            ],
+        ),
         (libc::SYS_socket, sockets),
     ])
 }
@@ -88,12 +102,6 @@ const ANY: &[i64] = &[
     libc::SYS_readv,
     libc::SYS_writev,
     libc::SYS_pread64,
-    // the one file of sealed records, opened before the filter; no other can be opened for writing
-    libc::SYS_pwrite64,
-    libc::SYS_fdatasync,
-    libc::SYS_fsync,
-    libc::SYS_ftruncate,
-    libc::SYS_flock,
     libc::SYS_lseek,
     libc::SYS_close,
     libc::SYS_fcntl,
@@ -153,6 +161,16 @@ const ANY: &[i64] = &[
     libc::SYS_getrandom,
 ];
 
+/// Calls of a process that keeps sealed state in files: it makes them, writes into them, and waits for the disk.
+const OF_FILES: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_pwrite64,
+    libc::SYS_ftruncate,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_flock,
+];
+
 /// Older names that only some architectures have and their C library still uses.
 #[cfg(target_arch = "x86_64")]
 const OF_THIS_ARCHITECTURE: &[i64] = &[
@@ -174,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_reads_other_processes_or_starts_programs_is_not_in_the_list() {
-        let rules = rules().unwrap();
+        let rules = rules(true).unwrap();
         let forbidden = [
             libc::SYS_ptrace,
             libc::SYS_process_vm_readv,
@@ -198,6 +216,13 @@ mod tests {
         for call in forbidden {
             assert!(!rules.contains_key(&call), "system call {call}");
         }
+        let fileless = super::rules(false).unwrap();
+        assert!(
+            [libc::SYS_pwrite64, libc::SYS_fsync, libc::SYS_ftruncate]
+                .iter()
+                .all(|call| !fileless.contains_key(call))
+        );
+        let rules = fileless;
         for call in [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_clone, libc::SYS_openat, libc::SYS_socket]
         {
             assert!(rules.get(&call).is_some_and(|alternatives| !alternatives.is_empty()), "{call}");
@@ -206,6 +231,6 @@ mod tests {
 
     #[test]
     fn there_is_a_filter_for_this_architecture() {
-        assert!(program().is_some_and(|program| program.len() > 100));
+        assert!(program(false).is_some_and(|program| program.len() > 100));
     }
 }

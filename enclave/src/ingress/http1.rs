@@ -353,7 +353,7 @@ fn incoming(received: &[u8], role: Role, active: &Active) -> Result<Option<(Inco
         headers: message.fields.as_slice(),
     };
     let now = gateway::Clock::now(ProcessClock::shared());
-    let route = match WellKnown::route(head.method, head.path) {
+    let route = match WellKnown::route(head.method, head.path, message.fields.first("authorization")) {
         Some(which) => Route::WellKnown(which),
         None if role == Role::Provisioning => Route::WellKnown(WellKnown::Unknown),
         None => match active.gateway.as_ref().map(|gateway| pipeline::open(&head, gateway, now)) {

@@ -99,7 +99,8 @@ async fn respond(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    if let Some(which) = WellKnown::route(parts.method.as_str(), path) {
+    let authorization = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    if let Some(which) = WellKnown::route(parts.method.as_str(), path, authorization) {
         let reply = match collect(body, which.max_body(), worker).await {
             Ok(body) => which.answer(body.expose(), worker, connection, active).await,
             Err(status) => Reply::problem(status, "HTTP_BODY"),

@@ -2,9 +2,11 @@
 
 use attestation::binding::{BindRequest, ChallengeRequest};
 use attestation::cbor::Writer;
+use attestation::digest::Sha256;
 use attestation::enclave_claims::Role;
 use attestation::evidence::EvidenceDocument;
 use attestation::provisioning;
+use audit::tile::Named;
 
 use crate::active::Active;
 use crate::agent::{AgentError, Connection, role_on};
@@ -25,6 +27,17 @@ pub enum WellKnown {
     Evidence,
     /// `GET /livez`
     Live,
+    /// `GET /.well-known/postern/log/checkpoint`
+    LogCheckpoint,
+    /// `GET /.well-known/postern/log/tile/entries/...`, with the auditor's credential.
+    LogEntries {
+        /// Which bundle.
+        bundle: Named,
+        /// SHA-256 of the bearer token, if there was one.
+        credential: Option<Sha256>,
+    },
+    /// `GET /.well-known/postern/log/tile/...`: hashes, which tell nobody what they are of.
+    LogTile(Named),
     /// Right path, wrong method.
     MethodNotAllowed,
     /// `POST /.well-known/postern/provision`, on a provisioning connection
@@ -50,7 +63,9 @@ pub struct Reply {
 
 impl WellKnown {
     /// The fixed path that a request names, if it names one.
-    pub fn route(method: &str, path: &str) -> Option<Self> {
+    ///
+    /// `authorization` is the value of that header, needed by one of them.
+    pub fn route(method: &str, path: &str, authorization: Option<&[u8]>) -> Option<Self> {
         let (allowed, target) = match path {
             "/livez" => ("GET", Self::Live),
             "/readyz" => ("GET", Self::Ready),
@@ -59,7 +74,21 @@ impl WellKnown {
             // Kind 0, by GET, needs a public beacon and is not offered; kind 1 takes a nonce by POST.
             "/.well-known/postern/evidence" => ("POST", Self::Evidence),
             provisioning::PATH => ("POST", Self::Provision),
-            other if other.starts_with("/.well-known/postern/") => return Some(Self::Unknown),
+            "/.well-known/postern/log/checkpoint" => ("GET", Self::LogCheckpoint),
+            other if other.starts_with("/.well-known/postern/") => {
+                let Some(named) = other.strip_prefix("/.well-known/postern/log/").and_then(Named::parse)
+                else {
+                    return Some(Self::Unknown);
+                };
+                let target = match named {
+                    bundle @ Named::Entries { .. } => {
+                        let bearer = authorization.and_then(|value| value.strip_prefix(b"Bearer "));
+                        Self::LogEntries { bundle, credential: bearer.map(Sha256::of) }
+                    }
+                    tile @ Named::Hashes { .. } => Self::LogTile(tile),
+                };
+                ("GET", target)
+            }
             _ => return None,
         };
         Some(if method == allowed { target } else { Self::MethodNotAllowed })
@@ -73,6 +102,9 @@ impl WellKnown {
             | Self::Config
             | Self::Evidence
             | Self::Live
+            | Self::LogCheckpoint
+            | Self::LogEntries { .. }
+            | Self::LogTile(_)
             | Self::MethodNotAllowed
             | Self::Ready
             | Self::Unknown => MAX_BODY,
@@ -92,6 +124,20 @@ impl WellKnown {
             Self::Config => Reply::ok("application/json", active.public.clone()),
             Self::Evidence => evidence(body, worker, connection, active).await,
             Self::Live => Reply::ok("text/plain", b"ok\n".to_vec()),
+            Self::LogCheckpoint => match worker.shared.agent.checkpoint() {
+                Some(note) => Reply::ok("text/plain; charset=utf-8", note.into_bytes()),
+                None => Reply::problem(404, "NOT_FOUND"),
+            },
+            Self::LogEntries { bundle, credential } => {
+                let state = active.config.state.as_ref();
+                let auditor = state.and_then(|state| state.auditor_sha256.as_deref());
+                // Digests are compared, so the time that takes tells nothing of the credential.
+                match (auditor.and_then(|hex| Sha256::from_hex(hex).ok()), credential) {
+                    (Some(auditor), Some(own)) if own == auditor => log(bundle, worker).await,
+                    _ => Reply::problem(401, "AUDITOR_UNKNOWN"),
+                }
+            }
+            Self::LogTile(tile) => log(tile, worker).await,
             Self::MethodNotAllowed => Reply::problem(405, "METHOD_NOT_ALLOWED"),
             Self::Provision if role_on(connection) == Role::Provisioning => provision(body, worker, active),
             Self::Ready => ready(worker, active),
@@ -138,6 +184,15 @@ fn provision(body: &[u8], worker: &Worker, active: &Active) -> Reply {
             emit(Event::ProvisioningRefused { reason: refusal.code() });
             Reply::problem_with(refusal.status(), refusal.code(), refusal.detail().as_deref())
         }
+    }
+}
+
+async fn log(named: Named, worker: &Worker) -> Reply {
+    let Some(log) = worker.shared.agent.log() else { return Reply::problem(404, "NOT_FOUND") };
+    match log.read(named).await {
+        Ok(Some(bytes)) => Reply::ok("application/octet-stream", bytes),
+        Ok(None) => Reply::problem(404, "NOT_FOUND"),
+        Err(error) => Reply::problem(503, error.code()),
     }
 }
 

@@ -14,6 +14,10 @@ pub mod memory;
 
 pub mod embedded;
 
+pub mod postgres;
+
+pub mod valkey;
+
 /// What a backend's operations give: object safe, and free to move between threads.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
@@ -51,6 +55,12 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`StateError::Conflict`] with the index of one that has not; nothing is written then.
     fn write(&self, rows: Vec<Write>) -> Pending<'_, ()>;
+
+    /// How many transactions a file has seen: a number that only grows, for whoever can remember it elsewhere. Nothing from
+    /// a keeper that others share.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
 
     /// Where the feed ends now.
     fn position(&self) -> Pending<'_, Position>;

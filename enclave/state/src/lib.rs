@@ -19,6 +19,8 @@ pub mod seal;
 
 mod whole;
 
+pub mod frame;
+
 pub mod backend;
 
 mod seen;

@@ -228,6 +228,12 @@ impl Store {
         Ok(versions)
     }
 
+    /// How many transactions the file has seen, if it is a file: a number that only grows, for whoever can remember it
+    /// elsewhere.
+    pub fn generation(&self) -> Option<u64> {
+        self.inner.backend.generation()
+    }
+
     /// Where the feed of changes ends now. Take it before reading tables, and no change is missed.
     ///
     /// # Errors

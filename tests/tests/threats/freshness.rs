@@ -51,6 +51,7 @@ impl Scene {
             min_version: 1,
             max_version: 1,
             state_head: None,
+            log: None,
             gpu_digest: None,
             time_quality: TimeQuality::Degraded,
         }

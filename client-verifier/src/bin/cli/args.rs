@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Give an enclave its secrets, as its operator, after verifying it
     #[command(subcommand, after_help = PROVISION_HELP)]
     Provision(ProvisionCommand),
+    /// Fetch a gateway's log and check that nothing was removed from it
+    #[command(subcommand, after_help = AUDIT_HELP)]
+    Audit(AuditCommand),
     /// Look at evidence without judging it
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -214,6 +217,61 @@ pub(crate) enum Format {
     Openrouter,
     /// A Portkey routing configuration
     Portkey,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Fetch the log over a verified channel into a folder, or what is new since the last time
+    Fetch(AuditFetch),
+    /// Check a folder: every entry, the signed checkpoint, and every head that evidence has shown
+    Verify(AuditVerify),
+    /// Print the entries that meet all conditions, after their number
+    Query(AuditQuery),
+    /// The same as JSON lines, byte for byte as they were hashed
+    Export(AuditQuery),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct AuditFetch {
+    /// The gateway: https://NAME or https://NAME:PORT
+    pub(crate) url: String,
+    /// Folder to fetch into
+    pub(crate) folder: PathBuf,
+    /// File with the auditor's credential
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct AuditVerify {
+    /// Folder that was fetched
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct AuditQuery {
+    /// Folder that was fetched
+    pub(crate) folder: PathBuf,
+    /// Key, principal, team, organisation, actor or credential
+    #[arg(long)]
+    pub(crate) who: Option<String>,
+    /// call, admin, lost, opened, stopped, an operation or an action; ACTION* for all that begin so
+    #[arg(long)]
+    pub(crate) what: Option<String>,
+    /// Not before, in milliseconds since 1970
+    #[arg(long, value_name = "MS")]
+    pub(crate) since: Option<u64>,
+    /// Before, in milliseconds since 1970
+    #[arg(long, value_name = "MS")]
+    pub(crate) until: Option<u64>,
+    /// Model or deployment
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Outcome, error code or result
+    #[arg(long)]
+    pub(crate) status: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -451,6 +509,13 @@ The gateway is verified before the admin key is sent. Answers are JSON on stdout
   postern admin --to https://gateway.example:8444 --policy policy.toml claim --code-file code
   postern admin --to https://gateway.example:8444 --policy policy.toml --key-file admin.key create teams team.json
   postern admin --to https://gateway.example:8444 --policy policy.toml --key-file admin.key revoke KEY-ID";
+
+const AUDIT_HELP: &str = "\
+Exit codes: 0 the log is whole, 1 something was removed or changed, 2 usage, 3 could not decide.
+
+  postern audit fetch https://gateway.example log/ --credential-file auditor.key --policy policy.toml
+  postern audit verify log/
+  postern audit query log/ --who team-red --status refused";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 verified, 1 rejected, 2 usage or configuration, 3 could not decide.

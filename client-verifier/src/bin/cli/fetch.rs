@@ -46,7 +46,8 @@ pub(crate) fn gateway_key(file: Option<&Path>) -> Result<Option<GatewayKey>, &'s
     GatewayKey::new(&text).map(Some).ok_or("the key is empty or has characters that no key has")
 }
 
-fn read_secret(path: &Path) -> Result<Zeroizing<String>, &'static str> {
+/// A short text from a file. `Err` says what is wrong, never what was read.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, &'static str> {
     let file = std::fs::File::open(path).map_err(|_| "the key file cannot be opened")?;
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_BYTES));
     file.take(u64::try_from(MAX_KEY_BYTES).unwrap_or(u64::MAX))

@@ -10,6 +10,7 @@ mod admin;
 mod appraise;
 mod args;
 mod argument;
+mod audit;
 mod chat;
 mod evidence;
 mod exit;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     match args.command {
         args::Command::Admin(own) => on_runtime(&output, admin::run(&own, &output)),
         args::Command::Appraise(own) => appraise::run(&own, &output),
+        args::Command::Audit(own) => on_runtime(&output, audit::run(&own, &output)),
         args::Command::Chat(own) => on_runtime(&output, chat::run(&own, &output)),
         args::Command::Evidence(args::EvidenceCommand::Show(own)) => evidence::show(&own, &output),
         args::Command::Import(own) => import::run(&own, &output),

@@ -219,6 +219,11 @@ fn gateway_lines(verified: &Verified, output: &Output) -> Vec<String> {
     lines.push(format!("  measurement {}", hardware.measurement.to_hex()));
     lines.push(format!("  processor   {id}"));
     lines.push(format!("  instance    {}", hex(&verified.claims().instance_id)));
+    if let Some(head) = &verified.claims().state_head {
+        let log = verified.claims().log.as_deref().unwrap_or("unnamed");
+        let root = head.root.to_hex();
+        lines.push(format!("  log         {}: {} entries, root {root}", printable(log), head.tree_size));
+    }
     lines.push(format!("  valid until {}", verified.expires_at()));
     lines
 }
@@ -243,6 +248,9 @@ fn gateway_json(verified: &Verified) -> Value {
         "instance_id": hex(&claims.instance_id),
         "keyset_digest": claims.keyset_digest.to_hex(),
         "config_digest": claims.config_digest.to_hex(),
+        "log": claims.state_head.as_ref().map(|head| json!({
+            "name": claims.log, "size": head.tree_size, "root": head.root.to_hex(),
+        })),
         "expires_at": verified.expires_at().to_string(),
     })
 }

@@ -59,6 +59,13 @@ impl Gateway {
         self
     }
 
+    /// Settles into these books, which the shell reads.
+    #[must_use]
+    pub fn settling_into(mut self, books: &Arc<Books>) -> Self {
+        self.books = Arc::clone(books);
+        self
+    }
+
     /// Lets in keys that are issued through the admin API, and holds them to their budgets.
     #[must_use]
     pub fn governed(mut self, governance: Arc<Governance>) -> Self {

@@ -130,6 +130,9 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::RequestLoop => {
             "the request goes round: it has come by this gateway before, or by too many of its kind"
         }
+        Error::AuditStalled => {
+            "the gateway cannot write down what it does, so it begins nothing more; come back later"
+        }
         Error::ShuttingDown => "the gateway is shutting down",
         Error::TooManyInFlight => "this API key has too many requests in flight",
         Error::UpstreamAttestation => "the upstream has not proved itself as this route demands",

@@ -31,6 +31,7 @@ fn all() -> Vec<Error> {
         | Error::RateLimited { .. }
         | Error::RouteNotAllowed
         | Error::RequestLoop
+        | Error::AuditStalled
         | Error::ShuttingDown
         | Error::TooManyInFlight
         | Error::UpstreamAttestation
@@ -71,6 +72,7 @@ fn all() -> Vec<Error> {
         Error::RateLimited { retry_after_ms: 1500 },
         Error::RouteNotAllowed,
         Error::RequestLoop,
+        Error::AuditStalled,
         Error::ShuttingDown,
         Error::TooManyInFlight,
         Error::UpstreamAttestation,

@@ -5,8 +5,11 @@
 //! together from copies of different times does not open.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::backends::FileBackend;
@@ -34,8 +37,16 @@ const TOGETHER: usize = 256;
 
 /// See the module.
 pub struct Embedded {
-    jobs: mpsc::Sender<Job>,
-    written: watch::Receiver<Position>,
+    jobs: Option<mpsc::Sender<Job>>,
+    written: watch::Receiver<Written>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How far the file is.
+#[derive(Clone, Copy)]
+struct Written {
+    position: Position,
+    generation: u64,
 }
 
 type Answer = oneshot::Sender<Result<(), StateError>>;
@@ -59,45 +70,46 @@ struct Owner {
     keys: WholeKeys,
     head: Head,
     last: Position,
-    written: watch::Sender<Position>,
+    written: watch::Sender<Written>,
 }
 
 impl Embedded {
     /// Opens or makes the file, reads all of it, and starts its thread.
     ///
-    /// Also returns how many transactions the file has seen: a number that only grows, for whoever can remember it
-    /// elsewhere.
-    ///
     /// # Errors
     /// [`StateError::Locked`], [`StateError::Key`] if the head does not open, [`StateError::Damaged`] if the rows are not
     /// those of the head, [`StateError::Format`] if it is no such file, [`StateError::Unavailable`].
-    pub fn open(path: &Path, root: &RootKey, store: [u8; 16]) -> Result<(Self, u64), StateError> {
+    pub fn open(path: &Path, root: &RootKey, store: [u8; 16]) -> Result<Self, StateError> {
         #[expect(clippy::disallowed_methods, reason = "this is the backend that has a file")]
-        let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
         Self::open_file(file.map_err(|_| StateError::Unavailable)?, root, store)
     }
 
-    /// The same for a file that is open already, for reading and writing: a process that may open none any more.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_file(file: File, root: &RootKey, store: [u8; 16]) -> Result<(Self, u64), StateError> {
+    fn open_file(file: File, root: &RootKey, store: [u8; 16]) -> Result<Self, StateError> {
         let backend = FileBackend::new(file).map_err(|error| refused(&error))?;
         let database = Database::builder()
             .set_cache_size(CACHE)
             .create_with_backend(backend)
             .map_err(|error| refused(&error))?;
         let keys = WholeKeys::new(root, store)?;
-        let (head, last) = examine(&database, &keys)?;
+        // The library believes that nobody edits its file, and panics where it finds that somebody did.
+        let examined = catch_unwind(AssertUnwindSafe(|| examine(&database, &keys)));
+        let (head, last) = examined.unwrap_or(Err(StateError::Damaged))?;
         let (jobs, waiting) = mpsc::channel();
-        let (written, watching) = watch::channel(last);
+        let (written, watching) = watch::channel(Written { position: last, generation: head.generation });
         let owner = Owner { database, keys, head, last, written };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("state".into())
             .stack_size(STACK_BYTES)
             .spawn(move || owner.work(&waiting))
             .map_err(|_| StateError::Unavailable)?;
-        Ok((Self { jobs, written: watching }, head.generation))
+        Ok(Self { jobs: Some(jobs), written: watching, thread: Some(thread) })
     }
 
     async fn ask<T>(
@@ -105,8 +117,20 @@ impl Embedded {
         job: impl FnOnce(oneshot::Sender<Result<T, StateError>>) -> Job,
     ) -> Result<T, StateError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(job(answer)).map_err(|_| StateError::Unavailable)?;
+        let jobs = self.jobs.as_ref().ok_or(StateError::Unavailable)?;
+        jobs.send(job(answer)).map_err(|_| StateError::Unavailable)?;
         answered.await.map_err(|_| StateError::Unavailable)?
+    }
+}
+
+impl Drop for Embedded {
+    /// Waits until the file is closed.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, the next start looks at what it left.
+            drop(thread.join());
+        }
     }
 }
 
@@ -123,17 +147,23 @@ impl Backend for Embedded {
         Box::pin(self.ask(|answer| Job::Write(rows, answer)))
     }
 
+    fn generation(&self) -> Option<u64> {
+        Some(self.written.borrow().generation)
+    }
+
     fn position(&self) -> Pending<'_, Position> {
-        Box::pin(std::future::ready(Ok(*self.written.borrow())))
+        Box::pin(std::future::ready(Ok(self.written.borrow().position)))
     }
 
     fn changes(&self, since: Position, limit: usize, wait: Duration) -> Pending<'_, (Vec<Row>, Position)> {
         Box::pin(async move {
             let mut written = self.written.clone();
             // Nothing new within the time is an answer, not a failure.
-            tokio::time::timeout(wait, async { written.wait_for(|last| *last > since).await.map(drop) })
-                .await
-                .ok();
+            tokio::time::timeout(wait, async {
+                written.wait_for(|last| last.position > since).await.map(drop)
+            })
+            .await
+            .ok();
             self.ask(|answer| Job::Changes(since, limit, answer)).await
         })
     }
@@ -165,7 +195,7 @@ impl Owner {
         let results = match self.transact(&batches) {
             Ok(Done { results, head, last }) => {
                 (self.head, self.last) = (head, last);
-                self.written.send_replace(last);
+                self.written.send_replace(Written { position: last, generation: head.generation });
                 results
             }
             Err(error) => vec![Err(error); batches.len()],

@@ -20,8 +20,9 @@ fn open_with(root: &RootKey, path: &Path) -> Result<(Store, u64), StateError> {
         match Embedded::open(path, root, STORE) {
             Err(StateError::Locked) => std::thread::sleep(Duration::from_millis(10)),
             other => {
-                let (backend, generation) = other?;
-                return Ok((Store::new(Arc::new(backend), root, STORE, 1), generation));
+                let store = Store::new(Arc::new(other?), root, STORE, 1);
+                let generation = store.generation().unwrap();
+                return Ok((store, generation));
             }
         }
     }
@@ -157,7 +158,7 @@ async fn a_cut_file_or_another_file_does_not_open() {
     for length in [1, 100, 4096, bytes.len() / 2, bytes.len() - 1] {
         let cut = folder.path().join("cut");
         std::fs::write(&cut, &bytes[..length]).unwrap();
-        let opened = std::panic::catch_unwind(|| open(&cut).map(drop));
+        let opened = catch_unwind(|| open(&cut).map(drop));
         assert!(matches!(opened, Ok(Err(_))), "{length} of {} bytes: {opened:?}", bytes.len());
     }
     let other = folder.path().join("other");

@@ -1,0 +1,129 @@
+//! Where the root sealing key comes in. One place, so that provisioning has one place to put it.
+
+use std::path::Path;
+
+use sev::firmware::guest::{DerivedKey, Firmware, GuestFieldSelect};
+use state::{RootKey, StateError};
+use zeroize::Zeroizing;
+
+use crate::config::{RootKeyFrom, State};
+
+/// Why there is no root sealing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// The operator has not provisioned one yet.
+    Awaited,
+    /// The processor derives none: not SEV-SNP, or `/dev/sev-guest` may not be used. TDX has no such key.
+    Chip,
+    /// The file cannot be read or is not 64 hex digits.
+    File,
+}
+
+impl KeyError {
+    /// Stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Awaited => "STATE_KEY_AWAITED",
+            Self::Chip => "STATE_KEY_CHIP",
+            Self::File => "STATE_KEY_FILE",
+        }
+    }
+}
+
+impl std::fmt::Display for KeyError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let says = match self {
+            Self::Awaited => "state.root_key = \"provisioned\", and no key has been provisioned",
+            Self::Chip => {
+                "state.bind_to_chip needs SEV-SNP and /dev/sev-guest; elsewhere the key must be released to it"
+            }
+            Self::File => "state.root_key names a file that cannot be read, or that is not 64 hex digits",
+        };
+        write!(out, "{}: {says}", self.code())
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// Gives the root sealing key: what the configuration names, `provisioned` (what the operator has sealed to this process, if
+/// anything yet), or `fresh`, which nobody keeps, for what ends with the process.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn obtain(config: &State, provisioned: Option<RootKey>, fresh: [u8; 32]) -> Result<RootKey, KeyError> {
+    let root = match &config.root_key {
+        Some(RootKeyFrom::File(path)) => from_file(path)?,
+        Some(RootKeyFrom::Provisioned) => provisioned.ok_or(KeyError::Awaited)?,
+        None => RootKey::new(fresh),
+    };
+    if config.bind_to_chip { Ok(root.bound_to_chip(&*derived_by_chip()?)) } else { Ok(root) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "start-up reads the key that its file names")]
+fn from_file(path: &Path) -> Result<RootKey, KeyError> {
+    let text = Zeroizing::new(std::fs::read(path).map_err(|_| KeyError::File)?);
+    let digits = std::str::from_utf8(&text).map_err(|_| KeyError::File)?;
+    let bytes = attestation::digest::Sha256::from_hex(digits.trim_end()).map_err(|_| KeyError::File)?;
+    Ok(RootKey::new(*bytes.as_bytes()))
+}
+
+/// SEV-SNP firmware ABI, `MSG_KEY_REQ`: from the chip's own key, over measurement and guest policy, at level 0. Not over the
+/// firmware's version, since every update of it would lock the store.
+fn derived_by_chip() -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    let mut fields = GuestFieldSelect::default();
+    fields.set_guest_policy(true);
+    fields.set_measurement(true);
+    let request = DerivedKey::new(false, fields, 0, 0, 0, None);
+    let mut device = Firmware::open().map_err(|_| KeyError::Chip)?;
+    device.get_derived_key(Some(1), request).map(Zeroizing::new).map_err(|_| KeyError::Chip)
+}
+
+/// What a store says when the key is missing, for callers that know only stores.
+impl From<KeyError> for StateError {
+    fn from(_: KeyError) -> Self {
+        Self::Key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> State {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a file for the test")]
+    fn a_key_is_64_hex_digits_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.key");
+        let config = config(&format!("root_key = \"file:{}\"", path.display()));
+        assert_eq!(obtain(&config, None, [0; 32]).err(), Some(KeyError::File));
+        for (text, good) in [
+            ("ab".repeat(32), true),
+            (format!("{}\n", "ab".repeat(32)), true),
+            ("ab".repeat(31), false),
+            ("zz".repeat(32), false),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(obtain(&config, None, [0; 32]).is_ok(), good);
+        }
+    }
+
+    #[test]
+    fn a_provisioned_key_is_awaited() {
+        let config = config("root_key = \"provisioned\"");
+        assert_eq!(obtain(&config, None, [0; 32]).err(), Some(KeyError::Awaited));
+        assert!(obtain(&config, Some(RootKey::new([1; 32])), [0; 32]).is_ok());
+    }
+
+    #[test]
+    fn without_the_chip_nothing_is_bound_to_it() {
+        if Path::new(crate::sev_guest::DEVICE).exists() {
+            return;
+        }
+        let config = config("root_key = \"provisioned\"\nbind_to_chip = true");
+        assert_eq!(obtain(&config, Some(RootKey::new([1; 32])), [0; 32]).err(), Some(KeyError::Chip));
+    }
+}
