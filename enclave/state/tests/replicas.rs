@@ -1,5 +1,7 @@
 //! Two replicas over one PostgreSQL, and over one Valkey: servers from the system's packages, started here on loopback.
 #![allow(
+    clippy::arithmetic_side_effects,
+    clippy::too_many_lines,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::unwrap_used,

@@ -36,6 +36,7 @@ const FOLDERS: &[Folder] = &[
         others: &[
             ("model_list", "answered from the configuration, never sent upstream"),
             ("dialect", "the trait of formats that are read and written"),
+            ("hops", "which gateways a request came by, whatever its format"),
             ("json", "reading and writing bodies that are translated"),
             ("openai_shape", "what the OpenAI formats share"),
             ("bedrock_converse", "only upstreams speak it"),

@@ -97,9 +97,15 @@ fn call(command: &AdminCommand) -> Result<Call, &'static str> {
             let body = json!({ "grace_seconds": grace_seconds });
             of("POST", below(&format!("keys/{key}/rotate"))?, Some(body.to_string()))
         }
-        AdminCommand::Block { key } => of("POST", below(&format!("keys/{key}/status"))?, status("blocked")),
-        AdminCommand::Unblock { key } => of("POST", below(&format!("keys/{key}/status"))?, status("active")),
-        AdminCommand::Revoke { key } => of("POST", below(&format!("keys/{key}/status"))?, status("revoked")),
+        AdminCommand::Block { key } => {
+            of("POST", below(&format!("keys/{key}/status"))?, Some(status("blocked")))
+        }
+        AdminCommand::Unblock { key } => {
+            of("POST", below(&format!("keys/{key}/status"))?, Some(status("active")))
+        }
+        AdminCommand::Revoke { key } => {
+            of("POST", below(&format!("keys/{key}/status"))?, Some(status("revoked")))
+        }
         AdminCommand::RevokeAll { org, team, user, tag } => {
             let body = json!({ "org": org, "team": team, "user": user, "tag": tag });
             of("POST", format!("{PREFIX}keys/revoke"), Some(body.to_string()))
@@ -107,8 +113,8 @@ fn call(command: &AdminCommand) -> Result<Call, &'static str> {
     }
 }
 
-fn status(status: &str) -> Option<String> {
-    Some(json!({ "status": status }).to_string())
+fn status(status: &str) -> String {
+    json!({ "status": status }).to_string()
 }
 
 /// A path of the API, as `keys` or `teams/search`.
@@ -155,7 +161,7 @@ async fn send(
     let status = answer.status();
     let etag = answer.headers().get("etag").and_then(|own| own.to_str().ok()).map(str::to_owned);
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-    let body: Bytes = body.map(|own| own.to_bytes()).unwrap_or_default();
+    let body: Bytes = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         return Ok((value, etag));
