@@ -17,7 +17,7 @@ fn setup(disk: &Path) -> Setup {
     let state = format!(
         "[state]\nroot_key = \"file:{at}/root.key\"\nmode = \"lease\"\nstore = \"file:{at}/kept/state.redb\"\naudit = \"{at}/kept/log\"\n"
     );
-    Setup { process: state, ..Setup::default() }
+    Setup { process: state, drain: "limit_seconds = 2".to_owned(), ..Setup::default() }
 }
 
 fn disk() -> TempDir {
