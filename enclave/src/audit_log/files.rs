@@ -297,14 +297,14 @@ fn scan(file: &File) -> Result<Vec<Frame>, StateError> {
         if offset > end || file.read_exact_at(&mut header, at).is_err() {
             return Ok(frames);
         }
-        let [a, b, c, d, first @ .., w, x, y, z] = header;
-        let length = u64::from(u32::from_be_bytes([a, b, c, d]));
-        let count = u64::from(u32::from_be_bytes([w, x, y, z]));
+        let number = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |own| u64::from(u32::from_be_bytes(*own)));
+        let (length, count) = (number(header.first_chunk()), number(header.last_chunk()));
+        let first = header.get(4..12).and_then(|own| own.try_into().ok()).map_or(0, u64::from_be_bytes);
         at = offset.saturating_add(length);
         if length == 0 || count == 0 || at > end {
             return Ok(frames);
         }
-        frames.push(Frame { first: u64::from_be_bytes(first), count, offset, length });
+        frames.push(Frame { first, count, offset, length });
     }
 }
 
