@@ -52,7 +52,7 @@ def anthropic_class(model, **changes):
 
 def text(message):
     """Responses and Anthropic give a list of blocks, chat a string."""
-    return message.text if isinstance(message.text, str) else message.text()
+    return str(message.text)
 
 
 def chat(name, model):

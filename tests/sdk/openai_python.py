@@ -1,5 +1,6 @@
 """The official OpenAI SDK for Python, through `postern proxy`. Prints one line per promise kept."""
 
+import json
 import os
 
 import openai
@@ -37,8 +38,59 @@ def responses(good):
     kept("events in order", events[0].type == "response.created" and events[-1].type == "response.completed")
     kept("numbered events", [event.sequence_number for event in events] == sorted(event.sequence_number for event in events))
     kept("streamed response", final.output_text == "Hello!" and final.usage.total_tokens == 5)
+    counted = good.responses.input_tokens.count(model="fake", input="Say hello")
+    kept("input tokens", counted.object == "response.input_tokens" and counted.input_tokens > 0)
     refused(openai.BadRequestError, lambda: good.responses.create(model="fake", input="x", previous_response_id="r"))
+    refused(openai.BadRequestError, lambda: good.responses.create(model="fake", input="x", store=True))
     refused(openai.NotFoundError, lambda: good.responses.retrieve("resp_1"))
+    refused(openai.NotFoundError, lambda: good.responses.delete("resp_1"))
+    refused(openai.NotFoundError, lambda: good.responses.cancel("resp_1"))
+    refused(openai.NotFoundError, lambda: good.responses.input_items.list("resp_1"))
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": PARAMETERS, "strict": True}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "place", "schema": PARAMETERS, "strict": True}}
+
+
+def more(good, model):
+    """Tools, images and structured answers, on a provider of the same dialect and on another."""
+    ask = good.chat.completions.create
+    message = ask(model=model, messages=MESSAGES, tools=[TOOL]).choices[0].message
+    cities = [json.loads(call.function.arguments)["city"] for call in message.tool_calls]
+    kept(f"{model}: parallel tools", cities == ["Bonn", "Kiel"])
+    with good.chat.completions.stream(model=model, messages=MESSAGES, tools=[TOOL]) as stream:
+        final = stream.get_final_completion().choices[0]
+    streamed = [json.loads(call.function.arguments)["city"] for call in final.message.tool_calls]
+    kept(f"{model}: streamed tools", streamed == cities and final.finish_reason == "tool_calls")
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "rain"} for call in message.tool_calls]
+    after = ask(model=model, messages=[*MESSAGES, message, *results], tools=[TOOL])
+    kept(f"{model}: tool results", after.choices[0].message.content == "Hello!")
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    shown = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}]
+    kept(f"{model}: image", ask(model=model, messages=shown).choices[0].message.content == "Hello!")
+    structured = ask(model=model, messages=MESSAGES, response_format=SCHEMA).choices[0].message.content
+    kept(f"{model}: structured output", json.loads(structured) == {"city": "Bonn"})
+    with ask(model=model, messages=[{"role": "user", "content": "Never end"}], stream=True) as endless:
+        first = next(piece for piece in endless if piece.choices and piece.choices[0].delta.content)
+    kept(f"{model}: cancelled after the first text", first.choices[0].delta.content == "Hel")
+    late = [{"role": "user", "content": "Never answer"}]
+    refused(openai.APITimeoutError, lambda: client(timeout=1).chat.completions.create(model=model, messages=late))
+
+
+def completions(good):
+    """The older API, natively and as a conversation."""
+    for model in ["fake", "claude"]:
+        whole = good.completions.create(model=model, prompt="Say hello", max_tokens=9)
+        kept(f"{model}: completion", whole.choices[0].text == "Hello!" and whole.usage.total_tokens == 5)
+        pieces = list(good.completions.create(model=model, prompt="Say hello", max_tokens=9, stream=True))
+        text = "".join(piece.choices[0].text for piece in pieces)
+        kept(f"{model}: streamed completion", text == "Hello!" and pieces[-1].choices[0].finish_reason == "stop")
+    echoed = good.completions.create(model="fake", prompt="Well. ", echo=True)
+    kept("echo, where the provider has it", echoed.choices[0].text == "Well. Hello!")
+    refused(openai.BadRequestError, lambda: good.completions.create(model="claude", prompt="x", echo=True))
+    refused(openai.BadRequestError, lambda: good.completions.create(model="claude", prompt=["x", "y"]))
 
 
 def vendor(good, model):
@@ -72,7 +124,14 @@ def main():
     kept("models", "builtin" in [model.id for model in good.models.list()])
     kept("one model", good.models.retrieve("builtin").id == "builtin")
 
+    numbers = good.embeddings.create(model="fake", input=["a", "b"], encoding_format="float")
+    base64 = good.embeddings.create(model="fake", input=["a", "b"])  # the SDK asks for base64 by itself
+    kept("embeddings in base64", [one.embedding for one in base64.data] == [one.embedding for one in numbers.data])
+
     responses(good)
+    completions(good)
+    for model in ["fake", "claude"]:
+        more(good, model)
     for model in ["gemini", "bedrock", "failing-over"]:
         vendor(good, model)
 

@@ -58,19 +58,24 @@ fn source(name: &str) -> PathBuf {
     workspace::root().join("tests/sdk").join(name)
 }
 
-/// A virtual environment with what `requirements.txt` pins; made anew when that changes.
+/// A virtual environment with the official SDKs.
 fn python() -> Option<PathBuf> {
-    let wanted = std::fs::read_to_string(source("requirements.txt")).unwrap();
-    let folder = lasting_folder().join("python");
+    python_with("python", "requirements.txt")
+}
+
+/// A virtual environment with what `requirements` pins; made anew when that changes.
+fn python_with(name: &str, requirements: &str) -> Option<PathBuf> {
+    let wanted = std::fs::read_to_string(source(requirements)).unwrap();
+    let folder = lasting_folder().join(name);
     let (stamp, program) = (folder.join("installed.txt"), folder.join("bin/python"));
-    let lock = std::fs::File::create(lasting_folder().join("python.lock")).unwrap();
+    let lock = std::fs::File::create(lasting_folder().join(format!("{name}.lock"))).unwrap();
     lock.lock().unwrap();
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Some(program);
     }
     install(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-    install(Command::new(&program).args(pip).arg(source("requirements.txt")))?;
+    install(Command::new(&program).args(pip).arg(source(requirements)))?;
     std::fs::write(stamp, wanted).unwrap();
     Some(program)
 }
@@ -182,7 +187,7 @@ fn openai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("openai_python.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 26);
+    assert_eq!(kept(&succeeded(&output)), 53);
     let received = stack.enclave.upstream.received();
     let failed = received.iter().filter(|own| String::from_utf8_lossy(&own.body).contains("failing-model"));
     assert!(failed.count() >= 2, "the deployment that fails was asked first");
@@ -193,7 +198,7 @@ fn google_genai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("google_genai.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 23);
+    assert_eq!(kept(&succeeded(&output)), 29);
 }
 
 /// What Anthropic's SDK and the provider saw of each other: the body's SHA-256 and the beta field.
@@ -248,7 +253,27 @@ fn openai_for_node() {
     let Some(folder) = node_folder() else { return };
     let stack = stack();
     let Some(output) = node(&stack, &folder, "openai_node.mjs") else { return };
-    assert_eq!(kept(&succeeded(&output)), 9);
+    assert_eq!(kept(&succeeded(&output)), 30);
+}
+
+/// LangChain pins SDKs that exclude the ones above, so it has an environment of its own.
+#[tokio::test]
+async fn langchain() {
+    let Some(python) = python_with("langchain", "langchain-requirements.txt") else { return };
+    let stack = stack();
+    let output = through(&stack, Command::new(python).arg(source("langchain_clients.py"))).unwrap();
+    assert_eq!(kept(&succeeded(&output)), 45);
+    // those whose clients gave up
+    assert!(stack.enclave.upstream.wait_for_cancellations(2, Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn vercel_ai() {
+    let Some(folder) = node_folder() else { return };
+    let stack = stack();
+    let Some(output) = node(&stack, &folder, "vercel_ai.mjs") else { return };
+    assert_eq!(kept(&succeeded(&output)), 69);
+    assert!(stack.enclave.upstream.wait_for_cancellations(4, Duration::from_secs(10)).await);
 }
 
 #[test]
