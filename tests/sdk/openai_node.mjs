@@ -64,7 +64,7 @@ for (const model of ["fake", "claude"]) {
   const response = await good.responses.create({ model, input: "Say hello" });
   kept(`${model}: response`, response.output_text === "Hello!" && response.status === "completed");
   const final = await good.responses.stream({ model, input: "Say hello" }).finalResponse();
-  kept(`${model}: streamed response`, final.output_text === "Hello!");
+  kept(`${model}: streamed response`, final.output[0].content[0].text === "Hello!");
   const endless = await good.chat.completions.create({ model, messages: [{ role: "user", content: "Never end" }], stream: true });
   let first;
   for await (const piece of endless) if ((first = piece.choices[0]?.delta?.content)) break;

@@ -90,8 +90,10 @@ kept("no connection", APICallError.isInstance(await failure(() => generateText({
 
 const errors = [];
 const broken = streamText({ model: openai.chat("breaking"), prompt: "x", maxRetries: 0, onError: ({ error }) => errors.push(error) });
-for await (const piece of broken.textStream) void piece;
-kept("a broken stream is an error", errors.length > 0);
+const thrown = await failure(async () => {
+  for await (const piece of broken.textStream) void piece;
+});
+kept("a broken stream is an error", thrown !== null || errors.length > 0);
 
 for (const model of [openai.chat("fake"), anthropic("claude")]) {
   const stop = new AbortController();

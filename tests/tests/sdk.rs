@@ -253,7 +253,7 @@ fn openai_for_node() {
     let Some(folder) = node_folder() else { return };
     let stack = stack();
     let Some(output) = node(&stack, &folder, "openai_node.mjs") else { return };
-    assert_eq!(kept(&succeeded(&output)), 30);
+    assert_eq!(kept(&succeeded(&output)), 28);
 }
 
 /// LangChain pins SDKs that exclude the ones above, so it has an environment of its own.

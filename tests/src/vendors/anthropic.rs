@@ -35,7 +35,9 @@ fn blocks(body: &Value) -> Vec<Value> {
         .as_array()
         .is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"));
     if let Some(name) = body["tools"][0]["name"].as_str().filter(|_| !answered) {
-        let calls = cities(body["tool_choice"]["type"] == "tool").iter().enumerate();
+        let choice = &body["tool_choice"];
+        let alone = choice["type"] == "tool" || choice["disable_parallel_tool_use"] == true;
+        let calls = cities(alone).iter().enumerate();
         return calls
             .map(|(place, city)| {
                 json!({"type": "tool_use", "id": format!("toolu_{place}"), "name": name, "input": {"city": city}})

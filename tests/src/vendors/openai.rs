@@ -40,7 +40,8 @@ pub(super) fn answer(request: &Received) -> Vec<Step> {
 fn calls(body: &Value) -> Option<Vec<Value>> {
     let last = body["messages"].as_array().and_then(|messages| messages.last())?;
     let name = body["tools"][0]["function"]["name"].as_str().filter(|_| last["role"] != "tool")?;
-    let calls = cities(body["tool_choice"].is_object()).iter().enumerate();
+    let alone = body["tool_choice"].is_object() || body["parallel_tool_calls"] == false;
+    let calls = cities(alone).iter().enumerate();
     let call = |(place, city): (usize, &&str)| {
         let function = json!({"name": name, "arguments": json!({"city": city}).to_string()});
         json!({"id": format!("call_{place}"), "type": "function", "function": function})
