@@ -256,7 +256,7 @@ fn openai_for_node() {
     assert_eq!(kept(&succeeded(&output)), 28);
 }
 
-/// LangChain pins SDKs that exclude the ones above, so it has an environment of its own.
+/// `LangChain` pins SDKs that exclude the ones above, so it has an environment of its own.
 #[tokio::test]
 async fn langchain() {
     let Some(python) = python_with("langchain", "langchain-requirements.txt") else { return };
