@@ -15,7 +15,7 @@ pub const CLAIMS_VERSION: u64 = 1;
 /// First key of the extensions a reader may ignore.
 const FIRST_EXTENSION: u64 = 1000;
 /// The extension that names the log of the state head.
-const LOG: u64 = 1000;
+const LOG: u64 = 1001;
 /// Longest name of a log, in bytes.
 const MAX_LOG_BYTES: usize = 32;
 
@@ -169,7 +169,7 @@ pub struct EnclaveClaims {
     pub max_version: u64,
     /// State log head, if the enclave keeps one (key 13).
     pub state_head: Option<StateHead>,
-    /// Which log of the deployment that is, since each replica writes its own (key 1000; absent in evidence that is older
+    /// Which log of the deployment that is, since each replica writes its own (key 1001; absent in evidence that is older
     /// than this claim).
     pub log: Option<String>,
     /// SHA-256 of attached device evidence, if there is any (key 14).
