@@ -56,6 +56,13 @@ fn request(wire: &dyn Wire, model: &str, says: &str, stream: bool) -> (String, S
         }
         "openai_responses" => format!(r#"{{"model":"{model}","stream":{stream},"input":{says}}}"#),
         "openai_embeddings" => format!(r#"{{"model":"{model}","input":[{says}]}}"#),
+        "openai_input_tokens" => format!(r#"{{"model":"{model}","input":{says}}}"#),
+        "gemini_count_tokens" => {
+            return (
+                format!("/v1beta/models/{model}:countTokens"),
+                format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":{says}}}]}}]}}"#),
+            );
+        }
         "gemini" | "gemini_array" => {
             let method = match (wire.name(), stream) {
                 ("gemini_array", _) => "streamGenerateContent",

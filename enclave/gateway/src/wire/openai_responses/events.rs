@@ -363,6 +363,8 @@ impl WriteStream for Writer {
         self.sequence = self.sequence.saturating_add(1);
         let message = error.message();
         let failure = Failure { code: "server_error", message: &message };
+        // What was gathered may go further than what was sent: a guardrail holds text back and then refuses it.
+        self.output.clear();
         self.state("response.failed", Status::Failed, Some(failure), out);
     }
 }
