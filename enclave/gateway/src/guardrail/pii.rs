@@ -1,8 +1,8 @@
 //! Finds personal data by its form: what has a checksum must have the right one, what has none must have a telling form or
 //! a telling word before it.
 //!
-//! Names, places and organisations are not found: they have no form. Measured on a generated corpus, see
-//! `tests/guardrails/REPORT.md`.
+//! Names, places and organisations are not found: they have no form. How much is found and missed has not been measured
+//! on a corpus yet.
 
 use super::{Detector, Finding, GuardrailKind, Hook, Settings, Spans};
 use crate::content::mask::floor;
