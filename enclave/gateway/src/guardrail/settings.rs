@@ -88,7 +88,8 @@ pub struct Settings {
 pub enum Hook {
     /// The request, all of it, before it is routed.
     Input,
-    /// The request, beside the call upstream; its word counts before the client gets anything.
+    /// The request, beside the call upstream; its word counts before the client gets anything. Acts as [`Self::Input`]
+    /// for kinds that are judged at once, which are all so far.
     InputParallel,
     /// What would be kept: an answer that a hit is in is not cached.
     Log,
@@ -128,7 +129,7 @@ pub enum Mode {
     Shadow,
 }
 
-/// What happens if a check cannot be done.
+/// What happens if a check cannot be done; every kind so far is judged here and always can be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
