@@ -2,7 +2,7 @@
 //! it is and who says it. Guardrails read the view; what they change is written back by place, and every other byte stays.
 //!
 //! The view is made from the JSON itself and not from the canonical chat form, so that it also holds what that form does
-//! not know. A string that no rule of [`rules`] recognises counts as content: a new field of an API is checked, not
+//! not know. A string that no rule of `rules` recognises counts as content: a new field of an API is checked, not
 //! missed.
 
 use std::ops::Range;

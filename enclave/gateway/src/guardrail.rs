@@ -1,9 +1,9 @@
 //! Content checks: what there is, how each is configured, and when it applies. Where they are applied is
 //! [`crate::screening`].
 //!
-//! A kind of check is one file in `guardrail/` and one line in [`GUARDRAILS`]. It is one of three things: something that
-//! finds places in a text ([`Spans`]: these can be masked, and work on streams), something that judges content as a whole
-//! ([`Judge`]), or a question to a service ([`Remote`]).
+//! A kind of check is one file in `guardrail/` and one line in [`GUARDRAILS`]. It is one of two things: something that
+//! finds places in a text ([`Spans`]: these can be masked, and work on streams) or something that judges content as a
+//! whole ([`Judge`]).
 
 use std::ops::Range;
 use std::sync::Arc;

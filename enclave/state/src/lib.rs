@@ -1,6 +1,6 @@
 //! State that outlives a process, kept by stores that nobody trusts.
 //!
-//! Callers use [`Store`]: plaintext records in, plaintext records out. What a [`Backend`] (memory, a file, PostgreSQL,
+//! Callers use [`Store`]: plaintext records in, plaintext records out. What a [`Backend`](backend::Backend) (memory, a file, PostgreSQL,
 //! Valkey) gets to see is ciphertext under keyed hashes of ids; it can lose or withhold records, never read, forge,
 //! exchange or, towards a process that has seen newer ones, age them.
 //!

@@ -77,7 +77,7 @@ pub(crate) struct ProvisionSend {
     /// TOML file with the secrets: NAME = "value" or NAME = { file = "PATH" }; - reads stdin
     #[arg(long, value_name = "FILE")]
     pub(crate) secrets: PathBuf,
-    /// TOML file with a [gateway] table to put in force in place of the enclave's own
+    /// TOML file with a `[gateway]` table to put in force in place of the enclave's own
     #[arg(long, value_name = "FILE")]
     pub(crate) gateway: Option<PathBuf>,
 }

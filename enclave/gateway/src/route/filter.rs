@@ -96,7 +96,7 @@ pub fn condition(
 }
 
 /// The error of one who finds no room and may find some after that time. Advice is never zero and never longer than
-/// [`LONGEST_ADVICE`].
+/// two minutes.
 pub fn overloaded(after: Duration) -> Error {
     let ms = after.min(LONGEST_ADVICE).as_millis();
     Error::Overloaded { retry_after_ms: u64::try_from(ms).unwrap_or(u64::MAX).max(1) }
