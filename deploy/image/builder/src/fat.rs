@@ -20,7 +20,8 @@ pub fn with_boot_file(
     hidden_sectors: u32,
 ) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
     let sectors = bytes / SECTOR;
-    let fat_sectors = ((sectors - RESERVED) * 4).div_ceil(SECTOR + 8);
+    // Each table has an entry of four bytes for every cluster, and two before them.
+    let fat_sectors = ((sectors - RESERVED + 2) * 4).div_ceil(SECTOR + 8);
     let first_data = RESERVED + 2 * fat_sectors;
     let clusters = sectors - first_data;
     let used = file.len().div_ceil(SECTOR);
@@ -87,7 +88,7 @@ fn boot_sector(sectors: u32, fat_sectors: u32, hidden: u32) -> Vec<u8> {
     put(48, &[1, 0, 6, 0]);
     put(64, &[0x80, 0, 0x29]);
     put(67, b"PSTN");
-    put(71, b"POSTERN    ");
+    put(71, b"NO NAME    ");
     put(82, b"FAT32   ");
     put(510, &[0x55, 0xaa]);
     sector
