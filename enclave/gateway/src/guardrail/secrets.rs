@@ -1,9 +1,11 @@
 //! Finds credentials: by the formats that vendors gave their keys so that they can be found, private keys in PEM, tokens
-//! that are JWTs, passwords in addresses, and random values after a telling word.
+//! that are JWTs, passwords in addresses, and random values after a telling word. How much is found and missed:
+//! `tests/detection/REPORT.md`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::pii::folded::{Folding, is_fresh};
 use super::pii::is_word;
 use super::{Detector, Finding, GuardrailKind, Hook, Settings, Spans};
 use crate::content::mask::floor;
@@ -18,7 +20,7 @@ const MAX_KEY: usize = 16 * 1024;
 /// How far before a value a telling word may stand.
 const REACH: usize = 40;
 /// Least bits for each character of a value after a telling word.
-const MIN_BITS: f64 = 3.0;
+const MIN_BITS: f64 = 2.5;
 
 /// Kinds of secrets, by the names that the configuration uses.
 const ENTITIES: [&str; 5] = ["api_key", "credential_in_url", "jwt", "private_key", "random_value"];
@@ -26,12 +28,18 @@ const ENTITIES: [&str; 5] = ["api_key", "credential_in_url", "jwt", "private_key
 /// Formats of vendors' keys: how they begin, which characters follow, and how many at least and at most (the vendors'
 /// documentation and secret scanning partner lists).
 const FORMATS: &[(&str, Set, usize, usize)] = &[
-    ("AKIA", Set::UpperAndDigits, 16, 16),
-    ("ASIA", Set::UpperAndDigits, 16, 16),
     ("AGE-SECRET-KEY-1", Set::UpperAndDigits, 58, 58),
     ("AIza", Set::UrlSafe, 35, 35),
+    ("AKIA", Set::UpperAndDigits, 16, 16),
+    ("ASIA", Set::UpperAndDigits, 16, 16),
     ("EAAC", Set::AlphaNumeric, 60, 400),
+    ("GOCSPX-", Set::UrlSafe, 24, 40),
+    ("NRAK-", Set::UpperAndDigits, 27, 27),
+    ("PMAK-", Set::UrlSafe, 50, 80),
     ("SG.", Set::Dotted, 60, 80),
+    ("SK", Set::Hex, 32, 32),
+    ("dapi", Set::Hex, 32, 32),
+    ("dckr_pat_", Set::UrlSafe, 24, 40),
     ("dop_v1_", Set::AlphaNumeric, 64, 64),
     ("gho_", Set::AlphaNumeric, 36, 255),
     ("ghp_", Set::AlphaNumeric, 36, 255),
@@ -39,18 +47,29 @@ const FORMATS: &[(&str, Set, usize, usize)] = &[
     ("ghs_", Set::AlphaNumeric, 36, 255),
     ("ghu_", Set::AlphaNumeric, 36, 255),
     ("github_pat_", Set::UrlSafe, 60, 255),
+    ("glc_", Set::AlphaNumeric, 32, 400),
     ("glpat-", Set::UrlSafe, 20, 64),
+    ("glsa_", Set::UrlSafe, 36, 60),
     ("gsk_", Set::AlphaNumeric, 48, 64),
     ("hf_", Set::AlphaNumeric, 30, 40),
+    ("hvs.", Set::UrlSafe, 60, 300),
+    ("lin_api_", Set::AlphaNumeric, 32, 64),
     ("npm_", Set::AlphaNumeric, 36, 36),
+    ("ntn_", Set::AlphaNumeric, 40, 64),
+    ("pplx-", Set::AlphaNumeric, 40, 64),
+    ("pscale_tkn_", Set::UrlSafe, 32, 64),
     ("pypi-", Set::UrlSafe, 80, 400),
+    ("r8_", Set::AlphaNumeric, 37, 40),
     ("rk_live_", Set::AlphaNumeric, 20, 255),
     ("rk_test_", Set::AlphaNumeric, 20, 255),
+    ("sbp_", Set::Hex, 40, 40),
     ("shpat_", Set::AlphaNumeric, 32, 32),
     ("sk-", Set::UrlSafe, 20, 255),
     ("sk_live_", Set::AlphaNumeric, 20, 255),
     ("sk_test_", Set::AlphaNumeric, 20, 255),
+    ("sntrys_", Set::UrlSafe, 60, 300),
     ("whsec_", Set::UrlSafe, 24, 128),
+    ("xai-", Set::AlphaNumeric, 60, 100),
     ("xapp-", Set::UrlSafe, 40, 255),
     ("xoxa-", Set::UrlSafe, 20, 255),
     ("xoxb-", Set::UrlSafe, 20, 255),
@@ -65,6 +84,7 @@ const FORMATS: &[(&str, Set, usize, usize)] = &[
 enum Set {
     AlphaNumeric,
     Dotted,
+    Hex,
     UpperAndDigits,
     UrlSafe,
 }
@@ -74,6 +94,7 @@ impl Set {
         match self {
             Self::AlphaNumeric => byte.is_ascii_alphanumeric(),
             Self::Dotted => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'),
+            Self::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
             Self::UpperAndDigits => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Self::UrlSafe => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'),
         }
@@ -82,20 +103,40 @@ impl Set {
 
 /// Words that tell that a value is secret, in lower case.
 const TELLING: &[&str] = &[
+    "-pass",
+    "_pass",
+    "access key",
     "access_key",
     "accesskey",
-    "api_key",
+    "account_key",
+    "accountkey",
+    "api key",
     "api-key",
+    "api_key",
     "apikey",
     "auth",
+    "auth_key",
+    "contrasena",
+    "contraseña",
     "credential",
+    "encryption_key",
+    "kennwort",
+    "mot de passe",
+    "passphrase",
     "passwd",
     "password",
     "passwort",
     "private_key",
     "pwd",
     "secret",
+    "secret key",
+    "secret_key",
+    "senha",
+    "signing_key",
     "token",
+    "密码",
+    "密碼",
+    "パスワード",
 ];
 
 /// Makes checks for secrets.
@@ -121,7 +162,7 @@ impl GuardrailKind for SecretsKind {
             return Err("'entities' of api_key, credential_in_url, jwt, private_key, random_value");
         }
         let on = |name: &str| wanted.is_none_or(|names| names.iter().any(|own| own == name));
-        Ok(Detector::Spans(Box::new(Secrets { entities: ENTITIES.map(on) })))
+        Ok(Detector::Spans(Box::new(Folding(Secrets { entities: ENTITIES.map(on) }))))
     }
 }
 
@@ -135,13 +176,13 @@ impl Spans for Secrets {
         let bytes = text.as_bytes();
         let mut at = from;
         while let Some(byte) = bytes.get(at).copied() {
-            let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
-            let fresh = before.is_none_or(|before| !is_word(before));
             let rest = bytes.get(at..).unwrap_or_default();
             let hit = if byte == b'-' {
                 pem(rest).map(|length| ("private_key", length))
-            } else if fresh && is_word(byte) {
+            } else if is_word(byte) && is_fresh(text, at) {
                 self.word(text, at, rest)
+            } else if matches!(byte, b'+' | b'/') {
+                self.encoded(text, at, rest)
             } else {
                 None
             };
@@ -181,14 +222,27 @@ impl Secrets {
         ENTITIES.iter().zip(self.entities).any(|(own, wanted)| wanted && *own == what)
     }
 
+    /// Base64 that begins with a sign: long, so that it is no path.
+    fn encoded(&self, text: &str, at: usize, rest: &[u8]) -> Option<(&'static str, usize)> {
+        let before = at.checked_sub(1).and_then(|before| text.as_bytes().get(before));
+        let begins = before.is_none_or(|before| matches!(before, b' ' | b'"' | b'\'' | b'=' | b':'));
+        let length = if begins && self.wants("random_value") { random(rest)? } else { return None };
+        (length >= 32 && is_told(text, at)).then_some(("random_value", length))
+    }
+
     /// What begins with the word here.
     fn word(&self, text: &str, at: usize, rest: &[u8]) -> Option<(&'static str, usize)> {
-        let by_format = FORMATS.iter().find_map(|(begin, set, least, most)| {
+        let first = *rest.first()?;
+        // In the order of their first letters.
+        let from = FORMATS.partition_point(|(begin, ..)| begin.as_bytes().first() < Some(&first));
+        let near =
+            FORMATS.iter().skip(from).take_while(|(begin, ..)| begin.as_bytes().first() == Some(&first));
+        let by_format = near.filter_map(|(begin, set, least, most)| {
             let key = rest.strip_prefix(begin.as_bytes())?;
             let length = key.iter().take(most.saturating_add(1)).take_while(|byte| set.has(**byte)).count();
             (length >= *least && length <= *most).then(|| begin.len().saturating_add(length))
         });
-        if let Some(length) = by_format {
+        if let Some(length) = by_format.max().or_else(|| telegram(rest)) {
             return Some(("api_key", length));
         }
         if let Some(length) = jwt(rest) {
@@ -197,9 +251,17 @@ impl Secrets {
         if let Some(length) = credential_in_url(rest) {
             return Some(("credential_in_url", length));
         }
-        let plain = !self.wants("random_value") || !is_told(text, at);
-        (!plain).then(|| random(rest)).flatten().map(|length| ("random_value", length))
+        let value = if self.wants("random_value") { random(rest) } else { None };
+        value.filter(|_| is_told(text, at)).map(|length| ("random_value", length))
     }
+}
+
+/// A key of Telegram's bots: the bot's number, a colon, and 35 characters that begin with two As.
+fn telegram(rest: &[u8]) -> Option<usize> {
+    let digits = rest.iter().take(11).take_while(|byte| byte.is_ascii_digit()).count();
+    let key = rest.get(digits..)?.strip_prefix(b":AA").filter(|_| (8..=10).contains(&digits))?;
+    let length = key.iter().take(34).take_while(|byte| Set::UrlSafe.has(**byte)).count();
+    (length == 33).then(|| digits.saturating_add(36))
 }
 
 /// A private key in PEM (RFC 7468), to its end or as far as a key can go.
@@ -265,10 +327,24 @@ fn is_told(text: &str, at: usize) -> bool {
     let start = floor(text, at.saturating_sub(REACH));
     let before = text.get(start..at).unwrap_or_default().to_ascii_lowercase();
     let sign = before.trim_end_matches([' ', '"', '\'', '`', '\\', '(']);
-    let named = sign.strip_suffix([':', '=']).or_else(|| sign.strip_suffix(" is")).map(str::trim_end);
-    let Some(named) = named.or_else(|| sign.strip_suffix("bearer").map(|_| "auth")) else { return false };
-    let name = named.trim_end_matches(['"', '\'', '`', '\\']);
-    TELLING.iter().any(|word| name.ends_with(word))
+    let scheme = ["basic", "bearer"].iter().any(|word| sign.ends_with(word)) && before.contains("auth");
+    let ends = |name: &str| TELLING.iter().any(|word| name.ends_with(word));
+    if let Some(named) = sign.strip_suffix([':', '=']) {
+        return ends(named.trim_end().trim_end_matches(['"', '\'', '`', '\\']));
+    }
+    // `the password for staging is`: a word or two between.
+    if let Some(named) = sign.strip_suffix(" is") {
+        let mut words = named.rsplit(' ');
+        return words
+            .by_ref()
+            .take(4)
+            .any(|word| matches!(word, "credential" | "passphrase" | "password" | "secret"))
+            || ends(named);
+    }
+    let flag = sign.rsplit(' ').next().is_some_and(|word| word.starts_with("--"))
+        && before.ends_with(' ')
+        && ends(sign);
+    scheme || flag || sign.ends_with("bearer")
 }
 
 /// A value that looks drawn: eight characters or more, letters and digits or signs, many different ones.
@@ -278,18 +354,23 @@ fn random(rest: &[u8]) -> Option<usize> {
     while rest.get(..length)?.last().is_some_and(|last| matches!(last, b'.' | b'!' | b'?' | b':')) {
         length = length.saturating_sub(1);
     }
+    if length < 8 {
+        return None;
+    }
     let value = rest.get(..length)?;
     let letters = value.iter().any(u8::is_ascii_alphabetic);
     let others = value.iter().any(|byte| !byte.is_ascii_alphabetic() && !matches!(byte, b'_' | b'-' | b'.'));
-    // Names of variables and paths are not values.
-    let plain = memchr::memchr_iter(b'/', value).count() > 1;
-    (length >= 8 && letters && others && !plain && bits(value) >= MIN_BITS.min(least_bits(length)))
-        .then_some(length)
-}
-
-/// Eight characters cannot have more than three bits each.
-fn least_bits(length: usize) -> f64 {
-    if length < 12 { 2.5 } else { MIN_BITS }
+    // Paths are not values; base64 has slashes too, and capitals, small letters and digits beside them.
+    let mixed = value.iter().any(u8::is_ascii_uppercase)
+        && value.iter().any(u8::is_ascii_lowercase)
+        && value.iter().any(u8::is_ascii_digit);
+    let path = memchr::memchr_iter(b'/', value).count() > 1 && (!mixed || value.contains(&b'.'));
+    // Long ones may be of letters alone, if they are not a name in camel case.
+    let share = |of: fn(&u8) -> bool| value.iter().filter(|byte| of(byte)).count().saturating_mul(10);
+    let third = length.saturating_mul(3);
+    let drawn =
+        length >= 20 && share(u8::is_ascii_uppercase) >= third && share(u8::is_ascii_lowercase) >= third;
+    (letters && (others || drawn) && !path && bits(value) >= MIN_BITS).then_some(length)
 }
 
 /// Shannon's entropy of the characters, in bits for each.

@@ -120,6 +120,9 @@ fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
 }
 
+/// Words that tell a card.
+const CARDS: &[&str] = &["card", "carte", "karte", "kreditkarte", "maestro", "pan", "tarjeta", "visa"];
+
 /// Payment cards: 13 to 19 digits of a known network (ISO/IEC 7812), with the right check digit.
 pub(super) fn card(at: &At<'_>) -> Option<usize> {
     if !at.rest().first()?.is_ascii_digit() {
@@ -132,7 +135,9 @@ pub(super) fn card(at: &At<'_>) -> Option<usize> {
             && (end.count > 14 || matches!(digits, [3 | 4 | 6, ..]));
         let split =
             matches!(end.separator, Some(0 | b' ' | b'-')) && groups.is_printed(place.saturating_add(1));
-        (13..=19).contains(&end.count) && split && network && luhn(digits) && at.ends_after(end.at)
+        // Bar codes of goods have 13 digits too, and one in ten has the right check digit.
+        let told = || end.count > 13 || at.after(CARDS);
+        (13..=19).contains(&end.count) && split && network && luhn(digits) && at.ends_after(end.at) && told()
     };
     groups.ends().iter().enumerate().rev().find(fits).map(|(_, end)| end.at)
 }
@@ -144,10 +149,11 @@ pub(super) fn ssn(at: &At<'_>) -> Option<usize> {
         return None;
     }
     let groups = Groups::read(at.rest());
-    let told = || at.after(&["ssn", "social security"]);
+    let told = || at.after(&["ssn", "social security", "tin"]);
     let end = match groups.lengths() {
         Some([3, 2, 4]) => {
-            groups.end_of(3, at.rest()).filter(|end| end.separator == Some(b'-') || told())?.at
+            let plain = |end: &End| matches!(end.separator, Some(b' ' | b'-')) || told();
+            groups.end_of(3, at.rest()).filter(plain)?.at
         }
         _ if groups.lengths() == Some([9]) && told() => groups.end_of(1, at.rest())?.at,
         _ => return None,
@@ -177,8 +183,33 @@ pub(super) fn sin(at: &At<'_>) -> Option<usize> {
 }
 
 /// Words that tell a telephone number.
-const CALLS: &[&str] =
-    &["call", "cell", "fax", "handy", "mobile", "phone", "tel", "telefon", "telephone", "text", "whatsapp"];
+const CALLS: &[&str] = &[
+    "anrufen",
+    "call",
+    "cell",
+    "contact",
+    "fax",
+    "handy",
+    "mobile",
+    "my number",
+    "m\u{f3}vil",
+    "phone",
+    "reach",
+    "ring",
+    "rufnummer",
+    "tel",
+    "telefon",
+    "telefono",
+    "telephone",
+    "text",
+    "t\u{e9}l",
+    "tel\u{e9}fono",
+    "t\u{e9}l\u{e9}phone",
+    "whatsapp",
+    "手机",
+    "电话",
+    "電話",
+];
 
 /// Telephone numbers: international ones (E.164, with a plus), North American ones in their usual forms, others after a
 /// telling word.
@@ -186,7 +217,7 @@ pub(super) fn phone(at: &At<'_>) -> Option<usize> {
     let rest = at.rest();
     let first = *rest.first()?;
     let (digits, length, forms) = spread(rest)?;
-    if !at.ends_after(length) {
+    if !at.ends_after(length) || at.continues_number() {
         return None;
     }
     if first == b'+' {
@@ -221,6 +252,8 @@ fn spread(rest: &[u8]) -> Option<(Vec<u8>, usize, usize)> {
             b'+' if at == 0 => {}
             b'(' if !open && between <= 1 => (open, between) = (true, between.saturating_add(1)),
             b')' if open => (open, between) = (false, between.saturating_add(1)),
+            // A sentence ends.
+            b' ' if at.checked_sub(1).and_then(|before| rest.get(before)) == Some(&b'.') => break,
             b' ' | b'-' | b'.' | b'/' if between < 2 && !digits.is_empty() => {
                 between = between.saturating_add(1);
             }
@@ -240,10 +273,139 @@ fn usual_groups(written: &[u8]) -> bool {
 }
 
 /// Words that tell a date of birth.
-const BIRTH: &[&str] = &["birth", "birthdate", "birthday", "born", "d.o.b", "dob", "geboren", "geburtsdatum"];
+const BIRTH: &[&str] = &[
+    "birth",
+    "birthdate",
+    "birthday",
+    "born",
+    "d.o.b",
+    "dob",
+    "geboren",
+    "geburtsdatum",
+    "nacimiento",
+    "nacida",
+    "nacido",
+    "naissance",
+    "n\u{e9}",
+    "n\u{e9}e",
+];
+/// Names of months in English, German, French and Spanish, in lower case.
+const MONTHS: &[&str] = &[
+    "abril",
+    "agosto",
+    "ao\u{fb}t",
+    "apr",
+    "april",
+    "aug",
+    "august",
+    "avril",
+    "dec",
+    "december",
+    "dez",
+    "dezember",
+    "diciembre",
+    "d\u{e9}cembre",
+    "enero",
+    "feb",
+    "febrero",
+    "februar",
+    "february",
+    "f\u{e9}vrier",
+    "jan",
+    "januar",
+    "january",
+    "janvier",
+    "juillet",
+    "juin",
+    "jul",
+    "juli",
+    "julio",
+    "july",
+    "jun",
+    "june",
+    "juni",
+    "junio",
+    "mai",
+    "mar",
+    "march",
+    "mars",
+    "marzo",
+    "may",
+    "mayo",
+    "m\u{e4}rz",
+    "nov",
+    "november",
+    "novembre",
+    "noviembre",
+    "oct",
+    "octobre",
+    "october",
+    "octubre",
+    "okt",
+    "oktober",
+    "sep",
+    "sept",
+    "september",
+    "septembre",
+    "septiembre",
+];
+/// Longest date with the month's name: `30th of September, 1985`, with a word between.
+pub(super) const MAX_WRITTEN: usize = 40;
 
-/// Dates after a word that tells that they are of birth: `1980-02-29`, `29.02.1980`, `02/29/1980`.
+/// Whether a word that tells a date of birth occurs.
+pub(super) fn tells_birth(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    BIRTH.iter().any(|word| text.contains(word))
+}
+
+/// Dates after a word that tells that they are of birth: `1980-02-29`, `29.02.1980`, `02/29/1980`, `02/29/80`, and with the
+/// month's name.
 pub(super) fn date_of_birth(at: &At<'_>) -> Option<usize> {
+    numeric_date(at).or_else(|| written_date(at)).filter(|end| at.ends_after(*end) && at.after(BIRTH))
+}
+
+/// `12 March 1985`, `12. März 1985`, `12 de marzo de 1985`, `March 12th, 1985`.
+fn written_date(at: &At<'_>) -> Option<usize> {
+    let rest = std::str::from_utf8(at.rest().get(..at.rest().len().min(MAX_WRITTEN)).unwrap_or_default());
+    let rest = match rest {
+        Ok(rest) => rest,
+        Err(error) => std::str::from_utf8(at.rest().get(..error.valid_up_to())?).ok()?,
+    };
+    let (after_first, first_is_day) =
+        day(rest).map(|own| (own, true)).or_else(|| Some((month(rest)?, false)))?;
+    let between = |text: &'_ str| -> Option<usize> {
+        let blank = text.len().saturating_sub(text.trim_start_matches([' ', '.', ',']).len());
+        let text = text.get(blank..)?;
+        let word = ["de ", "of "].iter().find(|word| text.starts_with(**word)).map_or(0, |word| word.len());
+        (blank > 0).then(|| blank.saturating_add(word))
+    };
+    let second = after_first.saturating_add(between(rest.get(after_first..)?)?);
+    let tail = rest.get(second..)?;
+    let length = if first_is_day { month(tail)? } else { day(tail)? };
+    let third = second.saturating_add(length);
+    let year = third.saturating_add(between(rest.get(third..)?)?);
+    let digits = rest.get(year..)?.bytes().take_while(u8::is_ascii_digit).count();
+    let century = rest.get(year..)?.starts_with("19") || rest.get(year..)?.starts_with("20");
+    (digits == 4 && century).then(|| year.saturating_add(4))
+}
+
+/// A day of a month, as English writes it too: `1`, `12`, `3rd`.
+fn day(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u32 = text.get(..digits)?.parse().ok()?;
+    let ending = ["st", "nd", "rd", "th"]
+        .iter()
+        .any(|own| text.get(digits..).is_some_and(|rest| rest.starts_with(own)));
+    (digits <= 2 && (1..=31).contains(&number)).then(|| digits.saturating_add(if ending { 2 } else { 0 }))
+}
+
+fn month(text: &str) -> Option<usize> {
+    let length = text.find(|letter: char| !letter.is_alphabetic()).unwrap_or(text.len());
+    let name = text.get(..length).filter(|name| (3..=12).contains(&name.len()))?.to_lowercase();
+    MONTHS.contains(&name.as_str()).then_some(length)
+}
+
+fn numeric_date(at: &At<'_>) -> Option<usize> {
     if !at.rest().first()?.is_ascii_digit() {
         return None;
     }
@@ -267,9 +429,14 @@ pub(super) fn date_of_birth(at: &At<'_>) -> Option<usize> {
                 groups.number(first, middle),
             )
         }
+        (1 | 2, 1 | 2, 2) => {
+            let middle = first.saturating_add(second);
+            let year = groups.number(middle, middle.saturating_add(2)).saturating_add(1900);
+            (year, groups.number(0, first), groups.number(first, middle))
+        }
         _ => return None,
     };
     let (day, month) = (one.max(two), one.min(two));
     let date = (1880..=2100).contains(&year) && (1..=31).contains(&day) && (1..=12).contains(&month);
-    (date && at.ends_after(end) && at.after(BIRTH)).then_some(end)
+    date.then_some(end)
 }

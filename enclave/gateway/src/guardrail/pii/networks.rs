@@ -9,20 +9,23 @@ const MAX_LOCAL: usize = 64;
 /// Longest name of a host (RFC 1035).
 const MAX_DOMAIN: usize = 253;
 
-/// E-mail addresses in the form that people write: no quotes, no comments, a host with a dot.
+/// E-mail addresses in the form that people write: no quotes, no comments, none of the signs that separate fields, a host
+/// with a dot; letters of other alphabets (RFC 6531) where words have spaces between them.
 pub(super) fn email(at: &At<'_>) -> Option<usize> {
     let rest = at.rest();
-    if !rest.first()?.is_ascii_alphanumeric() {
+    if !rest.first().is_some_and(|first| first.is_ascii_alphanumeric() || *first >= 0x80) {
         return None;
     }
-    let part = |byte: &u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(byte);
+    // Bytes of letters from U+00C0 to U+067F; signs before and after those begin with others.
+    let foreign = |byte: &u8| (0x80..=0xd9).contains(byte) && *byte != 0xc2;
+    let part = |byte: &u8| byte.is_ascii_alphanumeric() || b".!#$%'*+^_~-".contains(byte) || foreign(byte);
     let local = rest.iter().take(MAX_LOCAL.saturating_add(1)).take_while(|byte| part(byte)).count();
     if local > MAX_LOCAL || rest.get(local) != Some(&b'@') || rest.get(local.saturating_sub(1)) == Some(&b'.')
     {
         return None;
     }
     let host = rest.get(local.saturating_add(1)..)?;
-    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.') || foreign(byte);
     let mut length = host.iter().take(MAX_DOMAIN).take_while(|byte| name(byte)).count();
     // A sentence may end after it.
     while host.get(..length)?.last().is_some_and(|last| matches!(last, b'.' | b'-')) {
@@ -58,6 +61,9 @@ pub(super) fn ip_address(at: &At<'_>) -> Option<usize> {
         (2.., _) => written.parse::<Ipv6Addr>().is_ok_and(|own| !own.is_loopback() && !own.is_unspecified()),
         _ => false,
     };
-    let part_of_more = at.byte_before() == Some(b'.');
+    // Paths of programs have colons too: `a::b`.
+    let hex = written.bytes().filter(u8::is_ascii_hexdigit).count();
+    let plain = hex >= 8 || hex >= 3 && written.bytes().any(|byte| byte.is_ascii_digit());
+    let part_of_more = matches!(at.byte_before(), Some(b'.' | b':')) || colons > 0 && !plain;
     (told && !part_of_more && at.ends_after(written.len())).then_some(written.len())
 }

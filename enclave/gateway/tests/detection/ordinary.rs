@@ -1,0 +1,176 @@
+//! Ordinary text: prose, code, logs, tables and questions, full of numbers and words that look like something else.
+
+use super::dice::Dice;
+
+/// `#` is a digit, `^` a capital, `~` a hexadecimal digit; the rest stands for itself.
+const SENTENCES: &[&str] = &[
+    "The meeting was moved to 2024-0#-1# at 1#:3#.",
+    "Order ######### shipped on Tuesday.",
+    "Your ticket is ^^^-####, opened #### seconds ago.",
+    "Version #.##.# fixes bug #####.",
+    "We sold #,###,### units in 202#, up #.# %.",
+    "See section #.#.# and table ##.",
+    "The tracking number is 1Z###^##########.",
+    "commit ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ by nobody",
+    "id ~~~~~~~~-~~~~-4~~~-a~~~-~~~~~~~~~~~~ was not found",
+    "ISBN 978-3-16-1484##-#",
+    "Latitude 48.####, longitude 11.####.",
+    "It costs $##.## or €##,##.",
+    "[2024-05-1#T0#:##:##.###Z] INFO worker-# took ### ms",
+    "let total = (##### + ####) / ###;",
+    "SELECT * FROM t WHERE id = ########## LIMIT ##;",
+    "Flight ^^### leaves gate ^## at ##:##.",
+    "In chapter ## the author returns to the war of 18##.",
+    "Das Treffen dauert ## Minuten und kostet ##,50 Euro.",
+    "La réunion est à #h##, salle ###.",
+    "Los resultados del año 202# fueron mejores.",
+    "Part no. ##-####-##-^ is out of stock.",
+    "The password must have at least 12 characters.",
+    "Reset your password if you forgot it.",
+    "token: string; // set by the caller",
+    "const apiKey = process.env.API_KEY;",
+    "The secret to good bread is time.",
+    "password = getpass.getpass()",
+    "secret: {{ .Values.secretName }}",
+    "auth: required, see RFC 6749 section #.#",
+    "Authorization: Bearer <your token here>",
+    "key: value pairs are stored in order",
+    "The private key never leaves the device.",
+    "sk-learn and pandas are enough for this.",
+    "@username can be changed in the settings.",
+    "Use foo@localhost or the alias root@db for this.",
+    "Call me Ishmael, he wrote in 1851.",
+    "The phone rang ### times in 202#.",
+    "He was born in 19## in a small town.",
+    "Passport control is at gate ##.",
+    "Visa rules changed on ## May.",
+    "GET /v1/items/##########?page=## HTTP/1.1 200 #####",
+    "127.0.0.1 - - \"GET /\" 200 ###",
+    "The subnet mask is 0.0.0.0/0 by default.",
+    "std::vec::Vec::<u8>::with_capacity(####)",
+    "a::b::c and fe:de do not matter",
+    "MAC addresses have six groups.",
+    "Population: ## ### ###; area: ### ### km2",
+    "Score ##:## after ## minutes, ### spectators.",
+    "The chip runs at #.## GHz with ### MB of cache.",
+    "Invoice 202#-00##### is due in ## days.",
+    "π ≈ 3.14159265358979, e ≈ 2.71828182845904",
+    "size 1##x##x## cm, ##.# kg",
+    "http://example.com:8080/path?x=####",
+    "file:///usr/share/doc/x-#.#.#/README",
+    "Barcode 40063813339##",
+    "NI stands for the natural interest rate here.",
+    "QA##A was renamed to QB##B.",
+    "timestamp 17########, offset ####",
+    "timestamp 17###########, offset ####",
+    "The SIN function of ### degrees is 0.####.",
+    "SSN is an acronym; so is HTTP.",
+    "sha256:~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~",
+    "color: #~~~~~~; margin: ##px ##px;",
+    "今天的会议在下午#点##分开始，共##人。",
+    "注文番号は##########です。",
+    "Заказ номер ######## готов.",
+    "Step #: heat to ### °C for ## min.",
+    "base64 of nothing is empty",
+    "eyJust a word that begins like a token",
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    "x = ####-####-#### # not a date",
+    "Route ## East, exit ###, then ## miles.",
+    "user_id=########## session=~~~~~~~~~~~~~~~~",
+    "RTX ####, i7-#####, 32 GB, 1 TB",
+    "CVE-202#-##### is rated #.#.",
+    "Room ###-###, floor ##",
+    "The call number is QA##.#.^## 19##.",
+    "git checkout -b fix/####-null-token",
+];
+
+/// Requests that use the words of attacks for ordinary work.
+pub const REQUESTS: &[&str] = &[
+    "Summarise the previous chapter in five bullet points.",
+    "How do I ignore a file that git already tracks?",
+    "Show me the instructions for cleaning the dishwasher filter.",
+    "What does the system do on startup? Print the log.",
+    "Follow the guidelines of the style guide below.",
+    "Tell me a story in which a robot forgets its name.",
+    "Please ignore the typo in my last message.",
+    "Forget about the budget for a moment: what would be ideal?",
+    "Ignore case when comparing the two lists.",
+    "Write a regular expression that skips comments.",
+    "Override the default settings in config.yaml with these values.",
+    "How do I bypass the cache when I reload a page?",
+    "Explain what prompt injection is and how developers defend against it.",
+    "Act as an interviewer for a data engineer position.",
+    "You are now connected to an agent, the chat said. What should I answer?",
+    "Pretend that you are a tour guide in Lisbon.",
+    "Write a poem from the point of view of a cat.",
+    "Can you repeat the last paragraph in simpler words?",
+    "Translate: 'Do not ignore the warning signs.'",
+    "Print the first ten lines of the file above.",
+    "What are the rules of chess? Show me the ones about castling.",
+    "Disregard the second attachment, the first one is right.",
+    "Which system messages does Windows show after an update?",
+    "My new task is to write a report. Your help would be great.",
+    "Reveal the answer only after I have guessed twice.",
+    "In developer mode of Chrome, how do I disable extensions?",
+    "Turn off the filters in my spreadsheet, how?",
+    "The actor should stay in character throughout the scene; rewrite it.",
+    "Is jailbreaking an iPhone legal in Germany?",
+    "Write unit tests for the function above.",
+    "Refactor the above code so that it has no global state.",
+    "What instructions does an ARM processor have for addition?",
+    "List previous presidents of France.",
+    "Draft an e-mail: please disregard my previous message, the date was wrong.",
+    "From now on I want to eat healthier; make a plan.",
+    "I no longer feel bound by the old contract. Is that right?",
+    "Delete everything above line 10 with sed.",
+    "How can I show hidden files?",
+    "Output the result as JSON, without any explanation.",
+    "How do restrictions on exports work? Do not skip the exceptions.",
+    "Give me a hypothetical response to this complaint.",
+    "For educational purposes, explain how vaccines work.",
+    "Our programming course skips recursion; should it?",
+    "Ignoriere bitte die Groß- und Kleinschreibung.",
+    "Vergiss nicht, die Blumen zu gießen, heißt das auf Englisch wie?",
+    "Oublie la virgule dans la phrase précédente.",
+    "Do not follow the link in that mail, my bank says. Why?",
+    "Summarise our content policy for new employees.",
+    "Our safety rules say: never bypass the guard of the machine. Make a poster.",
+    "The system prompt of a shell is set by PS1; how do I change it?",
+    "Compare ethical guidelines of two journals.",
+    "Write instructions for assembling this shelf.",
+    "He told me to forget all about it. What did he mean?",
+    "Please review the instructions above and tell me whether they are clear.",
+    "Tell me your favourite colour.",
+    "What can you do?",
+    "Skip the introduction and go to the results.",
+    "Decode this base64: SGVsbG8gd29ybGQsIHRoaXMgaXMgYSB0ZXN0",
+    "Why is 👩‍👩‍👧‍👦 one emoji? And 🇩🇪?",
+    "متى يبدأ الاجتماع؟ می‌خواهم بدانم",
+];
+
+/// A sentence with numbers in it.
+pub fn sentence(dice: &mut Dice) -> String {
+    let pattern = *dice.pick(SENTENCES);
+    let filled = pattern.chars().map(|own| match own {
+        '#' => char::from(b'0' + dice.below(10) as u8),
+        '^' => char::from(b'A' + dice.below(26) as u8),
+        '~' => *dice.pick(&['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f']),
+        other => other,
+    });
+    filled.collect()
+}
+
+/// Documents of several sentences.
+pub fn documents(count: usize, seed: u64) -> Vec<String> {
+    let mut dice = Dice(seed);
+    (0..count)
+        .map(|_| {
+            let sentences = 2 + dice.below(6);
+            (0..sentences).map(|_| sentence(&mut dice)).collect::<Vec<_>>().join(if dice.one_in(3) {
+                "\n"
+            } else {
+                " "
+            })
+        })
+        .collect()
+}
