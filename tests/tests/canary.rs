@@ -15,6 +15,7 @@
 
 mod canary {
     mod channels;
+    mod kept_open;
     mod report;
     mod scenarios;
     mod suite;

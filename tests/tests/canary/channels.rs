@@ -36,7 +36,12 @@ pub(super) struct World {
 }
 
 impl World {
+    /// One that closes idle connections soon.
     pub(super) fn start() -> Self {
+        Self::closing_idle_after(IDLE_SECONDS)
+    }
+
+    pub(super) fn closing_idle_after(seconds: u64) -> Self {
         let started = SystemTime::now();
         let canaries = Arc::new(Canaries::new());
         let key = canaries.plant("throughout", "gateway key");
@@ -46,7 +51,7 @@ impl World {
         let secret = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(secret.path(), &credential).unwrap();
         let enclave = Enclave::with(&Setup {
-            limits: format!("idle_seconds = {IDLE_SECONDS}\nconnections = 40"),
+            limits: format!("idle_seconds = {seconds}\nconnections = 40"),
             drain: "limit_seconds = 1".to_owned(),
             before: "ulimit -c unlimited".to_owned(),
             isolated: can_isolate(),

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use postern_tests::canary::Canaries;
 use postern_tests::http1::{Answer, Http1, post_with};
@@ -92,8 +93,31 @@ async fn asked(world: &World, planter: &Planter, model: &str, stream: bool) -> A
     ask(&mut client, &planter.request(&world.key, &planter.chat(model, stream).to_string())).await
 }
 
-/// Whole answers and streams, on one connection of HTTP/1.1.
-pub(super) async fn success(world: &World, planter: Planter) {
+/// Over which protocol clients ask.
+#[derive(Clone, Copy)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A client's connection on which everything was answered.
+pub(super) enum Kept {
+    Http1(Box<Client>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Kept {
+    /// Leaves, and says whether the connection was still there.
+    pub(super) async fn leave(self) -> bool {
+        match self {
+            Self::Http1(mut client) => !client.ends_within(Duration::from_millis(10)).await,
+            Self::Http2(sender) => !sender.is_closed(),
+        }
+    }
+}
+
+/// Whole answers and streams, on one connection, which is still open.
+pub(super) async fn answered(world: &World, planter: Planter, protocol: Protocol) -> Kept {
     let (text, own) = (planter.plant("answer"), planter.clone());
     world.enclave.upstream.plan(move |request| {
         if request.json()["stream"] == true {
@@ -103,35 +127,49 @@ pub(super) async fn success(world: &World, planter: Planter) {
         body["choices"][0]["message"]["content"] = text.clone().into();
         vec![Step::Send(upstream::whole(200, &body))]
     });
+    match protocol {
+        Protocol::Http1 => Kept::Http1(Box::new(answered_http1(world, &planter).await)),
+        Protocol::Http2 => Kept::Http2(answered_http2(world, &planter).await),
+    }
+}
+
+async fn answered_http1(world: &World, planter: &Planter) -> Client {
     let mut client = world.client().await;
     for stream in [false, true, false, true] {
         let body = planter.chat("fake", stream).to_string();
         let answer = ask(&mut client, &planter.request(&world.key, &body)).await;
         assert!(answer.status == 200 && answer.complete, "{}", answer.text());
     }
+    client
 }
 
-/// The same on HTTP/2.
-pub(super) async fn success_http2(world: &World, planter: Planter) {
-    let own = planter.clone();
-    world.enclave.upstream.plan(move |_| own.whole_stream(20));
+async fn answered_http2(world: &World, planter: &Planter) -> http2::SendRequest<Full<Bytes>> {
     let stream = tls::connect(world.host, Offer::http2().config()).await.unwrap();
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.unwrap();
-    let running = tokio::spawn(connection);
-    for _ in 0..3 {
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for stream in [false, true, true] {
         let request = http::Request::post("https://localhost/v1/chat/completions")
             .header("authorization", format!("Bearer {}", world.key))
             .header("x-note", planter.plant("header"))
-            .body(Full::<Bytes>::from(planter.chat("fake", true).to_string()))
+            .body(Full::<Bytes>::from(planter.chat("fake", stream).to_string()))
             .unwrap();
         sender.ready().await.unwrap();
         let answer = sender.send_request(request).await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.into_body().collect().await.unwrap();
     }
-    drop(sender);
-    let _ended = running.await;
+    sender
+}
+
+/// Whole answers and streams, on one connection of HTTP/1.1.
+pub(super) async fn success(world: &World, planter: Planter) {
+    drop(answered(world, planter, Protocol::Http1).await);
+}
+
+/// The same on HTTP/2.
+pub(super) async fn success_http2(world: &World, planter: Planter) {
+    drop(answered(world, planter, Protocol::Http2).await);
 }
 
 /// One request to the model whose name is a canary.
