@@ -33,7 +33,7 @@ impl std::fmt::Display for HardeningError {
             Self::MemoryLock(error) => write!(
                 out,
                 "HARDENING_MEMORY_LOCK: {error}; raise the limit of locked memory to unlimited (LimitMEMLOCK=infinity), \
-                 or set process.lock_memory = false where there is no swap"
+                 grant CAP_IPC_LOCK, or set process.lock_memory = false where there is no swap"
             ),
             Self::Filter => {
                 out.write_str("HARDENING_FILTER: this kernel or architecture has no system call filter")
@@ -90,11 +90,14 @@ impl Hardened {
 }
 
 /// Locks every page, present and future, as it is first touched. Under a finite limit a later allocation would
-/// fail in the middle of a request, so a finite limit is an error.
+/// fail in the middle of a request, so a finite limit is an error, but for a process that no limit holds for.
 fn lock_memory() -> Result<(), Errno> {
     let limit = getrlimit(Resource::Memlock);
-    if limit.current.is_some() {
-        setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })?;
+    let unlimited = Rlimit { current: None, maximum: None };
+    if limit.current.is_some() && setrlimit(Resource::Memlock, unlimited).is_err() {
+        // CAP_IPC_LOCK makes the limit void, unless it is that of a user namespace. With a limit of nothing, locking
+        // succeeds for those only who have the real one.
+        setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: limit.maximum })?;
     }
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
 }

@@ -143,7 +143,7 @@ fn command(folder: &Path, config: &Path, setup: &Setup) -> Command {
     let mut command = Command::new("sh");
     let alone = if setup.isolated {
         // Raised outside, since inside nobody may.
-        let raised = if can_lock_memory() { "ulimit -l unlimited\n" } else { "" };
+        let raised = if can_raise_limit() { "ulimit -l unlimited\n" } else { "" };
         format!("{raised}exec {UNSHARE}")
     } else {
         "exec".to_owned()
@@ -204,10 +204,24 @@ fn open_to_all(folder: &Path) {
     }
 }
 
-/// Whether processes that this test starts may lock all of their memory.
+/// Whether processes that this test starts may lock all of their memory: the limit can be raised, or does not hold for them.
 pub fn can_lock_memory() -> bool {
+    can_raise_limit() || has_lock_capability()
+}
+
+fn can_raise_limit() -> bool {
     let raised = Command::new("sh").args(["-c", "ulimit -l unlimited"]).stderr(Stdio::null()).status();
     raised.expect("sh runs").success()
+}
+
+/// `CAP_IPC_LOCK`, bit 14, in the first user namespace, which alone has all users.
+fn has_lock_capability() -> bool {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let status = read("/proc/self/status");
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or_default();
+    let users = read("/proc/self/uid_map");
+    effective >> 14 & 1 == 1 && users.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// `[process]`, with memory locked where that can be, unless it says something about that itself.
@@ -215,7 +229,8 @@ fn process_lines(setup: &Setup) -> String {
     if setup.process.contains("lock_memory") {
         return setup.process.clone();
     }
-    let can_lock = setup.user.is_none() && can_lock_memory();
+    // The capability is lost with the user, and void in a namespace.
+    let can_lock = setup.user.is_none() && (can_raise_limit() || !setup.isolated && has_lock_capability());
     format!("lock_memory = {can_lock}\n{}", setup.process)
 }
 

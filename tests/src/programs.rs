@@ -153,20 +153,25 @@ fn collect(mut from: impl Read, into: &Mutex<String>) {
 /// features unify as they do elsewhere and little is built twice.
 fn build() -> PathBuf {
     let folder = profile_folder();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
     command.args(["build", "--quiet", "--bins"]);
     if folder.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
-    }
-    // Build scripts that look at these would run again.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| is_about_this_package(&name.to_string_lossy())) {
-        command.env_remove(name);
     }
     let target = folder.parent().expect("a profile lies in the target folder");
     let status = command.arg("--target-dir").arg(target).current_dir(workspace::root()).status();
     assert!(status.expect("cargo runs").success(), "the programs do not build");
     folder
+}
+
+/// The cargo that runs this test, as if it were called from outside of one.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Build scripts that look at these would run again.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_about_this_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Whether cargo set this variable for the test that it runs.

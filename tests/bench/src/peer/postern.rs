@@ -60,7 +60,8 @@ pub(super) struct Places {
 
 /// The command that runs the enclave; nothing if it is not built.
 pub(super) fn enclave(setup: &Setup, name: &str, places: &Places) -> Result<Option<Command>> {
-    let Some(program) = setup.built("postern-enclave") else { return Ok(None) };
+    let built = || setup.built("postern-enclave");
+    let Some(program) = setup.enclave.program.clone().or_else(built) else { return Ok(None) };
     let config = format!(
         r#"version = 1
 [listen]
@@ -92,7 +93,7 @@ deployments = ["mock"]
 "#,
         enclave = places.enclave,
         egress = places.egress,
-        locked = may_lock_memory(),
+        locked = !setup.enclave.unlocked && may_lock_memory(),
         processor = text(&setup.processor)?,
         digest = Sha256::of(BEARER.as_bytes()).to_hex(),
         upstream = setup.upstream,
@@ -100,10 +101,18 @@ deployments = ["mock"]
     Ok(Some(with_config(&program, &write(setup, &format!("{name}-enclave.toml"), &config)?)))
 }
 
-/// Whether the enclave may lock all of its memory, as in earnest; it inherits this process's limit.
+/// Whether the enclave may lock all of its memory, as in earnest; it inherits this process's limit, or the capability that
+/// makes it void.
 fn may_lock_memory() -> bool {
-    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).is_ok()
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or_default();
+    let may_exceed = effective & (1 << CAP_IPC_LOCK) != 0;
+    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).is_ok() || may_exceed
 }
+
+/// Number of the capability (`linux/capability.h`).
+const CAP_IPC_LOCK: u32 = 14;
 
 /// The command that runs the host in front of and behind the enclave; nothing if it is not built.
 pub(super) fn host(
