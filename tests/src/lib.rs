@@ -25,6 +25,7 @@ pub mod canary;
 pub mod memory;
 pub mod capture;
 pub mod classifier;
+pub mod statistics;
 pub mod security_processor;
 pub mod upstream;
 pub mod vendors;

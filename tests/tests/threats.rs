@@ -11,19 +11,23 @@
 )]
 
 mod threats {
+    mod clock;
     mod crowd;
     mod evidence;
     mod freshness;
+    mod governed;
     mod impostors;
     mod names;
     mod oracle;
     mod policy;
     mod provisioning;
     mod repeats;
+    mod replays;
     mod reports;
     mod simulation;
     mod state;
     mod tampering;
+    mod tenants;
     mod tls;
     mod truncation;
 

@@ -41,3 +41,4 @@ pub mod samples;
 pub mod targets;
 pub mod report;
 pub mod run;
+pub mod price;

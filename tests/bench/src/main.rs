@@ -17,8 +17,9 @@ use postern_bench::load::{Arrival, Connections, Exchange, Limit, Load, Outcome, 
 use postern_bench::peer::Kind;
 use postern_bench::prompt::{self, Shape};
 use postern_bench::run::{self, Plan};
+use postern_bench::scenario::Pace;
 use postern_bench::tls::{self, Alpn, Group};
-use postern_bench::{mock, relay, report};
+use postern_bench::{mock, price, relay, report};
 
 /// Load generator, mock upstream and reference runs. Everything stays on loopback.
 #[derive(Debug, Parser)]
@@ -56,6 +57,21 @@ enum Command {
         to: SocketAddr,
         #[command(flatten)]
         identity: Identity,
+    },
+    /// Measure what each measure of hygiene costs, given programs that lack one of them each
+    Price {
+        /// Folder with a folder for each, as the test `programs_without_one_defence_each` makes them
+        #[arg(long)]
+        programs: PathBuf,
+        /// Folder for `price.md` and the peers' files
+        #[arg(long)]
+        out: PathBuf,
+        /// Rounds
+        #[arg(long, default_value_t = 9)]
+        rounds: u32,
+        /// Multiplies the time that each measurement takes
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
     },
     /// Measure all peers that are installed and write the table as Markdown and JSON
     Run {
@@ -135,6 +151,13 @@ fn main() -> Result<()> {
             mock::serve(&mock::Listeners { egress, plain, tls })
         }
         Command::Relay { listen, to, identity } => relay::serve(listen, to, identity.server()?),
+        Command::Price { programs, out, rounds, scale } => {
+            let plan = price::Plan { programs, rounds, pace: Pace { scale, rounds: 1 } };
+            let table = price::run(&plan, &std::path::absolute(&out)?.join("state"))?;
+            std::fs::write(out.join("price.md"), &table)?;
+            print!("{table}");
+            Ok(())
+        }
         Command::Run { quick, out, peers, repetitions } => {
             let mut plan = if quick { Plan::quick() } else { Plan::full() };
             if !peers.is_empty() {

@@ -150,6 +150,17 @@ pub struct Setup {
     pub egress: SocketAddr,
     /// Socket of the simulated security processor.
     pub processor: PathBuf,
+    /// Which enclave is measured.
+    pub enclave: Enclave,
+}
+
+/// The enclave under measurement.
+#[derive(Debug, Clone, Default)]
+pub struct Enclave {
+    /// Another program than the one built beside this one.
+    pub program: Option<PathBuf>,
+    /// Does not lock its memory, where it otherwise would.
+    pub unlocked: bool,
 }
 
 impl Setup {

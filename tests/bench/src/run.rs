@@ -142,7 +142,7 @@ fn start_again(peers: &[Peer], setup: &Setup, samples: &mut Samples) -> Result<(
     Ok(())
 }
 
-fn set_up(state: &Path) -> Result<(Setup, Process)> {
+pub(crate) fn set_up(state: &Path) -> Result<(Setup, Process)> {
     let setup = Setup {
         state: state.to_path_buf(),
         certificate: state.join("certificate.pem"),
@@ -151,6 +151,7 @@ fn set_up(state: &Path) -> Result<(Setup, Process)> {
         upstream: peer::free_address()?,
         egress: peer::free_address()?,
         processor: state.join("processor.sock"),
+        enclave: peer::Enclave::default(),
     };
     tls::write_certificate(&setup.certificate, &setup.key)?;
     let mut command = Command::new(&setup.program);
