@@ -28,7 +28,7 @@ pub struct Entry {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// Somebody changed, or tried to change, who may do what.
-    Admin(Admin),
+    Admin(Box<Admin>),
     /// A request and its end.
     Call(Box<Call>),
     /// Records were lost before they could be written. Their number is known, nothing else.
@@ -94,6 +94,8 @@ pub struct Call {
     pub outcome: String,
     /// `error.type`.
     pub error: Option<String>,
+    /// Why the completion stopped, if the upstream said so.
+    pub finish_reason: Option<String>,
     /// Policies that were applied.
     pub policies: Vec<Policy>,
     /// HMAC-SHA-256 of the request body under a key of the enclave, as hex.
@@ -104,6 +106,10 @@ pub struct Call {
     pub tokens: Option<Tokens>,
     /// What it cost, in nano-dollars; absent if the price or the tokens are not known.
     pub cost_nano_usd: Option<u64>,
+    /// What budgets were charged, guesses included, in nano-dollars; absent if the key has none.
+    pub charged_nano_usd: Option<u64>,
+    /// Calls that were cancelled because another was quicker.
+    pub hedges_lost: u32,
     /// Size of the request body.
     pub request_bytes: u64,
     /// Size of the answer.
@@ -142,35 +148,56 @@ pub struct Policy {
     pub action: String,
 }
 
-/// An act of administration.
+/// An act of administration. One that changes something is written twice: before it is done ([`Admin::BEGUN`]), with what
+/// it changes, and afterwards, with what came of it. So none is done without an entry, whenever the machine stops.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Admin {
-    /// Who: the id of a user or service.
+    /// Who: the id of an admin key, or issuer and subject of a token; `-` if nobody proved who.
     pub actor: String,
-    /// With which credential: its public id.
+    /// With which credential: its public id, or the beginning of the SHA-256 of a token.
     pub credential: String,
-    /// What: `virtual_key.create`, `budget.update`, ...
+    /// As what.
+    pub role: String,
+    /// What: `virtual_key.create`, `team.replace`, ...
     pub action: String,
     /// On which kind of thing.
     pub object: String,
-    /// On which one.
+    /// On which one; absent where it is about many, or not yet known.
     pub object_id: Option<String>,
-    /// Which fields changed; names only for secrets and names of people.
+    /// The version that it had, if it was there.
+    pub version_before: Option<u64>,
+    /// The version that it has now, if it is there.
+    pub version_after: Option<u64>,
+    /// Which fields change.
     pub changed: Vec<Changed>,
-    /// `done`, or the code with which it was refused.
+    /// [`Admin::BEGUN`], [`Admin::DONE`], [`Admin::REPEATED`], or the code with which it was refused or failed.
     pub result: String,
+    /// Index of the first entry that says how it began.
+    pub begun: Option<u64>,
+    /// How many more requests of strangers were refused since the last that was written down.
+    pub unwritten: u64,
 }
 
-/// A field that changed.
+impl Admin {
+    /// It is about to be done.
+    pub const BEGUN: &str = "begun";
+    /// It was done.
+    pub const DONE: &str = "done";
+    /// The same request came before; the answer was given again and nothing was done.
+    pub const REPEATED: &str = "repeated";
+}
+
+/// A field that changes. Ids of groups, states, roles and times are said as they are; anything else as `hmac:` and an
+/// HMAC-SHA-256 under a key of the enclave, so that equal values are seen to be equal and none is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Changed {
     /// Its name.
     pub field: String,
-    /// Its value before, unless it is nobody's business.
+    /// Its value before, if there was one.
     pub before: Option<String>,
-    /// Its value after, unless it is nobody's business.
+    /// Its value after, if there is one.
     pub after: Option<String>,
 }
 
@@ -201,7 +228,7 @@ mod tests {
         };
         for event in [
             Event::Call(Box::new(call)),
-            Event::Admin(Admin { actor: "a".into(), ..Admin::default() }),
+            Event::Admin(Box::new(Admin { actor: "a".into(), ..Admin::default() })),
             Event::Lost { records: 3 },
             Event::Opened { instance: "i".into(), state_generation: Some(1), orderly: false },
             Event::Stopped { state_generation: None },

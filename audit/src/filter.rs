@@ -92,12 +92,12 @@ mod tests {
         );
         let admin = at(
             20,
-            Event::Admin(Admin {
+            Event::Admin(Box::new(Admin {
                 actor: "ann".into(),
                 action: "virtual_key.revoke".into(),
                 result: "done".into(),
                 ..Admin::default()
-            }),
+            })),
         );
         let text = |text: &str| Some(text.to_owned());
         let cases = [

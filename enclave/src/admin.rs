@@ -20,6 +20,8 @@ pub mod openapi;
 
 mod plan;
 
+mod repeats;
+
 mod groups;
 
 mod keys;
@@ -29,25 +31,28 @@ mod admins;
 pub mod serve;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use gateway::Now;
-use ring::digest;
-use serde_json::Value;
-use state::{Change, Expect, RecordId, Store, Table};
+use audit::entry::Admin;
+use gateway::{Clock, Now};
+use state::Store;
 
+use crate::audit_log::AuditLog;
+use crate::clock::ProcessClock;
 use crate::config::AdminConfig;
 use crate::governance::Governor;
 use identity::{Permission, Principal};
 use oidc::Providers;
 use plan::{Asked, Plan};
 use problem::Problem;
-use record::{AdminJournal, AdminRecord, difference};
+use record::Acts;
+use repeats::Before;
 use route::{Action, Matched, Unmatched};
 
 /// Largest body of a request, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
-/// How long an answer is kept for the same request sent again, in milliseconds.
-const IDEMPOTENT_MS: u64 = 24 * 60 * 60 * 1000;
+/// How often answers that have expired are removed.
+const SWEEP: Duration = Duration::from_hours(1);
 
 /// Everything that the admin API needs.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ pub struct AdminApi {
     governor: Arc<Governor>,
     claim_sha256: Option<[u8; 32]>,
     providers: Providers,
-    journal: Arc<AdminJournal>,
+    acts: Acts,
 }
 
 /// A request, as the listener read it.
@@ -97,14 +102,14 @@ impl AdminRequest<'_> {
 }
 
 impl AdminApi {
-    /// Over an open store.
+    /// Over an open store. What is done is written into `log`.
     ///
     /// # Errors
     /// What is wrong in `[admin]`.
     pub fn new(
         governor: Arc<Governor>,
         config: &AdminConfig,
-        journal: Arc<AdminJournal>,
+        log: Option<Arc<AuditLog>>,
     ) -> Result<Self, &'static str> {
         let claim_sha256 = match config.claim_sha256.as_deref() {
             Some(hex) => {
@@ -112,7 +117,7 @@ impl AdminApi {
             }
             None => None,
         };
-        Ok(Self { governor, claim_sha256, providers: Providers::new(&config.oidc)?, journal })
+        Ok(Self { governor, claim_sha256, providers: Providers::new(&config.oidc)?, acts: Acts::new(log) })
     }
 
     fn store(&self) -> &Store {
@@ -132,31 +137,26 @@ impl AdminApi {
         let who = self.authenticate(request, now).await;
         let done = match &who {
             Ok(who) => self.perform(request, &matched, who.as_ref(), now).await,
-            Err(problem) => Err(problem.clone()),
+            Err(problem) => Err(problem.clone().into()),
         };
-        let (answer, changed, error) = match done {
-            Ok((answer, changed)) => (answer, changed, None),
-            Err(problem) => (failed(&problem, Vec::new()), Vec::new(), Some(problem.code)),
-        };
-        if request.method != "GET" || error.is_some() {
-            let who = who.ok().flatten();
-            self.journal.push(AdminRecord {
-                at_unix_ms: now.unix_ms,
-                actor: who.as_ref().map_or_else(|| "-".to_owned(), |who| who.id.clone()),
-                role: who.as_ref().map_or("none", |who| who.role.as_str()),
-                action: format!("{} {}", matched.route.method, matched.route.path),
-                object: (!matched.id.is_empty()).then(|| matched.id.to_owned()),
-                status: answer.status,
-                error,
-                changed,
-            });
+        match done {
+            Ok(answer) => answer,
+            Err(Undone::Written(problem)) => failed(&problem, Vec::new()),
+            Err(Undone::Refused(problem)) => {
+                let who = who.as_ref().ok().and_then(Option::as_ref);
+                let written = self.acts.not_done(&matched, who, problem.code, now).await;
+                failed(written.as_ref().err().unwrap_or(&problem), Vec::new())
+            }
         }
-        answer
     }
 
-    /// Acts that wait for the audit log.
-    pub fn journal(&self) -> &AdminJournal {
-        &self.journal
+    /// Removes answers that are kept no longer. Never ends.
+    pub async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            // If the store does not answer, the next round does it.
+            repeats::sweep(self.store(), ProcessClock::shared().now()).await.ok();
+        }
     }
 
     async fn perform(
@@ -165,30 +165,46 @@ impl AdminApi {
         matched: &Matched<'_>,
         who: Option<&Principal>,
         now: Now,
-    ) -> Result<(AdminAnswer, Vec<String>), Problem> {
+    ) -> Result<AdminAnswer, Undone> {
         let needs = matched.route.needs;
         let nobody = Principal::nobody();
         let who = match who {
             Some(who) if who.role.may(needs) => who,
-            Some(_) => return Err(Problem::forbidden()),
+            Some(_) => return Err(Problem::forbidden().into()),
             None if needs == Permission::Anyone => &nobody,
-            None => return Err(Problem::unauthenticated()),
+            None => return Err(Problem::unauthenticated().into()),
         };
         if request.body.len() > MAX_BODY {
-            return Err(Problem::new(413, "too_large", "the body is larger than 262144 bytes"));
+            return Err(Problem::new(413, "too_large", "the body is larger than 262144 bytes").into());
         }
         let asked = Asked::read(request, matched)?;
         let mut kept = None;
         if let Some(key) = asked.idempotency_key {
-            let id = idempotency_id(who, key)?;
-            match self.answered_before(&id, request, now).await? {
-                Before::Answered(answer) => return Ok((answer, Vec::new())),
-                Before::Free(expect) => kept = Some((id, expect)),
+            match repeats::look(self.store(), who, key, request, now).await? {
+                Before::Answered(answer) => {
+                    self.acts.not_done(matched, Some(who), Admin::REPEATED, now).await?;
+                    return Ok(answer);
+                }
+                Before::Free(place) => kept = Some(place),
             }
         }
         let mut plan = self.plan(matched, who, &asked, now).await?;
-        let answer = self.carry_out(request, matched, &mut plan, kept, now).await?;
-        Ok((answer, difference(plan.before.as_ref(), plan.after.as_ref())))
+        if request.method == "GET" {
+            return Ok(plan.answer(matched.route.status, plan.version));
+        }
+        let begun = self.acts.begin(matched, who, &plan).await?;
+        if let Some(place) = kept {
+            let again = plan.without_secret.clone().or_else(|| plan.gives.clone());
+            plan.changes.push(place.keep(matched.route.status, again, now));
+        }
+        let done = self.carry_out(&mut plan).await;
+        let result = match &done {
+            Ok(version) => (Admin::DONE, *version),
+            Err(problem) => (problem.code, None),
+        };
+        let written = self.acts.end(matched, who, (&plan, begun), result).await;
+        written.map_err(Undone::Written)?;
+        done.map(|version| plan.answer(matched.route.status, version)).map_err(Undone::Written)
     }
 
     async fn plan(
@@ -225,84 +241,34 @@ impl AdminApi {
         }
     }
 
-    /// Commits what was planned, with the answer to be given if the same request comes again, and puts it in force.
-    async fn carry_out(
-        &self,
-        request: &AdminRequest<'_>,
-        matched: &Matched<'_>,
-        plan: &mut Plan,
-        kept: Option<(RecordId, Expect)>,
-        now: Now,
-    ) -> Result<AdminAnswer, Problem> {
-        let status = matched.route.status;
-        let mut changes = std::mem::take(&mut plan.changes);
-        if let Some((id, expect)) = kept {
-            let kept = plan.without_secret.as_ref().or(plan.gives.as_ref());
-            let record = serde_json::json!({
-                "request": hash(request),
-                "at_ms": now.unix_ms,
-                "status": status,
-                "body": kept,
-            });
-            changes.push(Change::put(Table::IdempotencyKeys, id, expect, record.to_string()));
-        }
-        let mut etag = plan.version;
-        for part in changes.chunks(Store::MAX_CHANGES) {
+    /// Commits what was planned and puts it in force. Returns the version of the thing itself.
+    async fn carry_out(&self, plan: &mut Plan) -> Result<Option<u64>, Problem> {
+        let mut first = plan.version;
+        for part in std::mem::take(&mut plan.changes).chunks(Store::MAX_CHANGES) {
             let versions = self.store().commit(part.to_vec()).await?;
-            etag = etag.or_else(|| {
+            first = first.or_else(|| {
                 versions.first().copied().filter(|_| part.first().is_some_and(|own| own.value.is_some()))
             });
             for change in part {
                 self.governor.apply(change.table, &change.id, change.value.as_ref().map(|value| &value[..]));
             }
         }
-        let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if let Some(version) = etag.filter(|_| plan.is_one) {
-            headers.push(("etag", format!("\"v{version}\"")));
-        }
-        let body = match &plan.gives {
-            Some(gives) if status != 204 => {
-                headers.push(("content-type", "application/json".to_owned()));
-                gives.to_string().into_bytes()
-            }
-            _ => Vec::new(),
-        };
-        Ok(AdminAnswer { status, headers, body })
-    }
-
-    async fn answered_before(
-        &self,
-        id: &RecordId,
-        request: &AdminRequest<'_>,
-        now: Now,
-    ) -> Result<Before, Problem> {
-        let Some(record) = self.store().get(Table::IdempotencyKeys, id).await? else {
-            return Ok(Before::Free(Expect::Absent));
-        };
-        let known: Value = serde_json::from_slice(&record.value).unwrap_or_default();
-        let at = known.get("at_ms").and_then(Value::as_u64).unwrap_or(0);
-        if now.unix_ms.saturating_sub(at) > IDEMPOTENT_MS {
-            return Ok(Before::Free(Expect::Version(record.version)));
-        }
-        if known.get("request").and_then(Value::as_str) != Some(&hash(request)) {
-            let detail = "this idempotency key was used for another request";
-            return Err(Problem::new(422, "idempotency_key_reused", detail));
-        }
-        let status = known.get("status").and_then(Value::as_u64).and_then(|own| u16::try_from(own).ok());
-        let body = known.get("body").map(|own| own.to_string().into_bytes()).unwrap_or_default();
-        let headers = vec![
-            ("cache-control", "no-store".to_owned()),
-            ("content-type", "application/json".to_owned()),
-            ("idempotency-replayed", "true".to_owned()),
-        ];
-        Ok(Before::Answered(AdminAnswer { status: status.unwrap_or(200), headers, body }))
+        Ok(first)
     }
 }
 
-/// What is known of an idempotency key.
-enum Before {
-    Answered(AdminAnswer),
-    Free(Expect),
+/// Why something was not done.
+enum Undone {
+    /// It never began, and is to be written down.
+    Refused(Problem),
+    /// It began and failed, and that is written down, or cannot be.
+    Written(Problem),
+}
+
+impl From<Problem> for Undone {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
 }
 
 fn failed(problem: &Problem, mut headers: Vec<(&'static str, String)>) -> AdminAnswer {
@@ -313,17 +279,6 @@ fn failed(problem: &Problem, mut headers: Vec<(&'static str, String)>) -> AdminA
     }
     let body = serde_json::to_vec(problem).unwrap_or_default();
     AdminAnswer { status: problem.status, headers, body }
-}
-
-fn idempotency_id(who: &Principal, key: &str) -> Result<RecordId, Problem> {
-    let name = [who.id.as_bytes(), b"\0", key.as_bytes()].concat();
-    Ok(RecordId::new(digest::digest(&digest::SHA256, &name))?)
-}
-
-fn hash(request: &AdminRequest<'_>) -> String {
-    let whole = [request.method.as_bytes(), b"\0", request.path.as_bytes(), b"\0", request.body].concat();
-    let hash = digest::digest(&digest::SHA256, &whole);
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

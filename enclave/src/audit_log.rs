@@ -22,6 +22,7 @@ use audit::checkpoint::Checkpoint;
 use audit::entry::Event;
 use audit::tile::Named;
 use gateway::settle::Books;
+use ring::hmac;
 use state::{RootKey, StateError};
 use tokio::sync::oneshot;
 
@@ -42,12 +43,14 @@ pub struct AuditLog {
     replica: String,
     files: Arc<Mutex<Files>>,
     head: Arc<Mutex<StateHead>>,
+    /// Hides what acts of administration change.
+    values: hmac::Key,
     orders: Mutex<Sender<Order>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 enum Order {
-    Record(Box<Event>, oneshot::Sender<u64>),
+    Record(Vec<Event>, oneshot::Sender<u64>),
     Stop { state_generation: Option<u64> },
 }
 
@@ -135,6 +138,7 @@ impl Opened {
             replica: self.replica,
             files,
             head,
+            values: hmac::Key::new(hmac::HMAC_SHA256, &root.derive(b"audit values")[..]),
             orders: Mutex::new(orders),
             thread: Mutex::new(Some(thread)),
         })
@@ -158,16 +162,24 @@ impl AuditLog {
         Checkpoint { origin: self.origin.clone(), size: head.tree_size, root: *head.root.as_bytes() }
     }
 
-    /// Writes an entry, and waits until it is on the disk. Returns its index.
+    /// HMAC-SHA-256 of a value that entries may not say, under a key of its own. Stays the same as long as the root key does.
+    pub fn hide(&self, value: &[u8]) -> [u8; 32] {
+        let mut hidden = [0; 32];
+        hidden.copy_from_slice(hmac::sign(&self.values, value).as_ref());
+        hidden
+    }
+
+    /// Writes entries one after the other, and waits until they are on the disk. Returns the index of the first. They are
+    /// written also if whoever asked does not wait so long.
     ///
     /// # Errors
     /// [`StateError::Unavailable`] if the process is ending.
-    pub async fn record(&self, event: Event) -> Result<u64, StateError> {
+    pub async fn record(&self, events: Vec<Event>) -> Result<u64, StateError> {
         let (answer, answered) = oneshot::channel();
         self.orders
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .send(Order::Record(Box::new(event), answer))
+            .send(Order::Record(events, answer))
             .map_err(|_| StateError::Unavailable)?;
         answered.await.map_err(|_| StateError::Unavailable)
     }
@@ -209,14 +221,14 @@ impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
         loop {
             match orders.recv_timeout(EVERY) {
-                Ok(Order::Record(event, answer)) => self.accept(*event, answer),
+                Ok(Order::Record(events, answer)) => self.accept(events, answer),
                 Ok(Order::Stop { state_generation }) => return self.stop(state_generation),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.stop(None),
             }
             while self.unwritten.len() < BATCH {
                 match orders.try_recv() {
-                    Ok(Order::Record(event, answer)) => self.accept(*event, answer),
+                    Ok(Order::Record(events, answer)) => self.accept(events, answer),
                     Ok(Order::Stop { state_generation }) => return self.stop(state_generation),
                     Err(_) => break,
                 }
@@ -231,9 +243,11 @@ impl Writer {
         }
     }
 
-    fn accept(&mut self, event: Event, answer: oneshot::Sender<u64>) {
+    fn accept(&mut self, events: Vec<Event>, answer: oneshot::Sender<u64>) {
         self.answers.push((self.unwritten.len(), answer));
-        self.unwritten.push(self.lines.line(event));
+        for event in events {
+            self.unwritten.push(self.lines.line(event));
+        }
     }
 
     fn drain(&mut self) {

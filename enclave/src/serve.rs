@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::active::ReloadError;
 use crate::admin::AdminApi;
-use crate::admin::record::AdminJournal;
 use crate::admin::serve as serve_admin;
 use crate::boot::Attested;
 use crate::clock::{ProcessClock, deadline};
@@ -130,7 +129,7 @@ fn govern(shared: &Arc<Shared>) -> std::io::Result<(Option<Address>, Option<Join
     if let Some(own) = &config.admin {
         let listening = Listening::bind(&own.address)?;
         address = Some(listening.local_address(&own.address));
-        let api = AdminApi::new(Arc::clone(&governed.governor), own, Arc::new(AdminJournal::default()))
+        let api = AdminApi::new(Arc::clone(&governed.governor), own, shared.agent.log().cloned())
             .map_err(std::io::Error::other)?;
         admin = Some((listening, Arc::new(api)));
     }
@@ -164,6 +163,8 @@ async fn governing(
         });
         if let Ok(Some(listener)) = listening.on_worker(0) {
             drop(listening);
+            let sweeper = Arc::clone(&api);
+            tokio::task::spawn_local(async move { sweeper.sweep().await });
             serve_admin::serve(listener, api, worker).await;
         }
     }

@@ -88,6 +88,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         self.answer().await.expect("an answer comes")
     }
 
+    /// Posts JSON with that key, and reads the answer.
+    pub async fn post_as(&mut self, key: &str, path: &str, body: &Value) -> Answer {
+        let fields = format!("authorization: Bearer {key}\r\n");
+        self.send(&post_with(path, &fields, &body.to_string())).await.expect("the request can be sent");
+        self.answer().await.expect("an answer comes")
+    }
+
     /// Asks with the good key, and reads the answer.
     pub async fn get(&mut self, path: &str) -> Answer {
         let request =

@@ -2,7 +2,7 @@
 //!
 //! Planted texts ([`canary`]) are looked for in the memory of processes ([`memory`]) and wherever else bytes go.
 //!
-//! The real programs run as processes ([`programs`], [`enclave`]); what surrounds them is played in process, so that
+//! The real programs run as processes ([`programs`], [`enclave`], [`administered`]); what surrounds them is played in process, so that
 //! it can misbehave: the security processor ([`security_processor`]), the host ([`evilhost`]), the model
 //! ([`upstream`], [`vendors`]), and an enclave whose keys can be stolen ([`toy_enclave`]).
 #![allow(
@@ -32,6 +32,7 @@ pub mod vendors;
 pub mod evilhost;
 pub mod enclave;
 pub mod policies;
+pub mod administered;
 pub mod stack;
 pub mod tls;
 pub mod http1;

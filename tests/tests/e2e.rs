@@ -12,6 +12,7 @@
 )]
 
 mod e2e {
+    mod administration;
     mod answers;
     mod chaos;
     mod configuration;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::clock::Now;
 use crate::deployment::{Deployment, Exposure};
 use crate::error::Error;
-use crate::governance::{Estimate, Family, Governance, LiveKey, Refusal, Reservation};
+use crate::governance::{Estimate, Family, Governance, LiveKey, Refusal, Reservation, ScopeKind};
 use crate::plaintext::Plaintext;
 use crate::wire::{self, Request, RequestHead};
 
@@ -207,6 +207,11 @@ impl Key {
     /// What the sealed store says of it, if it was issued through the admin API.
     pub fn issued(&self) -> Option<&Arc<LiveKey>> {
         self.issued.as_ref().map(|own| &own.key)
+    }
+
+    /// The organisation, team or user that it was issued to.
+    pub fn belongs_to(&self, kind: ScopeKind) -> Option<Arc<str>> {
+        self.issued.as_ref().and_then(|own| own.key.belongs_to(kind))
     }
 
     /// Which of its secrets was shown: counts from 1 and grows with each rotation.

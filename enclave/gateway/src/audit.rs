@@ -28,6 +28,14 @@ pub struct AuditRecord {
     pub started_unix_ms: u64,
     /// The key's public id.
     pub key: Arc<str>,
+    /// Which of the key's secrets was used, from 1; absent where keys have no versions.
+    pub key_version: Option<u32>,
+    /// The user or service that the key belongs to.
+    pub principal: Option<Arc<str>>,
+    /// Their team.
+    pub team: Option<Arc<str>>,
+    /// Their organisation.
+    pub organisation: Option<Arc<str>>,
     /// `gen_ai.operation.name`.
     pub operation: OperationName,
     /// The API format.
@@ -38,6 +46,10 @@ pub struct AuditRecord {
     pub deployment: Option<Arc<str>>,
     /// Its provider.
     pub provider: Option<&'static str>,
+    /// Where that deployment processes, in the operator's words.
+    pub region: Option<Arc<str>>,
+    /// How far content sent there is exposed.
+    pub exposure: Option<&'static str>,
     /// Whether the answer was streamed.
     pub stream: bool,
     /// Deployments tried.

@@ -9,7 +9,7 @@ use crate::clock::Now;
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::governance::meters::Amounts;
-use crate::governance::{Actual, Reservation};
+use crate::governance::{Actual, Reservation, ScopeKind};
 use crate::metrics::Metrics;
 use crate::price::{CostSource, NanoUsd, Price};
 use crate::route::Model;
@@ -88,11 +88,17 @@ impl Exchange {
             request_id: id,
             started_unix_ms: now.unix_ms,
             key: Arc::clone(&who.key().id),
+            key_version: who.key().version(),
+            principal: who.key().belongs_to(ScopeKind::User),
+            team: who.key().belongs_to(ScopeKind::Team),
+            organisation: who.key().belongs_to(ScopeKind::Org),
             operation: wire.operation(),
             wire: wire.name(),
             model: None,
             deployment: None,
             provider: None,
+            region: None,
+            exposure: None,
             stream: false,
             attempts: 0,
             cache_hit: false,
@@ -162,6 +168,8 @@ impl Exchange {
     pub fn serves(&mut self, at: &Deployment) {
         self.record.deployment = Some(Arc::clone(&at.name));
         self.record.provider = Some(at.provider);
+        self.record.region.clone_from(&at.region);
+        self.record.exposure = Some(at.exposure.as_str());
         self.price.clone_from(&at.price);
         self.cost_source = at.cost_source;
     }

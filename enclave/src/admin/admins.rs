@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::identity::{AdminKeyRecord, Principal, Reach, Role};
 use super::objects::{AdminKeyInput, AdminKeyView, ClaimInput, MAX_NAME, MintedAdmin};
-use super::plan::{Asked, Plan, json};
+use super::plan::{Asked, Plan, Touched, json};
 use super::problem::Problem;
 use super::{AdminApi, AdminRequest};
 
@@ -46,7 +46,13 @@ impl AdminApi {
         if !bool::from(own.tag.ct_eq(&tag)) || !good {
             return Err(Problem::unauthenticated());
         }
-        Ok(Principal { id: own.id, role: own.role, reach: own.reach, ceiling: own.ceiling })
+        Ok(Principal {
+            credential: own.id.clone(),
+            id: own.id,
+            role: own.role,
+            reach: own.reach,
+            ceiling: own.ceiling,
+        })
     }
 
     /// Makes the first administrator. Works once in the life of a store, and for whoever has the code whose hash is in
@@ -108,10 +114,10 @@ impl AdminApi {
         let value = serde_json::to_vec(&record).unwrap_or_default();
         let change = Change::put(Table::AdminKeys, RecordId::new(&record.id)?, Expect::Absent, value);
         let key = AdminKeyView::from(record);
-        let after = Some(json(&key)?);
+        let touched = vec![Touched { id: key.id.clone(), before: None, after: Some(json(&key)?) }];
         let without_secret = Some(json(&MintedAdmin { secret: None, key: key.clone() })?);
         let gives = Some(json(&MintedAdmin { secret: Some(secret.expose().clone()), key })?);
-        Ok(Plan { changes: vec![change], gives, without_secret, is_one: true, after, ..Plan::default() })
+        Ok(Plan { changes: vec![change], gives, without_secret, is_one: true, touched, ..Plan::default() })
     }
 
     fn reaches(who: &Principal, own: &AdminKeyRecord) -> bool {
@@ -147,10 +153,8 @@ impl AdminApi {
             return Err(Problem::new(409, "own_key", "nobody removes the key that he is using"));
         }
         let change = Change::delete(Table::AdminKeys, RecordId::new(id)?, Expect::Version(version));
-        Ok(Plan {
-            changes: vec![change],
-            before: Some(json(&AdminKeyView::from(record))?),
-            ..Plan::default()
-        })
+        let before = Some(json(&AdminKeyView::from(record))?);
+        let touched = vec![Touched { id: id.to_owned(), before, after: None }];
+        Ok(Plan { changes: vec![change], touched, ..Plan::default() })
     }
 }

@@ -10,7 +10,7 @@ use state::{Change, Expect, RecordId, Table};
 use super::AdminApi;
 use super::identity::Principal;
 use super::objects::{BudgetView, BudgetsView, GroupInput, GroupView, MAX_NAME, Page};
-use super::plan::{Asked, Plan, json};
+use super::plan::{Asked, Plan, Touched, json};
 use super::problem::Problem;
 use super::route::is_id;
 use crate::governance::table;
@@ -167,7 +167,7 @@ impl AdminApi {
             .check()
             .map_err(|flaw| Problem::invalid(format!("{}: expected {}", flaw.field, flaw.expected)))?;
         record.policy = Self::tightened(std::mem::take(&mut record.policy), who)?;
-        let id = RecordId::new(&record.id)?;
+        let (name, id) = (record.id.clone(), RecordId::new(&record.id)?);
         let view = |own: GroupRecord| json(&GroupView::from(own));
         let value = serde_json::to_vec(&record).unwrap_or_default();
         let after = view(record)?;
@@ -175,8 +175,7 @@ impl AdminApi {
             changes: vec![Change::put(table(kind), id, expect, value)],
             gives: Some(after.clone()),
             is_one: true,
-            before: before.map(view).transpose()?,
-            after: Some(after),
+            touched: vec![Touched { id: name, before: before.map(view).transpose()?, after: Some(after) }],
             ..Plan::default()
         })
     }
@@ -191,7 +190,9 @@ impl AdminApi {
         let (record, version) = self.group(kind, id, who).await?;
         asked.check_version(version)?;
         let change = Change::delete(table(kind), RecordId::new(id)?, Expect::Version(version));
-        Ok(Plan { changes: vec![change], before: Some(json(&GroupView::from(record))?), ..Plan::default() })
+        let before = Some(json(&GroupView::from(record))?);
+        let touched = vec![Touched { id: id.to_owned(), before, after: None }];
+        Ok(Plan { changes: vec![change], touched, ..Plan::default() })
     }
 
     /// Whether organisation, team and user exist and belong together.

@@ -101,6 +101,8 @@ pub enum Permission {
 pub struct Principal {
     /// For records.
     pub id: String,
+    /// The public name of what he proved it with, for records.
+    pub credential: String,
     /// What he is.
     pub role: Role,
     /// Of which part: everything, if absent.

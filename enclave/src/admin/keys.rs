@@ -11,7 +11,7 @@ use super::identity::Principal;
 use super::objects::{
     AccessView, KeyInput, KeyView, MAX_NAME, Minted, Revoked, Rotation, Selection, StatusInput,
 };
-use super::plan::{Asked, Plan, json};
+use super::plan::{Asked, Plan, Touched, json};
 use super::problem::Problem;
 use super::route::is_id;
 use crate::governance::all;
@@ -154,7 +154,10 @@ impl AdminApi {
                 continue;
             }
             revoked.push(own.id.clone());
+            let before = Some(json(&KeyView::from(own.clone()))?);
             let own = KeyRecord { status: Status::Revoked, ..own };
+            let after = Some(json(&KeyView::from(own.clone()))?);
+            plan.touched.push(Touched { id: own.id.clone(), before, after });
             let value = serde_json::to_vec(&own).unwrap_or_default();
             plan.changes.push(Change::put(
                 Table::VirtualKeys,
@@ -163,9 +166,7 @@ impl AdminApi {
                 value,
             ));
         }
-        let gives = json(&Revoked { revoked })?;
-        plan.after = Some(gives.clone());
-        plan.gives = Some(gives);
+        plan.gives = Some(json(&Revoked { revoked })?);
         Ok(plan)
     }
 
@@ -238,21 +239,23 @@ fn minted(
 ) -> Result<Plan, Problem> {
     let changes = vec![put(&record, expect)?];
     let key = KeyView::from(record);
-    let (before, after) = (before.map(|own| json(&KeyView::from(own))).transpose()?, Some(json(&key)?));
+    let before = before.map(|own| json(&KeyView::from(own))).transpose()?;
+    let touched = vec![Touched { id: key.id.clone(), before, after: Some(json(&key)?) }];
     let without_secret = Some(json(&Minted { secret: None, key: key.clone() })?);
     let gives = Some(json(&Minted { secret: Some(secret.expose().clone()), key })?);
-    Ok(Plan { changes, gives, without_secret, is_one: true, before, after, version: None })
+    Ok(Plan { changes, gives, without_secret, is_one: true, touched, version: None })
 }
 
 fn changed(record: KeyRecord, before: KeyRecord, version: u64) -> Result<Plan, Problem> {
     let changes = vec![put(&record, Expect::Version(version))?];
+    let id = record.id.clone();
     let after = json(&KeyView::from(record))?;
+    let before = Some(json(&KeyView::from(before))?);
     Ok(Plan {
         changes,
         gives: Some(after.clone()),
         is_one: true,
-        before: Some(json(&KeyView::from(before))?),
-        after: Some(after),
+        touched: vec![Touched { id, before, after: Some(after) }],
         ..Plan::default()
     })
 }

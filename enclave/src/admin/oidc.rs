@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use attestation::digest::to_hex;
 use gateway::governance::Policy;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -81,8 +82,9 @@ impl Providers {
                 return Some(known.clone());
             }
         }
-        let (until, principal) =
+        let (until, mut principal) =
             self.providers.iter().find_map(|(own, keys)| verify(token, own, keys, now))?;
+        principal.credential = format!("token:{}", to_hex(hash.get(..8)?));
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         if good.len() < MAX_REMEMBERED {
             good.insert(hash, (until, principal.clone()));
@@ -137,7 +139,8 @@ fn verify(token: &str, own: &OidcConfig, keys: &JwkSet, now: u64) -> Option<(u64
     };
     let fits = reach.fits(role);
     let id = format!("{}#{subject}", own.issuer);
-    fits.then(|| (until, Principal { id, role, reach, ceiling: Policy::everything() }))
+    let credential = String::new();
+    fits.then(|| (until, Principal { id, credential, role, reach, ceiling: Policy::everything() }))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use state::Change;
 use super::openapi;
 use super::problem::Problem;
 use super::route::{Action, Matched, is_id};
-use super::{AdminRequest, identity};
+use super::{AdminAnswer, AdminRequest, identity};
 
 /// Items of a page where the request does not say.
 const USUAL_PAGE: usize = 50;
@@ -113,13 +113,37 @@ pub(super) struct Plan {
     pub(super) is_one: bool,
     /// Its version, if it is not changed.
     pub(super) version: Option<u64>,
-    /// For the record of what changed.
+    /// What the first changes are about, one for each, for the audit log.
+    pub(super) touched: Vec<Touched>,
+}
+
+/// A thing that is made, changed or removed.
+pub(super) struct Touched {
+    /// Its id.
+    pub(super) id: String,
+    /// What it was, as it may be shown.
     pub(super) before: Option<Value>,
-    /// The same.
+    /// What it is to be, as it may be shown.
     pub(super) after: Option<Value>,
 }
 
 impl Plan {
+    /// The answer when all is well; `version` is that of what it shows.
+    pub(super) fn answer(&self, status: u16, version: Option<u64>) -> AdminAnswer {
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        if let Some(version) = version.filter(|_| self.is_one) {
+            headers.push(("etag", format!("\"v{version}\"")));
+        }
+        let body = match &self.gives {
+            Some(gives) if status != 204 => {
+                headers.push(("content-type", "application/json".to_owned()));
+                gives.to_string().into_bytes()
+            }
+            _ => Vec::new(),
+        };
+        AdminAnswer { status, headers, body }
+    }
+
     /// Changes nothing and shows this.
     pub(super) fn show(what: &impl Serialize) -> Result<Self, Problem> {
         Ok(Self { gives: Some(json(what)?), ..Self::default() })
@@ -136,6 +160,7 @@ impl identity::Principal {
     pub(super) fn nobody() -> Self {
         Self {
             id: "-".to_owned(),
+            credential: String::new(),
             role: identity::Role::Developer,
             reach: identity::Reach::default(),
             ceiling: gateway::governance::Policy::default(),

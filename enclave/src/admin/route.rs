@@ -52,6 +52,43 @@ pub enum Action {
     DeleteAdmin,
 }
 
+impl Action {
+    /// Kind of thing and verb, as the audit log names acts.
+    pub const fn words(self) -> (&'static str, &'static str) {
+        const fn group(kind: ScopeKind) -> &'static str {
+            match kind {
+                ScopeKind::Org => "organisation",
+                ScopeKind::Team => "team",
+                ScopeKind::User => "user",
+                ScopeKind::Tag => "tag",
+                ScopeKind::Key => "virtual_key",
+            }
+        }
+        match self {
+            Self::Claim => ("admin_key", "claim"),
+            Self::WhoAmI => ("admin_key", "who"),
+            Self::Document => ("document", "show"),
+            Self::ListGroups(kind) => (group(kind), "list"),
+            Self::CreateGroup(kind) => (group(kind), "create"),
+            Self::ShowGroup(kind) => (group(kind), "show"),
+            Self::ReplaceGroup(kind) => (group(kind), "replace"),
+            Self::DeleteGroup(kind) => (group(kind), "delete"),
+            Self::ShowBudgets(kind) => (group(kind), "budgets"),
+            Self::ListKeys => ("virtual_key", "list"),
+            Self::CreateKey => ("virtual_key", "create"),
+            Self::ShowKey => ("virtual_key", "show"),
+            Self::ReplaceKey => ("virtual_key", "replace"),
+            Self::RotateKey => ("virtual_key", "rotate"),
+            Self::SetKeyStatus => ("virtual_key", "status"),
+            Self::RevokeKeys => ("virtual_key", "revoke"),
+            Self::ShowAccess => ("virtual_key", "access"),
+            Self::ListAdmins => ("admin_key", "list"),
+            Self::CreateAdmin => ("admin_key", "create"),
+            Self::DeleteAdmin => ("admin_key", "delete"),
+        }
+    }
+}
+
 /// How a schema is made.
 pub type Shape = fn(&mut SchemaGenerator) -> Schema;
 

@@ -87,7 +87,7 @@ async fn connection(transport: Transport, api: Arc<AdminApi>, worker: Rc<Worker>
 
 async fn respond(
     request: Request<Incoming>,
-    api: &AdminApi,
+    api: &Arc<AdminApi>,
     stream: &SharedStream,
     worker: &Worker,
 ) -> Response<Full<Bytes>> {
@@ -110,14 +110,19 @@ async fn respond(
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect();
-    let request = AdminRequest {
-        method: parts.method.as_str(),
-        path: &path,
-        query: parts.uri.query(),
-        headers: &headers,
-        body: &body,
-    };
-    build(api.answer(&request, ProcessClock::shared().now()).await)
+    // What has begun is finished and written down, also if whoever asked has left.
+    let api = Arc::clone(api);
+    let acting = tokio::task::spawn_local(async move {
+        let request = AdminRequest {
+            method: parts.method.as_str(),
+            path: &path,
+            query: parts.uri.query(),
+            headers: &headers,
+            body: &body,
+        };
+        api.answer(&request, ProcessClock::shared().now()).await
+    });
+    acting.await.map_or_else(|_| empty(500), build)
 }
 
 fn build(answer: AdminAnswer) -> Response<Full<Bytes>> {

@@ -1,10 +1,14 @@
+use audit::entry::{Entry, Event};
+use audit::tile::{Named, entries_path, read_entries};
 use gateway::governance::ScopeKind;
 use gateway::governance::secret::{PublicId, Purpose};
-use serde_json::json;
-use state::RootKey;
+use ring::digest;
+use serde_json::{Value, json};
+use state::{RecordId, RootKey, Table};
 
 use super::identity::{AdminKeyRecord, Reach, Role};
 use super::*;
+use crate::audit_log::Opened;
 
 const CODE: &str = "one-time-code-of-the-operator";
 
@@ -14,17 +18,14 @@ struct World {
 }
 
 fn at(milliseconds: u64) -> Now {
-    Now {
-        unix_ms: 1_800_000_000_000 + milliseconds,
-        monotonic: std::time::Duration::from_millis(milliseconds),
-    }
+    Now { unix_ms: 1_800_000_000_000 + milliseconds, monotonic: Duration::from_millis(milliseconds) }
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
-async fn unclaimed() -> AdminApi {
+async fn unclaimed(log: Option<Arc<AuditLog>>) -> AdminApi {
     let store = Store::memory(&RootKey::new([3; 32]));
     let (governor, _) = Governor::open(store, [1; 16]).await.unwrap();
     let config = AdminConfig {
@@ -32,12 +33,16 @@ async fn unclaimed() -> AdminApi {
         claim_sha256: Some(hex(digest::digest(&digest::SHA256, CODE.as_bytes()).as_ref())),
         oidc: Vec::new(),
     };
-    AdminApi::new(Arc::new(governor), &config, Arc::default()).unwrap()
+    AdminApi::new(Arc::new(governor), &config, log).unwrap()
 }
 
 /// An organisation `acme` with teams `search` and `ads`, a user `ada` of `search`, and the first administrator.
 async fn world() -> World {
-    let api = unclaimed().await;
+    world_that_writes(None).await
+}
+
+async fn world_that_writes(log: Option<Arc<AuditLog>>) -> World {
+    let api = unclaimed(log).await;
     let claimed = call(&api, "POST /admin/v1/claim", None, &[], &json!({ "code": CODE })).await;
     let root = claimed.1["secret"].as_str().unwrap().to_owned();
     let world = World { api, root };
@@ -123,7 +128,7 @@ impl World {
 
 #[tokio::test]
 async fn the_claim_code_works_once_and_for_its_owner() {
-    let api = unclaimed().await;
+    let api = unclaimed(None).await;
     let claim = |code: &str| json!({ "code": code });
     assert_eq!(call(&api, "POST /admin/v1/claim", None, &[], &claim("guess")).await.0, 403);
     assert_eq!(call(&api, "POST /admin/v1/claim", None, &[], &claim(CODE)).await.0, 201);
@@ -294,6 +299,41 @@ async fn a_request_sent_again_is_answered_again_and_not_done_again() {
 }
 
 #[tokio::test]
+async fn what_is_remembered_of_requests_expires_and_goes() {
+    let world = world().await;
+    let (day, body) = (24 * 60 * 60 * 1000, json!({ "owner": { "org": "acme" } }).to_string());
+    let make = async |key: &str, when: u64| {
+        let headers = [
+            ("authorization".to_owned(), format!("Bearer {}", world.root).into_bytes()),
+            ("idempotency-key".to_owned(), key.as_bytes().to_vec()),
+        ];
+        let (method, path) = ("POST", "/admin/v1/keys");
+        let request = AdminRequest { method, path, query: None, headers: &headers, body: body.as_bytes() };
+        let answer = world.api.answer(&request, at(when)).await;
+        serde_json::from_slice::<Value>(&answer.body).unwrap()["key"]["id"].to_string()
+    };
+    let places = async || crate::governance::all(world.api.store(), Table::IdempotencyKeys).await.unwrap();
+    let first = make("first-key", 0).await;
+    assert_eq!(make("first-key", day).await, first);
+    let later = make("first-key", day + 1).await;
+    assert_ne!(later, first, "a day is over");
+    // many keys share places without taking each other's
+    let mut made = Vec::new();
+    for number in 0..300 {
+        made.push(make(&format!("key-number-{number}"), 2 * day).await);
+    }
+    for (number, id) in made.iter().enumerate() {
+        assert_eq!(make(&format!("key-number-{number}"), 2 * day).await, *id);
+    }
+    assert_eq!(make("first-key", 2 * day).await, later);
+    repeats::sweep(world.api.store(), at(2 * day + 2)).await.unwrap();
+    assert!((200..=300).contains(&places().await.len()), "{}", places().await.len());
+    assert_ne!(make("first-key", 2 * day + 2).await, later);
+    repeats::sweep(world.api.store(), at(4 * day)).await.unwrap();
+    assert!(places().await.is_empty());
+}
+
+#[tokio::test]
 async fn changes_need_what_was_read() {
     let world = world().await;
     let (id, _) = world.key("search").await;
@@ -364,29 +404,122 @@ async fn lists_come_in_pages_and_bad_input_is_refused() {
     }
 }
 
+/// A log on a disk of its own.
+fn log() -> (tempfile::TempDir, Arc<AuditLog>) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = RootKey::new([6; 32]);
+    let opened = Opened::open(folder.path(), &root, "postern/00/a".to_owned(), "a").unwrap();
+    let log = opened.start(&root, Arc::default(), [1; 16], None, || "cf".to_owned()).unwrap();
+    (folder, Arc::new(log))
+}
+
+/// Acts in the log, from this entry on.
+async fn acts(log: &AuditLog, from: u64) -> (String, Vec<Admin>) {
+    let size = log.head().tree_size;
+    assert!(size <= 256, "one bundle");
+    let named = Named::parse(&entries_path(0, size)).unwrap();
+    let bundle = log.read(named).await.unwrap().unwrap();
+    let lines = read_entries(&bundle, size).unwrap();
+    let lines = &lines[usize::try_from(from).unwrap()..];
+    let text = lines.iter().map(|line| String::from_utf8_lossy(line)).collect::<Vec<_>>().join("\n");
+    let admin = |line: &&[u8]| match Entry::parse(line).unwrap().event {
+        Event::Admin(admin) => Some(*admin),
+        Event::Call(_) | Event::Lost { .. } | Event::Opened { .. } | Event::Stopped { .. } => None,
+    };
+    (text, lines.iter().filter_map(admin).collect())
+}
+
 #[tokio::test]
-async fn every_act_is_written_down_without_its_secrets() {
-    let world = world().await;
-    world.api.journal.take();
+async fn every_act_is_in_the_log_before_it_is_answered_and_without_its_secrets() {
+    let (_folder, log) = log();
+    let world = world_that_writes(Some(Arc::clone(&log))).await;
+    let from = log.head().tree_size;
     let (id, secret) = world.key("search").await;
+    assert_eq!(log.head().tree_size, from + 2, "on the disk with the answer");
     call(&world.api, "POST /admin/v1/keys", None, &[], &json!({ "owner": { "org": "acme" } })).await;
     world.root(&format!("POST /admin/v1/keys/{id}/status"), &json!({ "status": "revoked" })).await;
-    let records = world.api.journal.take();
-    let acts: Vec<_> = records.iter().map(|own| (own.action.as_str(), own.status, own.error)).collect();
+    world.root(&format!("POST /admin/v1/keys/{id}/rotate"), &json!({})).await;
+    world.root("GET /admin/v1/keys", &Value::Null).await;
+    let auditor = world.admin(Role::Auditor, &json!({}), None).await;
+    world.by(&auditor, "DELETE /admin/v1/orgs/acme", &Value::Null).await;
+    let (text, acts) = acts(&log, from).await;
+    let told: Vec<_> = acts.iter().map(|own| (own.action.as_str(), own.result.as_str())).collect();
     assert_eq!(
-        acts,
+        told,
         [
-            ("POST /admin/v1/keys", 201, None),
-            ("POST /admin/v1/keys", 401, Some("unauthenticated")),
-            ("POST /admin/v1/keys/{id}/status", 200, None),
+            ("virtual_key.create", "begun"),
+            ("virtual_key.create", "done"),
+            ("virtual_key.create", "unauthenticated"),
+            ("virtual_key.status", "begun"),
+            ("virtual_key.status", "done"),
+            ("virtual_key.rotate", "revoked"),
+            ("admin_key.create", "begun"),
+            ("admin_key.create", "done"),
+            ("organisation.delete", "forbidden"),
         ]
     );
-    assert_eq!(
-        (records[2].object.as_deref(), &records[2].changed[..]),
-        (Some(id.as_str()), &["status".to_owned()][..])
-    );
-    let text = serde_json::to_string(&records).unwrap();
+    let root = &world.root["psta_".len()..][..12];
+    for (act, actor, role) in [(0, root, "platform_admin"), (2, "-", "none")] {
+        assert_eq!((acts[act].actor.as_str(), acts[act].role.as_str()), (actor, role));
+    }
+    assert_eq!((acts[8].role.as_str(), acts[8].object_id.as_deref()), ("auditor", Some("acme")));
+    let versions = |act: usize| (acts[act].version_before, acts[act].version_after);
+    assert_eq!([versions(0), versions(1), versions(3), versions(4)], {
+        [(None, None), (None, Some(1)), (Some(1), None), (None, Some(2))]
+    });
+    assert_eq!((acts[0].object_id.as_deref(), acts[1].begun), (Some(id.as_str()), Some(from)));
+    let change = |act: usize, field: &str| {
+        let own = acts[act].changed.iter().find(|own| own.field == field).unwrap();
+        (own.before.clone().unwrap_or_default(), own.after.clone().unwrap_or_default())
+    };
+    assert_eq!(acts[3].changed.len(), 1, "only what differs");
+    assert_eq!(change(3, "status"), ("active".to_owned(), "revoked".to_owned()));
+    assert_eq!(change(0, "owner.team").1, "search");
+    assert!(change(0, "policy.allowed_models").1.starts_with("hmac:") && !text.contains("gpt-"));
     assert!(!text.contains(&secret[20..]) && !text.contains(&world.root[20..]));
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_log() {
+    let (_folder, log) = log();
+    let world = world_that_writes(Some(Arc::clone(&log))).await;
+    let from = log.head().tree_size;
+    for _ in 0..20 {
+        assert_eq!(world.by("psta_no", "POST /admin/v1/keys", &json!({})).await.0, 401);
+    }
+    world.root("POST /admin/v1/keys/AAAAAAAAAAAA/rotate", &json!({})).await;
+    let (_, acts) = acts(&log, from).await;
+    assert_eq!(acts.len(), 3, "two in a burst, and whoever is known always");
+    assert_eq!((acts[2].result.as_str(), acts[2].unwritten), ("not_found", 18), "the others are counted");
+}
+
+#[tokio::test]
+async fn nothing_is_done_without_the_log() {
+    let (_folder, log) = log();
+    let world = world_that_writes(Some(Arc::clone(&log))).await;
+    let (id, secret) = world.key("search").await;
+    log.stop(None);
+    let revoke = format!("POST /admin/v1/keys/{id}/status");
+    let (status, problem) = world.root(&revoke, &json!({ "status": "revoked" })).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("audit_stalled")));
+    assert!(world.lets_in(&secret));
+}
+
+#[tokio::test]
+async fn many_keys_at_once_are_written_down_one_by_one() {
+    let (_folder, log) = log();
+    let world = world_that_writes(Some(Arc::clone(&log))).await;
+    let (one, _) = world.key("search").await;
+    let (other, _) = world.key("search").await;
+    let from = log.head().tree_size;
+    world.root("POST /admin/v1/keys/revoke", &json!({ "team": "search" })).await;
+    let (_, acts) = acts(&log, from).await;
+    let mut ids: Vec<_> = acts[..2].iter().map(|own| own.object_id.clone().unwrap()).collect();
+    ids.sort_unstable();
+    let mut expected = [one, other];
+    expected.sort_unstable();
+    assert_eq!((acts.len(), &ids[..]), (3, &expected[..]));
+    assert_eq!((acts[2].begun, acts[2].result.as_str()), (Some(from), "done"));
 }
 
 #[tokio::test]
@@ -433,7 +566,7 @@ async fn replicas_share_keys_revocations_and_budgets() {
                     if other.governance().find(secret.as_bytes(), at(0)).is_some() == there {
                         return true;
                     }
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 false
             }
@@ -443,7 +576,7 @@ async fn replicas_share_keys_revocations_and_budgets() {
             { "name": "b", "unit": "requests", "limit": 320, "window": { "every": "lifetime" } }
         ] } });
         assert_eq!(world.change(&world.root, "PUT /admin/v1/teams/search", &body).await.0, 200);
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         world.api.governor.settle(true).await;
         other.settle(true).await;
         for governor in [&world.api.governor, &other] {

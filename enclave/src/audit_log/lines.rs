@@ -3,6 +3,7 @@
 use audit::entry::{Call, Entry, Event, FORMAT, Policy, Tokens};
 use gateway::Clock;
 use gateway::audit::{AuditRecord, Hex, Outcome};
+use gateway::screening::report::Status;
 use ring::hmac;
 use state::RootKey;
 
@@ -45,16 +46,21 @@ impl Lines {
 
 fn call(record: &AuditRecord, config: &str) -> Call {
     let owned = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
-    let refused_by = record.guardrail.as_deref();
     Call {
         request_id: record.request_id.as_str().to_owned(),
         started_unix_ms: record.started_unix_ms,
         key: record.key.to_string(),
+        key_version: record.key_version,
+        principal: owned(&record.principal),
+        team: owned(&record.team),
+        organisation: owned(&record.organisation),
         operation: record.operation.as_str().to_owned(),
         wire: record.wire.to_owned(),
         model: owned(&record.model),
         deployment: owned(&record.deployment),
         provider: record.provider.map(str::to_owned),
+        region: owned(&record.region),
+        exposure: record.exposure.map(str::to_owned),
         stream: record.stream,
         attempts: record.attempts,
         cache_hit: record.cache_hit,
@@ -66,10 +72,8 @@ fn call(record: &AuditRecord, config: &str) -> Call {
         }
         .to_owned(),
         error: record.error.map(str::to_owned),
-        policies: refused_by
-            .map(|id| Policy { id: id.to_owned(), version: None, action: "refuse".to_owned() })
-            .into_iter()
-            .collect(),
+        finish_reason: record.finish_reason.map(|reason| reason.to_openai().to_owned()),
+        policies: policies(record),
         prompt_hmac: record.prompt_hmac.map(|hash| Hex(&hash).to_string()),
         response_hmac: record.response_hmac.map(|hash| Hex(&hash).to_string()),
         tokens: record.usage.map(|usage| Tokens {
@@ -79,11 +83,25 @@ fn call(record: &AuditRecord, config: &str) -> Call {
             reasoning: usage.reasoning_tokens,
         }),
         cost_nano_usd: record.cost_nano_usd.map(|cost| cost.0),
+        charged_nano_usd: record.charged_nano_usd,
+        hedges_lost: record.hedges_lost,
         request_bytes: record.request_bytes,
         answer_bytes: record.answer_bytes,
         first_content_us: record.first_content_us,
         duration_us: record.duration_us,
         config: config.to_owned(),
-        ..Call::default()
     }
+}
+
+/// Every guardrail that was asked and what it said. Their rules are part of the configuration, which the call names.
+fn policies(record: &AuditRecord) -> Vec<Policy> {
+    let of = |id: &str, action: &str| Policy { id: id.to_owned(), version: None, action: action.to_owned() };
+    let mut all: Vec<Policy> =
+        record.guardrails.iter().map(|(name, status)| of(name, status.as_str())).collect();
+    if let Some(refused_by) = record.guardrail.as_deref()
+        && !all.iter().any(|own| own.id == refused_by)
+    {
+        all.push(of(refused_by, Status::Blocked.as_str()));
+    }
+    all
 }

@@ -22,7 +22,7 @@ fn start(folder: &Path) -> (AuditLog, Arc<Books>) {
 }
 
 fn admin(number: usize) -> Event {
-    Event::Admin(Admin { actor: format!("CANARY-{number}"), ..Admin::default() })
+    Event::Admin(Box::new(Admin { actor: format!("CANARY-{number}"), ..Admin::default() }))
 }
 
 /// What an auditor sees who has the log's bundles and a signed checkpoint.
@@ -48,7 +48,7 @@ async fn what_was_recorded_is_there_after_a_restart_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = start(folder.path());
     for number in 0..5 {
-        assert_eq!(log.record(admin(number)).await.unwrap(), number as u64 + 1);
+        assert_eq!(log.record(vec![admin(number)]).await.unwrap(), number as u64 + 1);
     }
     let last = log.stop(Some(9));
     assert_eq!(last.tree_size, 7);
@@ -69,7 +69,7 @@ async fn nothing_but_ciphertext_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = start(folder.path());
     for number in 0..50 {
-        log.record(admin(number)).await.unwrap();
+        log.record(vec![admin(number)]).await.unwrap();
     }
     log.stop(None);
     for file in std::fs::read_dir(folder.path()).unwrap() {
@@ -86,7 +86,7 @@ async fn nothing_but_ciphertext_is_written() {
 async fn a_crash_loses_only_what_was_not_acknowledged_and_shows() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = start(folder.path());
-    log.record(admin(1)).await.unwrap();
+    log.record(vec![admin(1)]).await.unwrap();
     let copy = tempfile::tempdir().unwrap();
     let file = "00000000.log";
     std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
@@ -111,7 +111,7 @@ async fn an_edited_file_does_not_open() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = start(folder.path());
     for number in 0..4 {
-        log.record(admin(number)).await.unwrap();
+        log.record(vec![admin(number)]).await.unwrap();
     }
     log.stop(None);
     let path = folder.path().join("00000000.log");

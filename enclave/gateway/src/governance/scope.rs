@@ -154,6 +154,11 @@ impl LiveKey {
         self.chain.load()
     }
 
+    /// The organisation, team or user above it.
+    pub fn belongs_to(&self, kind: ScopeKind) -> Option<Arc<str>> {
+        self.chain().iter().find(|scope| scope.kind == kind).map(|scope| Arc::clone(&scope.id))
+    }
+
     /// The version of the secret with this tag, if that is good now. Takes the same time wherever a tag differs.
     pub fn version(&self, tag: &[u8], now: Now) -> Option<u32> {
         let mut found = None;

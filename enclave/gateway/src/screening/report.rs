@@ -54,6 +54,11 @@ impl Report {
         *own = status.max(*own);
     }
 
+    /// Each guardrail and what it said, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Status)> {
+        self.0.iter().map(|(name, status)| (&**name, *status))
+    }
+
     /// What one says.
     pub fn get(&self, name: &str) -> Option<Status> {
         self.0.get(name).copied()
