@@ -79,16 +79,30 @@ impl Enclave {
 
     /// What it says when it does not start with these settings.
     pub fn refused(setup: &Setup) -> (ExitStatus, String) {
+        Self::tried(setup).expect_err("it started")
+    }
+
+    /// Starts it with these settings, and ends it if it started.
+    ///
+    /// # Errors
+    /// What it says when it does not start.
+    pub fn tried(setup: &Setup) -> Result<(), (ExitStatus, String)> {
         let folder = TempDir::new().expect("a temporary folder");
         let processor = SecurityProcessor::start(folder.path());
         let none = folder.path().join("none.sock");
-        let config = write_config(
-            folder.path(),
-            &none,
-            &processor.socket,
-            SocketAddr::from(([127, 0, 0, 1], 9)),
-            setup,
-        );
+        let provider = SocketAddr::from(([127, 0, 0, 1], 9));
+        let config = write_config(folder.path(), &none, &processor.socket, provider, setup);
+        Running::try_start(&mut command(folder.path(), &config, setup)).map(drop)
+    }
+
+    /// What it says when it does not start with these settings though there is a host.
+    pub fn refused_by(setup: &Setup) -> (ExitStatus, String) {
+        let folder = TempDir::new().expect("a temporary folder");
+        let processor = SecurityProcessor::start(folder.path());
+        let (socket, led_to) = (folder.path().join("egress.sock"), setup.led_to);
+        egress(&socket, Arc::new(move |_, _| led_to));
+        let provider = SocketAddr::from(([127, 0, 0, 1], 9));
+        let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
         match Running::try_start(&mut command(folder.path(), &config, setup)) {
             Ok(_) => panic!("it started"),
             Err(refusal) => refusal,

@@ -21,6 +21,7 @@
 
 pub mod workspace;
 pub mod programs;
+
 pub mod canary;
 pub mod memory;
 pub mod capture;
@@ -33,6 +34,8 @@ pub mod evilhost;
 pub mod enclave;
 pub mod policies;
 pub mod administered;
+pub mod keepers;
+pub mod administrator;
 pub mod stack;
 pub mod tls;
 pub mod http1;

@@ -27,6 +27,8 @@ mod e2e {
     mod load;
     mod metrics;
     mod provisioning;
+    mod replicas;
     mod shape;
+    mod state;
     mod tls_settings;
 }

@@ -21,14 +21,14 @@ deployments = ["paid"]
 "#;
 
 /// An operator with a key of his own.
-struct Operator {
-    folder: TempDir,
+pub(super) struct Operator {
+    pub(super) folder: TempDir,
     /// The lines for the enclave's configuration that `new-key` printed.
-    lines: String,
+    pub(super) lines: String,
 }
 
 impl Operator {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let output = Command::new(programs::path("postern"))
             .args(["provision", "new-key"])
@@ -44,7 +44,7 @@ impl Operator {
     }
 
     /// `postern provision send` with these secrets on standard input.
-    fn send(&self, enclave: &Enclave, secrets: &str, more: &[&Path]) -> Output {
+    pub(super) fn send(&self, enclave: &Enclave, secrets: &str, more: &[&Path]) -> Output {
         let policy = policies::write(enclave);
         let mut command = Command::new(programs::path("postern"));
         command.args(["provision", "send", "https://localhost", "--connect", &enclave.address.to_string()]);
@@ -58,7 +58,7 @@ impl Operator {
     }
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -68,7 +68,7 @@ async fn ask(enclave: &Enclave, model: &str) -> (u16, String) {
     (answer.status, answer.code())
 }
 
-async fn ready(enclave: &Enclave) -> (u16, String) {
+pub(super) async fn ready(enclave: &Enclave) -> (u16, String) {
     let answer = Http1::connect(enclave.address).await.get("/readyz").await;
     (answer.status, answer.text())
 }
@@ -77,7 +77,7 @@ async fn ready(enclave: &Enclave) -> (u16, String) {
 async fn an_enclave_serves_once_its_operator_has_given_its_secrets() {
     let operator = Operator::new();
     let enclave = Enclave::with(&operator.setup());
-    enclave.process.waits_to_say(r#""event":"awaits_provisioning","secrets":1"#, 1);
+    enclave.process.waits_to_say(r#""event":"awaits_provisioning","secrets":1,"root_key":false"#, 1);
     assert_eq!(ready(&enclave).await, (503, "awaiting provisioning\n".to_owned()));
     assert_eq!(ask(&enclave, "builtin").await, (503, "not_provisioned".to_owned()));
 

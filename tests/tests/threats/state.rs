@@ -4,13 +4,19 @@
 use std::path::Path;
 use std::time::Duration;
 
+use attestation::Measurement;
 use attestation::enclave_claims::StateHead;
 use http_body_util::BodyExt;
+use postern_client::policy_file;
+use postern_client::provisioning::{OperatorKey, Package, provision};
 use postern_client::state_file::StateFile;
 use postern_tests::enclave::{Enclave, Setup};
+use postern_tests::http1::Http1;
 use postern_tests::policies;
+use postern_tests::security_processor::SecurityProcessor;
 use serde_json::json;
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 fn setup(disk: &Path) -> Setup {
     let at = disk.display();
@@ -113,6 +119,30 @@ async fn row_37_an_edited_disk_stops_the_start() {
     let (status, said) = Enclave::refused(&setup(disk.path()));
     assert!(!status.success() && said.contains("STATE_DAMAGED"), "{said}");
 
+    // The file of records: a bit within what it holds, and its end.
+    let records = std::fs::read(disk.path().join("good/state.redb")).unwrap();
+    let (mut started, mut found) = (0, 0);
+    for part in 0..12 {
+        copy(&disk.path().join("good"), &kept);
+        let mut bytes = records.clone();
+        let at = bytes.len() / 12 * part + 16;
+        bytes[at] ^= 1;
+        std::fs::write(kept.join("state.redb"), bytes).unwrap();
+        // Most of the file is room for more: a bit that nobody reads stops nobody.
+        match Enclave::tried(&setup(disk.path())) {
+            Ok(()) => started += 1,
+            Err((status, said)) => {
+                found += 1;
+                assert!(!status.success() && said.contains("STATE_"), "{said}");
+            }
+        }
+    }
+    assert!(found > 0, "{started} of 12 files with a changed bit were taken");
+    copy(&disk.path().join("good"), &kept);
+    std::fs::write(kept.join("state.redb"), &records[..records.len() / 2]).unwrap();
+    let (status, said) = Enclave::refused(&setup(disk.path()));
+    assert!(!status.success() && said.contains("STATE_"), "{said}");
+
     copy(&disk.path().join("good"), &kept);
     std::fs::remove_file(kept.join("state.redb")).unwrap();
     let (status, said) = Enclave::refused(&setup(disk.path()));
@@ -121,4 +151,43 @@ async fn row_37_an_edited_disk_stops_the_start() {
     let strict = Setup { process: setup(disk.path()).process.replace("lease", "strict"), ..Setup::default() };
     let (status, said) = Enclave::refused(&strict);
     assert!(!status.success() && said.contains("STATE_ROLLBACK_UNPROVABLE"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_44_an_upgrade_asks_for_the_root_key_and_gets_none() {
+    let (disk, operator) = (TempDir::new().unwrap(), OperatorKey::generate().unwrap());
+    let at = disk.path().display();
+    let process = format!(
+        "[provisioning]\noperator = \"{}\"\n[state]\nroot_key = \"provisioned\"\nmode = \"lease\"\nstore = \"file:{at}/state.redb\"\n",
+        operator.public()
+    );
+    let setup = Setup { process, ..Setup::default() };
+    let package = |number| Package { root_key: Some(Zeroizing::new([7; 32])), number, ..Package::default() };
+    let ready = async |enclave: &Enclave| Http1::connect(enclave.address).await.get("/readyz").await.status;
+
+    // The control: the release that the operator's policy names gets the key and opens what is kept.
+    let enclave = Enclave::with(&setup);
+    let policy = policies::of(&enclave);
+    let verifier = policies::provisioning_verifier(enclave.address, policy);
+    provision(&verifier, &operator, &package(1)).await.unwrap();
+    assert_eq!(ready(&enclave).await, 200);
+    drop(enclave);
+
+    // The host starts another image over the same disk, on the same kind of processor: all genuine but what runs there.
+    let folder = TempDir::new().unwrap();
+    let other = simtee::measure(&[b"an upgrade that nobody has approved".as_slice()]);
+    let processor = SecurityProcessor::start_with(folder.path(), |spec| spec.report.measurement = other);
+    let upgrade = Enclave::on(processor, &setup, folder);
+    let verifier = policies::provisioning_verifier(upgrade.address, policies::of(&upgrade));
+    let refused = provision(&verifier, &operator, &package(2)).await.unwrap_err();
+    assert_eq!(refused.code(), "ATT_MEASUREMENT");
+    assert_eq!(ready(&upgrade).await, 503, "what is kept stays closed to it");
+
+    // The control of that: an operator who names the new measurement opens it.
+    let mut template = policies::template(&upgrade.processor, upgrade.folder());
+    template.measurements.push(Measurement::try_from(other.as_slice()).unwrap());
+    let approved = policy_file::parse(&template.render(), upgrade.folder()).unwrap();
+    let verifier = policies::provisioning_verifier(upgrade.address, approved);
+    provision(&verifier, &operator, &package(3)).await.unwrap();
+    assert_eq!(ready(&upgrade).await, 200);
 }

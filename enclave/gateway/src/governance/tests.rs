@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::lease::{self, BudgetWindow};
 use super::record::{GroupRecord, KeyRecord, Owner, SecretVersion, Status};
-use super::registry::Leased;
+use super::registry::{Due, Leased};
 use super::reservation::{Actual, Estimate, Refusal, Reservation};
 use super::secret::{ENTROPY, Presented, PublicId, Purpose, mint};
 use super::*;
@@ -423,4 +423,23 @@ fn many_threads_never_overspend() {
     assert_eq!((spent, reserved), (charged.load(Ordering::Relaxed), 0));
     assert!(spent <= LIMIT && spent > LIMIT / 2, "{spent}");
     assert!(keys.iter().all(|key| key.in_flight() == 0));
+}
+
+#[test]
+fn a_clock_set_forward_borrows_from_later_windows_and_gains_nothing() {
+    let governance = Governance::new(&Secret::new([1; 32]), true);
+    governance.put_group(ScopeKind::Org, &group("o", with_budget(160, "")));
+    let due = governance.dues(false, now(0)).pop().expect("a new budget wants a slice");
+    let in_window = |window: i64, untold: u64| Due { window, untold, ..due.clone() };
+    let (store, first) = lease::renew(None, &in_window(7, 0), "a", 1);
+    assert!(first.more > 0);
+    // The host starts it with a clock that is a window ahead: that window's money is there, early.
+    let (store, early) = lease::renew(Some(store), &in_window(8, 0), "b", 2);
+    assert!(early.more > 0 && store.window == 8);
+    let (store, _) = lease::renew(Some(store), &in_window(8, 10), "b", 3);
+    // With the right clock again: nothing of window 7 is left, and what was spent early is spent when window 8 comes.
+    let (store, back) = lease::renew(Some(store), &in_window(7, 0), "c", 4);
+    assert_eq!((back.more, store.window), (0, 8));
+    let (store, _) = lease::renew(Some(store), &in_window(8, 0), "c", 5);
+    assert!(store.settled >= 10);
 }
