@@ -56,6 +56,13 @@ impl fmt::Debug for OperatorKey {
     }
 }
 
+/// A new root key of sealed state: 32 random bytes. Who loses it loses what is sealed; who has it can open all of it.
+pub fn new_root_key() -> Result<Zeroizing<[u8; 32]>, ProvisionError> {
+    let mut key = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut key[..]).map_err(|_| Error::Entropy)?;
+    Ok(key)
+}
+
 /// What to give.
 #[derive(Default)]
 pub struct Package {
@@ -90,6 +97,8 @@ pub enum ProvisionError {
     },
     /// Its configuration names secrets that are not in the package.
     Missing(Vec<String>),
+    /// Its configuration takes no root key.
+    NoRootKey,
     /// The key file holds no Ed25519 key.
     OperatorKey,
     /// The enclave's keyset has no key of a kind that is known here.
@@ -114,6 +123,7 @@ impl ProvisionError {
             Self::Channel(error) => error.code(),
             Self::Operator { .. } => "PROV_OPERATOR",
             Self::Missing(_) => "PROV_MISSING",
+            Self::NoRootKey => "PROV_ROOT_KEY",
             Self::OperatorKey => "PROV_OPERATOR_KEY",
             Self::NoKey => "PROV_KEY",
             Self::Seal => "PROV_SEAL",
@@ -127,7 +137,9 @@ impl ProvisionError {
         match self {
             Self::Channel(error) => error.outcome(),
             Self::Operator { .. } | Self::NoKey => Outcome::Rejected,
-            Self::Missing(_) | Self::OperatorKey | Self::Seal | Self::Refused { .. } => Outcome::Usage,
+            Self::Missing(_) | Self::NoRootKey | Self::OperatorKey | Self::Seal | Self::Refused { .. } => {
+                Outcome::Usage
+            }
             Self::Receipt => Outcome::Undecided,
         }
     }
@@ -140,6 +152,9 @@ impl ProvisionError {
                 "write this operator's key (postern provision new-key prints it) into provisioning.operator of the enclave's file; if it was there, somebody else has written that file"
             }
             Self::Missing(_) => "add them to the file with the secrets",
+            Self::NoRootKey => {
+                "leave --root-key away, or set state.root_key = \"provisioned\" in the enclave's file"
+            }
             Self::OperatorKey => "make a key with `postern provision new-key FILE`",
             Self::NoKey => "update this program",
             Self::Seal => "give fewer or smaller secrets: 64 KiB each, 512 KiB in all",
@@ -162,6 +177,9 @@ impl fmt::Display for ProvisionError {
             Self::Missing(names) => {
                 write!(f, "the enclave's configuration also names these secrets: {}", names.join(", "))
             }
+            Self::NoRootKey => f.write_str(
+                "the enclave's configuration does not wait for a root key, so nothing would be sealed under it",
+            ),
             Self::OperatorKey => f.write_str("not an Ed25519 key in PKCS #8"),
             Self::NoKey => f.write_str("the enclave's keyset has no X25519 key for secrets"),
             Self::Seal => f.write_str("sealing failed"),
@@ -216,6 +234,10 @@ fn check_configuration(
     let named = public.pointer("/provisioning/operator").and_then(Value::as_str);
     if named != Some(operator.public().as_str()) {
         return Err(ProvisionError::Operator { named: named.map(str::to_owned) });
+    }
+    let root_key = public.pointer("/state/root_key").and_then(Value::as_str);
+    if package.root_key.is_some() && root_key != Some("provisioned") {
+        return Err(ProvisionError::NoRootKey);
     }
     if package.gateway.is_some() {
         // Which secrets that one names, the enclave will say.
@@ -327,5 +349,10 @@ mod tests {
         assert_eq!(check(&config(&key.public()), &package), Err("PROV_MISSING".to_owned()));
         package.secrets.insert("b".to_owned(), Zeroizing::new(Vec::new()));
         assert_eq!(check(&config(&key.public()), &package), Ok(()));
+        package.root_key = Some(new_root_key().unwrap());
+        assert_eq!(check(&config(&key.public()), &package), Err("PROV_ROOT_KEY".to_owned()));
+        let of_file = config(&key.public()).replacen('{', r#"{"state":{"root_key":"file"},"#, 1);
+        assert_eq!(check(&of_file, &package), Err("PROV_ROOT_KEY".to_owned()));
+        assert_eq!(check(&of_file.replace("file", "provisioned"), &package), Ok(()));
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use attestation::claims::PlatformClaims;
 use attestation::digest::to_hex;
 use attestation::enclave_claims::StateHead;
-use attestation::{Sha256, Verified};
+use attestation::{Role, Sha256, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Outcome;
@@ -81,6 +81,8 @@ struct Head {
 
 /// What one appraisal shows of the values that only go up.
 struct Seen<'a> {
+    /// Whether it is evidence for an operator, who may be about to give the key without which the log cannot be opened.
+    provisioning: bool,
     floors_version: Option<u64>,
     evaluation: Option<(String, u32)>,
     head: Option<&'a StateHead>,
@@ -103,6 +105,9 @@ impl Remembered {
             *highest = *found;
         }
         let Some(head) = seen.head else {
+            if seen.provisioning {
+                return Ok(());
+            }
             // A deployment that keeps a log has one, whichever replica answers.
             let of_deployment = |name: &String| name.split('/').next() == Some(deployment);
             return match self.state_heads.iter().find(|(name, _)| of_deployment(name)) {
@@ -149,7 +154,8 @@ impl StateFile {
             None
         };
         let (head, log) = (claims.state_head.as_ref(), claims.log.as_deref());
-        let seen = Seen { floors_version, evaluation, head, log };
+        let provisioning = claims.role == Role::Provisioning;
+        let seen = Seen { provisioning, floors_version, evaluation, head, log };
         self.update(&to_hex(&claims.deployment_id), &seen)
     }
 
@@ -306,7 +312,8 @@ mod tests {
     }
 
     fn seen(floors: u64, head: Option<&StateHead>) -> Seen<'_> {
-        Seen { floors_version: Some(floors), evaluation: None, head, log: None }
+        let provisioning = false;
+        Seen { provisioning, floors_version: Some(floors), evaluation: None, head, log: None }
     }
 
     #[test]
@@ -322,6 +329,11 @@ mod tests {
             let error = state.update(DEPLOYMENT, &seen(8, behind.as_ref())).unwrap_err();
             assert_eq!((error.code(), error.outcome()), ("STATE_FORK", Outcome::Rejected));
         }
+        // An operator is shown an enclave that cannot open its log yet; an older log he is not shown either.
+        let for_operator = |head| Seen { provisioning: true, ..seen(8, head) };
+        state.update(DEPLOYMENT, &for_operator(None)).unwrap();
+        assert!(state.update(DEPLOYMENT, &for_operator(Some(&head(10, 1)))).is_err());
+        assert!(state.update(DEPLOYMENT, &seen(8, None)).is_err(), "and it is remembered all the same");
         let current = head(11, 2);
         let evaluation =
             |number| Seen { evaluation: Some(("00806f050000".into(), number)), ..seen(8, Some(&current)) };

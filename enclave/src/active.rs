@@ -17,15 +17,28 @@ use gateway::settle::Books;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, RootKeyFrom, State};
 use crate::secrets::{Given, Recording};
 use crate::telemetry::{Event, emit};
+
+/// What requests need of `[state]`.
+#[derive(Clone, Default)]
+pub enum Standing {
+    /// Nothing: it is open, or there is none.
+    #[default]
+    Open,
+    /// The keys and budgets in it.
+    Governed(Arc<Governance>),
+    /// That it opens, for which an operator has yet to give something. Nothing is served until then.
+    Awaited,
+}
 
 /// One configuration and everything that was made from it.
 pub struct Active {
     /// The file.
     pub config: Config,
-    /// The pipeline's parts; nothing while secrets are missing that an operator has yet to give.
+    /// The pipeline's parts; nothing while something is missing that an operator has yet to give: secrets, or the root key of
+    /// state.
     pub gateway: Option<Gateway>,
     /// Which secrets those are.
     pub missing: BTreeSet<String>,
@@ -36,8 +49,7 @@ pub struct Active {
     /// Where request ids start.
     seed: u64,
     key: Arc<Zeroizing<[u8; 32]>>,
-    /// Keys that are issued through the admin API.
-    governance: Option<Arc<Governance>>,
+    standing: Standing,
 }
 
 impl std::fmt::Debug for Active {
@@ -51,9 +63,9 @@ impl std::fmt::Debug for Active {
 pub enum Unusable {
     /// `[gateway]` is wrong or refers to something that is not there.
     Gateway(gateway::config::ConfigError),
-    /// A deployment is reached over the network and there is no host to carry it.
+    /// A deployment, or the store of state, is reached over the network and there is no host to carry it.
     NoEgress,
-    /// Secrets are sealed, and nobody is named who may give them.
+    /// Secrets are sealed, or state waits for its root key, and nobody is named who may give them.
     NoOperator,
 }
 
@@ -72,10 +84,10 @@ impl std::fmt::Display for Unusable {
         match self {
             Self::Gateway(error) => error.fmt(out),
             Self::NoOperator => out.write_str(
-                "CONFIG_VALUE: provisioning.operator: must be set, since a secret is sealed:NAME; make a key with 'postern provision new-key'",
+                "CONFIG_VALUE: provisioning.operator: must be set, since a secret is sealed:NAME or state.root_key is \"provisioned\"; make a key with 'postern provision new-key'",
             ),
             Self::NoEgress => out.write_str(
-                "CONFIG_VALUE: host.egress: must be set, since a deployment is reached over the network; point it at postern-host",
+                "CONFIG_VALUE: host.egress: must be set, since a deployment or the store of state is reached over the network; point it at postern-host",
             ),
         }
     }
@@ -133,19 +145,35 @@ impl Active {
     pub fn build(config: Config, secrets: &dyn SecretSource) -> Result<Self, Unusable> {
         let recording = Recording::new(secrets, &config.gateway);
         let gateway = gateway::config::build(&config.gateway, &recording).map_err(Unusable::Gateway)?;
+        if let Some(password) = config.state.as_ref().and_then(|own| own.password.as_ref()) {
+            // Whether it is there is for the opening of state to say, unless the operator gives it.
+            drop(recording.read(password));
+        }
         let (sealed, missing) = recording.into_names();
-        if config.provisioning.is_none() && !sealed.is_empty() {
+        let awaits = config.state.as_ref().is_some_and(State::awaits_operator);
+        if config.provisioning.is_none() && (awaits || !sealed.is_empty()) {
             return Err(Unusable::NoOperator);
         }
         let networked = |deployment: &gateway::config::DeploymentConfig| deployment.provider != "builtin";
-        if config.host.egress.is_none() && config.gateway.deployments.values().any(networked) {
+        let shared = config.state.as_ref().is_some_and(State::is_on_a_server);
+        let leaves = shared || config.gateway.deployments.values().any(networked);
+        if config.host.egress.is_none() && leaves {
             return Err(Unusable::NoEgress);
         }
         let public = config.public(gateway.public_config(), &sealed).to_string().into_bytes();
         let digest = Sha384::of(&public);
         // With a stand-in for a secret in it, it must not exist.
         let gateway = missing.is_empty().then_some(gateway);
-        Ok(Self { config, gateway, missing, public, digest, seed: 0, key: Arc::default(), governance: None })
+        Ok(Self {
+            config,
+            gateway,
+            missing,
+            public,
+            digest,
+            seed: 0,
+            key: Arc::default(),
+            standing: Standing::Open,
+        })
     }
 
     fn settling_into(self, books: &Arc<Books>) -> Self {
@@ -164,19 +192,26 @@ impl Active {
         Self { gateway: self.gateway.map(|gateway| gateway.keyed(&key)), key, ..self }
     }
 
-    /// Lets in keys that are issued through the admin API.
+    /// Lets in keys that are issued through the admin API; serves nothing while state waits for its key.
     #[must_use]
-    pub fn governed(self, governance: Option<Arc<Governance>>) -> Self {
-        let gateway = match (self.gateway, &governance) {
-            (Some(gateway), Some(governance)) => Some(gateway.governed(Arc::clone(governance))),
-            (gateway, _) => gateway,
+    pub fn standing(self, standing: Standing) -> Self {
+        let gateway = match &standing {
+            Standing::Open => self.gateway,
+            Standing::Governed(own) => self.gateway.map(|gateway| gateway.governed(Arc::clone(own))),
+            Standing::Awaited => None,
         };
-        Self { gateway, governance, ..self }
+        Self { gateway, standing, ..self }
     }
 
-    /// Keeps the books and the request ids of the one before it.
+    /// Whether state waits for its root key.
+    pub fn awaits_root_key(&self) -> bool {
+        let provisioned = |own: &State| own.root_key == Some(RootKeyFrom::Provisioned);
+        matches!(self.standing, Standing::Awaited) && self.config.state.as_ref().is_some_and(provisioned)
+    }
+
+    /// Keeps the books and the request ids of the one before it, over state that stands like this now.
     #[must_use]
-    pub fn succeeding(self, before: &Self) -> Self {
+    pub fn succeeding(self, before: &Self, standing: Standing) -> Self {
         let next = match (self.gateway, &before.gateway) {
             (Some(gateway), Some(earlier)) => {
                 let gateway = Some(gateway.succeeding(earlier));
@@ -184,7 +219,7 @@ impl Active {
             }
             (gateway, _) => Self { gateway, ..self }.seeded(before.seed).keyed(Arc::clone(&before.key)),
         };
-        next.governed(before.governance.clone())
+        next.standing(standing)
     }
 
     /// Reads the file again and makes its successor, which keeps this one's books.
@@ -202,7 +237,7 @@ impl Active {
         if given.number() > 0 && next.digest != self.digest {
             return Err(ReloadError::Provisioned);
         }
-        Ok(next.succeeding(self))
+        Ok(next.succeeding(self, self.standing.clone()))
     }
 }
 

@@ -5,7 +5,7 @@
 //! (protocol.md A4; the evidence-oracle attack needs exactly that).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use attestation::attester::{Attester, AttesterError};
 use attestation::binding::{self, BindRequest, BindResponse};
@@ -83,7 +83,8 @@ pub struct Agent {
     endorsements: EndorsementSource,
     identity: Identity,
     deployment_id: [u8; 32],
-    log: Option<Arc<AuditLog>>,
+    /// Set once state is open, if a log is kept.
+    log: Arc<OnceLock<Arc<AuditLog>>>,
     issued: Mutex<Issued>,
     waiting: Semaphore,
     rate: RateLimit,
@@ -102,7 +103,7 @@ impl Agent {
         endorsements: EndorsementSource,
         identity: Identity,
         deployment_id: [u8; 32],
-        log: Option<Arc<AuditLog>>,
+        log: Arc<OnceLock<Arc<AuditLog>>>,
         evidence_per_second: u32,
     ) -> Self {
         Self {
@@ -119,14 +120,14 @@ impl Agent {
 
     /// The log's head as a signed note; the key is the keyset's receipt key. Nothing if no log is kept.
     pub fn checkpoint(&self) -> Option<String> {
-        let checkpoint = self.log.as_ref()?.checkpoint();
+        let checkpoint = self.log.get()?.checkpoint();
         let (public, signature) = self.identity.sign_checkpoint(&checkpoint.text());
         Some(checkpoint.with_signature(&public, &signature))
     }
 
-    /// The log, if one is kept.
-    pub const fn log(&self) -> Option<&Arc<AuditLog>> {
-        self.log.as_ref()
+    /// The log, if one is kept and open.
+    pub fn log(&self) -> Option<&Arc<AuditLog>> {
+        self.log.get()
     }
 
     /// The keys in force now.
@@ -215,8 +216,8 @@ impl Agent {
             channels: vec![Channel::T],
             min_version: 1,
             max_version: 1,
-            state_head: self.log.as_ref().map(|log| log.head()),
-            log: self.log.as_ref().map(|log| log.replica().to_owned()),
+            state_head: self.log.get().map(|log| log.head()),
+            log: self.log.get().map(|log| log.replica().to_owned()),
             gpu_digest: None,
             // The clock is the host's word until a time protocol says otherwise.
             time_quality: TimeQuality::Degraded,

@@ -1,37 +1,37 @@
 //! From a configuration to a serving process, one irreversible step at a time.
 //!
 //! Each step takes the one before by value, so that secrets are read only by a confined process, keys exist
-//! only after the entropy gate, evidence only after keys, and a listener only after evidence.
+//! only after the entropy gate, state only after keys, evidence only after state (its claims name the head of the log),
+//! and a listener only after evidence.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 
 use attestation::attester::Attester;
 use attestation::digest::Nonce;
 use attestation::enclave_claims::Role;
 use attestation::endorsements::MAX_EVENT_LOG_BYTES;
 use gateway::settle::Books;
-use state::Store;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::active::{Active, InForce, Unusable};
 use crate::agent::{Agent, AgentError};
+use crate::audit_log::AuditLog;
 use crate::clock::ProcessClock;
 use crate::config::Config;
 use crate::endorsements::EndorsementSource;
 use crate::entropy::{Hardware, Kernel, Seeds};
-use crate::governance::Governor;
 use crate::hardening::Hardened;
 use crate::host_link::HostLink;
 use crate::identity::{Identity, IdentityError};
-use crate::kept::{Kept, KeptError};
+use crate::kept::{Keeping, KeptError, Wanted};
 use crate::provisioning::Provisioned;
 use crate::secrets::References;
 use crate::tee::{NoTee, Source};
 use crate::transport::{Address, Listening};
-use crate::worker::{Governed, Phase, Shared};
+use crate::worker::{Phase, Shared};
 
 /// Why the process does not serve: one line, with what to do next.
 #[derive(Debug)]
@@ -100,6 +100,19 @@ pub struct Keyed {
     identity: Identity,
     /// Of placeholders and of the cache.
     gateway_key: Zeroizing<[u8; 32]>,
+    /// Of state that ends with the process.
+    fresh: Zeroizing<[u8; 32]>,
+}
+
+/// What outlives the process is open, or waits for its key; the configuration is in force.
+pub struct Stated {
+    attester: Arc<dyn Attester>,
+    event_log: Vec<u8>,
+    deployment_id: [u8; 32],
+    identity: Identity,
+    log: Arc<OnceLock<Arc<AuditLog>>>,
+    keeping: Keeping,
+    in_force: InForce,
 }
 
 /// The hardware has vouched for the keys once; the listener is bound.
@@ -110,6 +123,8 @@ pub struct Attested {
     pub listening: Listening,
     /// The bound listener of the page of numbers, if there is to be one.
     pub metrics: Option<Listening>,
+    /// The bound listener of administrators, if there are any.
+    pub admin: Option<Listening>,
 }
 
 impl Measured {
@@ -129,47 +144,58 @@ impl Measured {
     /// # Errors
     /// [`BootError::NoTee`], [`BootError::Identity`].
     pub fn make_keys(self) -> Result<Keyed, BootError> {
-        let host = self.config.host.egress.clone().map(HostLink::new);
-        let attester = self.source.open(host).map_err(BootError::NoTee)?;
-        let gate = Seeds::open(Kernel::default(), Hardware).map_err(IdentityError::from);
-        let now = ProcessClock::shared().unix();
-        let (identity, gateway_key) = gate
-            .and_then(|mut seeds| {
-                let key = seeds.seed("gateway").map_err(IdentityError::from)?;
-                Ok((Identity::generate(seeds, self.config.listen.names.clone(), now)?, key))
-            })
-            .map_err(BootError::Identity)?;
-        Ok(Keyed {
-            config: self.config,
-            attester,
-            event_log: self.event_log,
-            deployment_id: self.deployment_id,
-            identity,
-            gateway_key,
-        })
+        let Self { config, source, event_log, deployment_id } = self;
+        let host = config.host.egress.clone().map(HostLink::new);
+        let attester = source.open(host).map_err(BootError::NoTee)?;
+        let made = || {
+            let mut seeds = Seeds::open(Kernel::default(), Hardware)?;
+            let (gateway_key, fresh) = (seeds.seed("gateway")?, seeds.seed("state without a root key")?);
+            let now = ProcessClock::shared().unix();
+            Ok((Identity::generate(seeds, config.listen.names.clone(), now)?, gateway_key, fresh))
+        };
+        let (identity, gateway_key, fresh) = made().map_err(BootError::Identity)?;
+        Ok(Keyed { config, attester, event_log, deployment_id, identity, gateway_key, fresh })
     }
 }
 
 impl Keyed {
-    /// Builds the gateway, asks the hardware for evidence once, and binds the listener.
+    /// Builds the gateway and opens state, as far as what they need is there already.
     ///
     /// # Errors
-    /// [`BootError`].
-    pub async fn attest(self) -> Result<Attested, BootError> {
-        let Self { config, attester, event_log, deployment_id, identity, gateway_key } = self;
+    /// [`BootError::Unusable`], [`BootError::Kept`].
+    pub async fn open_state(self) -> Result<Stated, BootError> {
+        let Self { config, attester, event_log, deployment_id, identity, gateway_key, fresh } = self;
         let active = Active::build(config, &References::default())
             .map_err(BootError::Unusable)?
             .seeded(request_id_seed(identity.instance()))
             .keyed(Arc::new(gateway_key));
-        let fresh = identity.fresh_key().map_err(BootError::Identity)?;
-        let kept = Kept::open(active.config.state.as_ref(), None, fresh, &deployment_id).await;
         let (served_under, digest) = watch::channel(active.digest);
-        let digest = move || digest.borrow().to_hex();
-        let books = Arc::new(Books::default());
-        let started = kept.map_err(BootError::Kept)?.start(&books, identity.instance(), digest).await;
-        let (store, log) = started.map_err(|error| BootError::Kept(error.into()))?;
-        let governed = govern(&active.config, &store, identity.instance()).await?;
-        let active = active.governed(governed.as_ref().map(|own| Arc::clone(own.governor.governance())));
+        let (books, log) = (Arc::new(Books::default()), Arc::new(OnceLock::new()));
+        let wanted = Wanted {
+            config: active.config.state.clone(),
+            host: active.config.host.egress.clone().map(HostLink::new),
+            deployment_id,
+            fresh,
+            instance: identity.instance(),
+            books: Arc::clone(&books),
+            served_under: digest,
+            log: Arc::clone(&log),
+        };
+        let (keeping, standing) =
+            Keeping::begin(wanted, &References::default()).await.map_err(BootError::Kept)?;
+        let in_force = InForce::new(active.standing(standing), served_under, books);
+        Ok(Stated { attester, event_log, deployment_id, identity, log, keeping, in_force })
+    }
+}
+
+impl Stated {
+    /// Asks the hardware for evidence once, and binds the listeners.
+    ///
+    /// # Errors
+    /// [`BootError::NoEvidence`], [`BootError::Bind`].
+    pub async fn attest(self) -> Result<Attested, BootError> {
+        let Self { attester, event_log, deployment_id, identity, log, keeping, in_force } = self;
+        let active = in_force.now();
         let config = &active.config;
         let host = config.host.egress.clone().map(HostLink::new);
         let agent = Agent::new(
@@ -185,25 +211,24 @@ impl Keyed {
             .challenge(Nonce::new([0; 32]), Role::Gateway, active.digest)
             .await
             .map_err(BootError::NoEvidence)?;
-        let listening = Listening::bind(&config.listen.address)
-            .map_err(|error| BootError::Bind(config.listen.address.clone(), error.kind()))?;
-        let metrics = config.metrics.as_ref().map(|own| {
-            let bound = Listening::bind(&own.address);
-            bound.map_err(|error| BootError::Bind(own.address.clone(), error.kind()))
-        });
-        let metrics = metrics.transpose()?;
+        let listening = bind(&config.listen.address)?;
+        let metrics = config.metrics.as_ref().map(|own| bind(&own.address)).transpose()?;
+        let admin = config.admin.as_ref().map(|own| bind(&own.address)).transpose()?;
         let shared = Shared {
             agent,
             limits: config.limits.clone(),
-            in_force: InForce::new(active, served_under, books),
+            in_force,
             provisioned: Provisioned::default(),
-            governed,
-            store,
+            keeping,
             phase: watch::Sender::new(Phase::Serving),
             connections: AtomicUsize::new(0),
         };
-        Ok(Attested { shared: Arc::new(shared), listening, metrics })
+        Ok(Attested { shared: Arc::new(shared), listening, metrics, admin })
     }
+}
+
+fn bind(address: &Address) -> Result<Listening, BootError> {
+    Listening::bind(address).map_err(|error| BootError::Bind(address.clone(), error.kind()))
 }
 
 /// Firmware's log, less the unused rest of its buffer.
@@ -218,16 +243,6 @@ fn event_log(path: &Path) -> Result<Vec<u8>, BootError> {
         return Err(BootError::EventLog(std::io::ErrorKind::FileTooLarge));
     }
     Ok(log)
-}
-
-/// Loads keys and budgets from the store, if one is configured.
-async fn govern(config: &Config, store: &Store, instance: [u8; 16]) -> Result<Option<Governed>, BootError> {
-    if config.state.is_none() {
-        return Ok(None);
-    }
-    let opened = Governor::open(store.clone(), instance).await;
-    let (governor, cursor) = opened.map_err(|error| BootError::Kept(error.into()))?;
-    Ok(Some(Governed { governor: Arc::new(governor), cursor }))
 }
 
 /// Request ids of two boots do not meet.

@@ -27,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const REPLICA_TIME_MS: u64 = 10_000;
 /// Records read at a time.
 const PAGE: usize = 1000;
+/// Tries of giving everything back.
+const RELEASE_TRIES: u32 = 3;
 /// Tries of a commit that others overtake.
 const TRIES: u32 = 8;
 
@@ -91,6 +93,9 @@ impl Governor {
             keys.extend(serde_json::from_slice(&record.value).ok());
         }
         self.governance.load(keys.iter());
+        for record in all(&self.store, Table::BudgetWindows).await? {
+            self.apply(Table::BudgetWindows, &record.id, Some(&record.value));
+        }
         Ok(())
     }
 
@@ -104,6 +109,10 @@ impl Governor {
             }
             return;
         }
+        if of == Table::BudgetWindows {
+            self.note_window(id, value.unwrap_or_default());
+            return;
+        }
         let kinds = [ScopeKind::Org, ScopeKind::Team, ScopeKind::User, ScopeKind::Tag];
         let Some(kind) = kinds.into_iter().find(|kind| table(*kind) == of) else { return };
         match value.and_then(|value| serde_json::from_slice::<GroupRecord>(value).ok()) {
@@ -111,6 +120,20 @@ impl Governor {
             // Also what cannot be read: nothing below it is good.
             None => self.governance.remove_group(kind, id),
         }
+    }
+
+    /// What was spent of a budget, by whomever: known before this process has spent any of it.
+    fn note_window(&self, id: &str, value: &[u8]) {
+        let Ok(window) = serde_json::from_slice::<BudgetWindow>(value) else { return };
+        let kinds = [ScopeKind::Org, ScopeKind::Team, ScopeKind::User, ScopeKind::Tag, ScopeKind::Key];
+        let Some((kind, rest)) = id.split_once('/') else { return };
+        let (Some(kind), Some((group, budget))) =
+            (kinds.into_iter().find(|own| own.as_str() == kind), rest.rsplit_once('/'))
+        else {
+            return;
+        };
+        let spent = (window.window, window.settled);
+        self.governance.heard_of((kind, group), budget, spent, ProcessClock::shared().now());
     }
 
     /// Applies what this process and others change, as it is announced. Never ends.
@@ -175,18 +198,41 @@ impl Governor {
 
     /// Gives everything back at an orderly end.
     pub async fn release(&self) {
+        // The connection may have ended with the thread that made it; then there is another.
+        for _ in 0..RELEASE_TRIES {
+            if self.try_release().await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    async fn try_release(&self) -> Result<(), StateError> {
+        let windows = all(&self.store, Table::BudgetWindows).await?;
         self.settle(true).await;
-        for record in all(&self.store, Table::BudgetWindows).await.unwrap_or_default() {
-            let Ok(window) = serde_json::from_slice::<BudgetWindow>(&record.value) else { continue };
+        for id in windows.into_iter().map(|record| record.id) {
+            self.release_slice(&id).await?;
+        }
+        Ok(())
+    }
+
+    async fn release_slice(&self, id: &RecordId) -> Result<(), StateError> {
+        for _ in 0..TRIES {
+            let Some(record) = self.store.get(Table::BudgetWindows, id).await? else { return Ok(()) };
+            let Ok(window) = serde_json::from_slice::<BudgetWindow>(&record.value) else { return Ok(()) };
             if !window.slices.contains_key(&self.replica) {
-                continue;
+                return Ok(());
             }
             let number = window.window;
-            let value =
-                serde_json::to_vec(&lease::release(window, 0, number, &self.replica)).unwrap_or_default();
-            let change = Change::put(Table::BudgetWindows, record.id, Expect::Version(record.version), value);
-            self.store.commit(vec![change]).await.ok();
+            let released = lease::release(window, 0, number, &self.replica);
+            let value = serde_json::to_vec(&released).unwrap_or_default();
+            let expect = Expect::Version(record.version);
+            match self.store.commit(vec![Change::put(Table::BudgetWindows, id.clone(), expect, value)]).await
+            {
+                Err(StateError::Conflict { .. }) => {}
+                done => return done.map(drop),
+            }
         }
+        Err(StateError::Unavailable)
     }
 
     /// Says that this replica is there, and counts those that are.

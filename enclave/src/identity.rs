@@ -140,15 +140,6 @@ impl Identity {
         self.instance
     }
 
-    /// A key that was never used and never will be again.
-    ///
-    /// # Errors
-    /// [`IdentityError::Entropy`].
-    pub fn fresh_key(&self) -> Result<[u8; 32], IdentityError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(*state.seeds.seed("state without a root key")?)
-    }
-
     /// Signs the text of a checkpoint of the log with the receipt key, which every keyset of this process lists. A checkpoint's
     /// text begins with a log's name and cannot be read as anything else that this key signs.
     pub fn sign_checkpoint(&self, text: &str) -> ([u8; 32], [u8; 64]) {

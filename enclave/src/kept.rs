@@ -1,26 +1,38 @@
 //! What outlives the process: sealed records and the log, opened together, because each says whether the other went back.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use attestation::digest::Sha256;
+use attestation::digest::{Sha256, Sha384};
 use attestation::enclave_claims::StateHead;
 use audit::checkpoint::origin;
+use gateway::Secret;
+use gateway::config::SecretSource;
 use gateway::settle::Books;
+use state::backend::Backend;
 use state::backend::embedded::Embedded;
-use state::backend::postgres::Postgres;
-use state::backend::valkey::Valkey;
-use state::{Change, Expect, RecordId, RootKey, StateError, Store, Table};
+use state::backend::postgres::{self, Postgres};
+use state::backend::valkey::{self, Valkey};
+use state::{Change, Cursor, Expect, RecordId, RootKey, StateError, Store, Table};
+use subtle::ConstantTimeEq;
+use tokio::sync::{Mutex, watch};
+use zeroize::Zeroizing;
 
+use crate::active::Standing;
 use crate::audit_log::{AuditLog, Opened};
 use crate::config::{Keeper, Mode, State};
+use crate::governance::Governor;
+use crate::host_link::HostLink;
 use crate::sealing_key::{self, KeyError};
+use crate::state_server::ThroughHost;
 
 /// Why there is no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeptError {
     /// No root sealing key.
     Key(KeyError),
+    /// `state.password` refers to nothing that is there.
+    Password,
     /// The store or the log.
     State(StateError),
 }
@@ -30,6 +42,7 @@ impl KeptError {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Key(error) => error.code(),
+            Self::Password => "STATE_PASSWORD",
             Self::State(error) => error.code(),
         }
     }
@@ -51,40 +64,196 @@ impl std::fmt::Display for KeptError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Key(error) => error.fmt(out),
+            Self::Password => out.write_str("STATE_PASSWORD: state.password refers to nothing that is there"),
             Self::State(error) => error.fmt(out),
         }
     }
 }
 
+/// What it takes to open the state of this process.
+pub struct Wanted {
+    /// What the configuration says.
+    pub config: Option<State>,
+    /// The way to servers of shared state.
+    pub host: Option<HostLink>,
+    /// Which deployment's state it is.
+    pub deployment_id: [u8; 32],
+    /// A key that nobody keeps, for what ends with the process.
+    pub fresh: Zeroizing<[u8; 32]>,
+    /// This process.
+    pub instance: [u8; 16],
+    /// What the log writes down.
+    pub books: Arc<Books>,
+    /// The digest of the configuration in force, for the log.
+    pub served_under: watch::Receiver<Sha384>,
+    /// Where the log is put once it is open, for evidence to name its head.
+    pub log: Arc<OnceLock<Arc<AuditLog>>>,
+}
+
+/// State that is open: records are read, the log is written.
+pub struct AtWork {
+    store: Store,
+    log: Option<Arc<AuditLog>>,
+    governed: Option<Governed>,
+    /// Of the root key, to recognise it by.
+    mark: Zeroizing<[u8; 32]>,
+}
+
+/// Keys and budgets in the store.
+pub struct Governed {
+    /// Keeps the store and the counters in step.
+    pub governor: Arc<Governor>,
+    /// Where changes are followed from.
+    pub cursor: Cursor,
+}
+
+/// The state of this process: open from the start, or from when its operator gives the root key.
+pub struct Keeping {
+    wanted: Wanted,
+    /// Held while it is being opened.
+    turn: Mutex<()>,
+    at_work: OnceLock<AtWork>,
+    opened: watch::Sender<bool>,
+}
+
+impl Keeping {
+    /// Opens state, unless the operator has yet to give what it takes.
+    ///
+    /// # Errors
+    /// [`StateError::RollbackUnprovable`] over anything that outlives the process unless in lease mode, whoever has the key;
+    /// else as [`Self::open`].
+    pub async fn begin(wanted: Wanted, secrets: &dyn SecretSource) -> Result<(Self, Standing), KeptError> {
+        let config = wanted.config.as_ref();
+        if config.is_some_and(|own| own.mode == Mode::Strict && own.outlives_the_process()) {
+            return Err(StateError::RollbackUnprovable.into());
+        }
+        let awaited = config.is_some_and(State::awaits_operator);
+        let own = Self {
+            wanted,
+            turn: Mutex::default(),
+            at_work: OnceLock::new(),
+            opened: watch::Sender::new(false),
+        };
+        if awaited {
+            return Ok((own, Standing::Awaited));
+        }
+        let standing = own.open(None, secrets).await?;
+        Ok((own, standing))
+    }
+
+    /// Opens state, if it is not open, with the key that the operator has `given`. Tells what requests need of it.
+    ///
+    /// # Errors
+    /// [`KeyError::NotAwaited`] or [`KeyError::Another`] of a key that the configuration does not wait for, or that is not the one under
+    /// which state is open; [`StateError::Rollback`] if records and log are not of one time; else what the key, the
+    /// store or the log says. Nothing is open then that was not before, and it can be tried again.
+    pub async fn open(
+        &self,
+        given: Option<RootKey>,
+        secrets: &dyn SecretSource,
+    ) -> Result<Standing, KeptError> {
+        let _turn = self.turn.lock().await;
+        let Some(own) = self.at_work.get() else {
+            let own = self.wanted.open(given, secrets).await?;
+            if let Some(log) = &own.log {
+                self.wanted.log.get_or_init(|| Arc::clone(log));
+            }
+            let standing = own.standing();
+            self.at_work.get_or_init(|| own);
+            self.opened.send_replace(true);
+            return Ok(standing);
+        };
+        let Some(given) = given else { return Ok(own.standing()) };
+        let mark = self.wanted.root(Some(given))?.derive(MARK);
+        let same = bool::from(mark.ct_eq(&*own.mark));
+        if same { Ok(own.standing()) } else { Err(KeyError::Another.into()) }
+    }
+
+    /// State, if it is open.
+    pub fn at_work(&self) -> Option<&AtWork> {
+        self.at_work.get()
+    }
+
+    /// State, as soon as it is open.
+    pub async fn once_open(&self) -> Option<&AtWork> {
+        self.opened.subscribe().wait_for(|opened| *opened).await.ok()?;
+        self.at_work.get()
+    }
+}
+
+impl AtWork {
+    /// Keys and budgets, if the configuration has a place for them.
+    pub const fn governed(&self) -> Option<&Governed> {
+        self.governed.as_ref()
+    }
+
+    fn standing(&self) -> Standing {
+        match &self.governed {
+            Some(own) => Standing::Governed(Arc::clone(own.governor.governance())),
+            None => Standing::Open,
+        }
+    }
+
+    /// Ends in order: the records remember the log, and the log says what the records were.
+    pub async fn finish(&self) {
+        if let Some(log) = &self.log {
+            finish(&self.store, log).await;
+        }
+    }
+}
+
+impl Wanted {
+    fn root(&self, given: Option<RootKey>) -> Result<RootKey, KeyError> {
+        sealing_key::obtain(self.config.as_ref(), given, &self.fresh)
+    }
+
+    async fn open(&self, given: Option<RootKey>, secrets: &dyn SecretSource) -> Result<AtWork, KeptError> {
+        let root = self.root(given)?;
+        let mark = root.derive(MARK);
+        let reference = self.config.as_ref().and_then(|own| own.password.as_ref());
+        let password = reference.map(|own| secrets.read(own).map_err(|_| KeptError::Password)).transpose()?;
+        let way = Way { host: self.host.clone(), password };
+        let kept = Kept::open(self.config.as_ref(), root, &self.deployment_id, way).await?;
+        let digest = self.served_under.clone();
+        let (store, log) = kept.start(&self.books, self.instance, move || digest.borrow().to_hex()).await?;
+        let mut governed = None;
+        if self.config.is_some() {
+            let (governor, cursor) = Governor::open(store.clone(), self.instance).await?;
+            governed = Some(Governed { governor: Arc::new(governor), cursor });
+        }
+        Ok(AtWork { store, log, governed, mark })
+    }
+}
+
+/// Names the key by which a root key is recognised.
+const MARK: &[u8] = b"recognising the root key";
+
+/// How a server of shared state is reached, and with which password.
+#[derive(Default)]
+struct Way {
+    host: Option<HostLink>,
+    password: Option<Secret<Vec<u8>>>,
+}
+
 /// Records and log, open, with nothing written yet.
-pub struct Kept {
+struct Kept {
     store: Store,
     root: RootKey,
     log: Option<Opened>,
 }
 
 impl Kept {
-    /// Opens what the configuration names; `provisioned` is the root key that the operator has sealed to this process, if it
-    /// has come yet.
-    ///
-    /// # Errors
-    /// [`StateError::RollbackUnprovable`] over anything that outlives the process unless in lease mode;
-    /// [`StateError::Rollback`] if records and log are not of one time; else what the key, the store or the log says.
-    pub async fn open(
+    /// Opens what the configuration names.
+    async fn open(
         config: Option<&State>,
-        provisioned: Option<RootKey>,
-        fresh: [u8; 32],
+        root: RootKey,
         deployment_id: &[u8; 32],
+        way: Way,
     ) -> Result<Self, KeptError> {
         let Some(config) = config else {
-            let root = RootKey::new(fresh);
             return Ok(Self { store: Store::memory(&root), root, log: None });
         };
-        if config.mode == Mode::Strict && config.outlives_the_process() {
-            return Err(StateError::RollbackUnprovable.into());
-        }
-        let root = sealing_key::obtain(config, provisioned, fresh)?;
-        let store = open_store(config, &root, deployment_id).await?;
+        let store = open_store(config, &root, deployment_id, way).await?;
         let log = config.audit.as_deref().map(|folder| open_log(folder, config, &root, deployment_id));
         let kept = Self { store, root, log: log.transpose()? };
         if let Some(log) = &kept.log {
@@ -94,16 +263,8 @@ impl Kept {
         Ok(kept)
     }
 
-    /// The records.
-    pub const fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// Begins to write the log.
-    ///
-    /// # Errors
-    /// [`StateError::Unavailable`].
-    pub async fn start(
+    async fn start(
         self,
         books: &Arc<Books>,
         instance: [u8; 16],
@@ -137,18 +298,23 @@ impl Kept {
     }
 }
 
-/// Ends in order: the records remember the log, and the log says what the records were. Returns the last head.
-pub async fn finish(store: &Store, log: &AuditLog) -> StateHead {
-    // If it fails, the record of the start stands, which says less.
-    remember(store, log).await.ok();
+/// Returns the last head.
+async fn finish(store: &Store, log: &AuditLog) -> StateHead {
+    // The connection to a shared store may have ended with the thread that made it. If it fails for good, the record of the
+    // start stands, which says less.
+    for _ in 0..LAST_TRIES {
+        if remember(store, log).await.is_ok() {
+            break;
+        }
+    }
     log.stop(store.generation())
 }
 
+/// How often the head is written at the end.
+const LAST_TRIES: u32 = 3;
+
 /// Writes the head of the log into the records.
-///
-/// # Errors
-/// [`StateError`].
-pub async fn remember(store: &Store, log: &AuditLog) -> Result<(), StateError> {
+async fn remember(store: &Store, log: &AuditLog) -> Result<(), StateError> {
     let head = log.head();
     let mut value = head.tree_size.to_be_bytes().to_vec();
     value.extend_from_slice(head.root.as_bytes());
@@ -156,23 +322,34 @@ pub async fn remember(store: &Store, log: &AuditLog) -> Result<(), StateError> {
     store.commit(vec![change]).await.map(drop)
 }
 
-async fn open_store(config: &State, root: &RootKey, deployment_id: &[u8; 32]) -> Result<Store, StateError> {
+async fn open_store(
+    config: &State,
+    root: &RootKey,
+    deployment_id: &[u8; 32],
+    way: Way,
+) -> Result<Store, StateError> {
     let id = store_id(deployment_id);
-    match &config.store {
-        Keeper::Memory => Ok(Store::memory(root)),
-        Keeper::File(path) => {
-            let backend = Embedded::open(path, root, id)?;
-            Ok(Store::new(Arc::new(backend), root, id, config.epoch))
-        }
+    let Way { host, password } = way;
+    let reach = || Ok::<_, StateError>(Arc::new(ThroughHost::new(host, config.server_roots.as_deref())?));
+    let backend: Arc<dyn Backend> = match &config.store {
+        Keeper::Memory => return Ok(Store::memory(root)),
+        Keeper::File(path) => Arc::new(Embedded::open(path, root, id)?),
         Keeper::Postgres(url) => {
-            let backend = Postgres::open(url, id).await?;
-            Ok(Store::new(Arc::new(backend), root, id, config.epoch))
+            let mut server = postgres::Server::parse(url).map_err(|_| StateError::Unavailable)?;
+            if let Some(password) = password {
+                server.set_password(password.expose());
+            }
+            Arc::new(Postgres::open(server, reach()?, id).await?)
         }
         Keeper::Valkey(url) => {
-            let backend = Valkey::open(url, id).await?;
-            Ok(Store::new(Arc::new(backend), root, id, config.epoch))
+            let mut server = valkey::Server::parse(url).map_err(|_| StateError::Unavailable)?;
+            if let Some(password) = password {
+                server.set_password(password.expose());
+            }
+            Arc::new(Valkey::open(server, reach()?, id).await?)
         }
-    }
+    };
+    Ok(Store::new(backend, root, id, config.epoch))
 }
 
 fn open_log(

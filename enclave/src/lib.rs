@@ -52,11 +52,13 @@ pub mod tee;
 
 pub mod sealing_key;
 
-pub mod kept;
-
 pub mod tls;
 
 pub mod upstream;
+
+pub mod state_server;
+
+pub mod kept;
 
 pub mod provisioning;
 

@@ -95,7 +95,8 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         signal(SignalKind::hangup()).map_err(|error| failure(&error.kind()))?
     };
     let stop = watch_for_the_end(&runtime, arguments.exit_on_stdin_close).map_err(|e| failure(&e.kind()))?;
-    let attested = runtime.block_on(keyed.attest()).map_err(|error| failure(&error))?;
+    let booted = async { keyed.open_state().await?.attest().await };
+    let attested = runtime.block_on(booted).map_err(|error| failure(&error))?;
     let listen = attested.listening.local_address(&attested.shared.in_force.now().config.listen.address);
     let metrics = numbers_address(&attested);
     let serving = Serving::start(attested).map_err(|error| failure(&error.kind()))?;

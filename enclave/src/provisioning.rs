@@ -10,15 +10,22 @@ use std::sync::{Mutex, PoisonError};
 use attestation::digest::Sha384;
 use attestation::provisioning::{Provisioning, ProvisioningError, ProvisioningReceipt, SealedProvisioning};
 use gateway::Secret;
+use state::{RootKey, StateError};
+use zeroize::Zeroize;
 
 use crate::active::{Active, InForce, Unusable};
 use crate::agent::{Agent, AgentError};
+use crate::kept::{Keeping, KeptError};
 use crate::secrets::Given;
 use crate::telemetry::{Event, emit};
 
 /// What operators have given in this boot.
 #[derive(Default)]
-pub struct Provisioned(Mutex<Given>);
+pub struct Provisioned {
+    given: Mutex<Given>,
+    /// Held while a message is taken: one at a time, so that numbers only grow.
+    turn: tokio::sync::Mutex<()>,
+}
 
 /// Why a message was not taken. Nothing has changed.
 #[derive(Debug)]
@@ -37,6 +44,8 @@ pub enum Refusal {
     Unusable(Unusable),
     /// The configuration names sealed secrets that are not among those given.
     Missing(Vec<String>),
+    /// State cannot be opened, with the root key that came along or for want of one.
+    State(KeptError),
 }
 
 impl Refusal {
@@ -50,6 +59,7 @@ impl Refusal {
             Self::Gateway(error) => error.code(),
             Self::Unusable(error) => error.code(),
             Self::Missing(_) => "PROV_MISSING",
+            Self::State(error) => error.code(),
         }
     }
 
@@ -59,7 +69,8 @@ impl Refusal {
             Self::Evidence(_) | Self::Number => 409,
             Self::Message(ProvisioningError::Signature) | Self::NotConfigured => 403,
             Self::Message(ProvisioningError::Malformed(_)) => 400,
-            Self::Gateway(_) | Self::Unusable(_) | Self::Missing(_) => 422,
+            Self::State(KeptError::State(StateError::Unavailable | StateError::Locked)) => 503,
+            Self::Gateway(_) | Self::Unusable(_) | Self::Missing(_) | Self::State(_) => 422,
         }
     }
 
@@ -69,6 +80,7 @@ impl Refusal {
             Self::Gateway(error) => Some(error.to_string()),
             Self::Unusable(error) => Some(error.to_string()),
             Self::Missing(names) => Some(names.join(", ")),
+            Self::State(error) => Some(error.to_string()),
             Self::Evidence(_) | Self::Message(_) | Self::NotConfigured | Self::Number => None,
         }
     }
@@ -83,38 +95,46 @@ impl From<ProvisioningError> for Refusal {
 impl Provisioned {
     /// What was given so far.
     pub fn given(&self) -> Given {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a message that came on a connection served under `active`, and puts the outcome in force.
+    /// Takes a message that came on a connection served under `active`: opens state if that waits for the root key, and puts
+    /// the outcome in force.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing has changed.
-    pub fn take(
+    /// [`Refusal`]: what is in force has not changed.
+    pub async fn take(
         &self,
         message: &[u8],
         agent: &Agent,
         active: &Active,
         in_force: &InForce,
+        keeping: &Keeping,
     ) -> Result<ProvisioningReceipt, Refusal> {
         let operator = active.config.provisioning.ok_or(Refusal::NotConfigured)?.operator;
         let sealed = SealedProvisioning::decode(message)?;
         sealed.verify(operator.as_bytes())?;
         let opened = agent.open(&sealed, active.digest).map_err(Refusal::Evidence)?;
         let opened = Secret::new(opened);
-        let Provisioning { number, secrets, gateway, root_key: _ } = Provisioning::decode(opened.expose())?;
+        let Provisioning { number, secrets, gateway, mut root_key } = Provisioning::decode(opened.expose())?;
+        let root = root_key.map(RootKey::new);
+        root_key.zeroize();
+        drop(opened);
 
-        // One at a time, so that numbers only grow.
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if number <= given.number() {
+        let _turn = self.turn.lock().await;
+        if number <= self.given().number() {
             return Err(Refusal::Number);
         }
-        let before = in_force.now();
-        if before.digest != active.digest {
-            return Err(Refusal::Evidence(AgentError::EvidenceUnknown));
-        }
+        let unchanged = || {
+            let now = in_force.now();
+            if now.digest == active.digest {
+                Ok(now)
+            } else {
+                Err(Refusal::Evidence(AgentError::EvidenceUnknown))
+            }
+        };
         let next = Given::new(number, secrets);
-        let mut config = before.config.clone();
+        let mut config = unchanged()?.config.clone();
         if let Some(text) = gateway {
             config.gateway = gateway::config::parse(&text).map_err(Refusal::Gateway)?;
         }
@@ -122,11 +142,13 @@ impl Provisioned {
         if !built.missing.is_empty() {
             return Err(Refusal::Missing(built.missing.into_iter().collect()));
         }
+        // Last of what can fail but for a race: from here on there is state.
+        let standing = keeping.open(root, &next.references()).await.map_err(Refusal::State)?;
+        let before = unchanged()?;
         let digest = built.digest;
         emit(Event::Provisioned { secrets: next.secrets(), visible: digest != before.digest });
-        in_force.replace(built.succeeding(&before));
-        *given = next;
-        drop(given);
+        in_force.replace(built.succeeding(&before, standing));
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(agent.receipt(&Sha384::of(message), digest))
     }
 }

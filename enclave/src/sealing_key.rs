@@ -11,21 +11,27 @@ use crate::config::{RootKeyFrom, State};
 /// Why there is no root sealing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
+    /// Another one than the one under which state is open.
+    Another,
     /// The operator has not provisioned one yet.
     Awaited,
     /// The processor derives none: not SEV-SNP, or `/dev/sev-guest` may not be used. TDX has no such key.
     Chip,
     /// The file cannot be read or is not 64 hex digits.
     File,
+    /// The operator has given one, and the configuration takes none from him.
+    NotAwaited,
 }
 
 impl KeyError {
     /// Stable code.
     pub const fn code(self) -> &'static str {
         match self {
+            Self::Another => "STATE_KEY_ANOTHER",
             Self::Awaited => "STATE_KEY_AWAITED",
             Self::Chip => "STATE_KEY_CHIP",
             Self::File => "STATE_KEY_FILE",
+            Self::NotAwaited => "STATE_KEY_NOT_AWAITED",
         }
     }
 }
@@ -33,11 +39,17 @@ impl KeyError {
 impl std::fmt::Display for KeyError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let says = match self {
-            Self::Awaited => "state.root_key = \"provisioned\", and no key has been provisioned",
+            Self::Another => "state is open under another root key; only a start changes that",
+            Self::Awaited => {
+                "state.root_key = \"provisioned\", and no key has been provisioned; give it with 'postern provision send --root-key FILE'"
+            }
             Self::Chip => {
                 "state.bind_to_chip needs SEV-SNP and /dev/sev-guest; elsewhere the key must be released to it"
             }
             Self::File => "state.root_key names a file that cannot be read, or that is not 64 hex digits",
+            Self::NotAwaited => {
+                "a root key was given, and state.root_key is not \"provisioned\": nothing would be sealed under it"
+            }
         };
         write!(out, "{}: {says}", self.code())
     }
@@ -50,13 +62,19 @@ impl std::error::Error for KeyError {}
 ///
 /// # Errors
 /// [`KeyError`].
-pub fn obtain(config: &State, provisioned: Option<RootKey>, fresh: [u8; 32]) -> Result<RootKey, KeyError> {
-    let root = match &config.root_key {
-        Some(RootKeyFrom::File(path)) => from_file(path)?,
-        Some(RootKeyFrom::Provisioned) => provisioned.ok_or(KeyError::Awaited)?,
-        None => RootKey::new(fresh),
+pub fn obtain(
+    config: Option<&State>,
+    provisioned: Option<RootKey>,
+    fresh: &[u8; 32],
+) -> Result<RootKey, KeyError> {
+    let root = match (config.and_then(|own| own.root_key.as_ref()), provisioned) {
+        (Some(RootKeyFrom::Provisioned), given) => given.ok_or(KeyError::Awaited)?,
+        (_, Some(_)) => return Err(KeyError::NotAwaited),
+        (Some(RootKeyFrom::File(path)), None) => from_file(path)?,
+        (None, None) => RootKey::new(*fresh),
     };
-    if config.bind_to_chip { Ok(root.bound_to_chip(&*derived_by_chip()?)) } else { Ok(root) }
+    let bound = config.is_some_and(|own| own.bind_to_chip);
+    if bound { Ok(root.bound_to_chip(&*derived_by_chip()?)) } else { Ok(root) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "start-up reads the key that its file names")]
@@ -99,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.key");
         let config = config(&format!("root_key = \"file:{}\"", path.display()));
-        assert_eq!(obtain(&config, None, [0; 32]).err(), Some(KeyError::File));
+        assert_eq!(obtain(Some(&config), None, &[0; 32]).err(), Some(KeyError::File));
         for (text, good) in [
             ("ab".repeat(32), true),
             (format!("{}\n", "ab".repeat(32)), true),
@@ -107,15 +125,24 @@ mod tests {
             ("zz".repeat(32), false),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(obtain(&config, None, [0; 32]).is_ok(), good);
+            assert_eq!(obtain(Some(&config), None, &[0; 32]).is_ok(), good);
         }
     }
 
     #[test]
     fn a_provisioned_key_is_awaited() {
         let config = config("root_key = \"provisioned\"");
-        assert_eq!(obtain(&config, None, [0; 32]).err(), Some(KeyError::Awaited));
-        assert!(obtain(&config, Some(RootKey::new([1; 32])), [0; 32]).is_ok());
+        assert_eq!(obtain(Some(&config), None, &[0; 32]).err(), Some(KeyError::Awaited));
+        assert!(obtain(Some(&config), Some(RootKey::new([1; 32])), &[0; 32]).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_nobody_waits_for_is_not_taken() {
+        let given = || Some(RootKey::new([1; 32]));
+        let of_file = config("root_key = \"file:/root.key\"");
+        assert_eq!(obtain(Some(&of_file), given(), &[0; 32]).err(), Some(KeyError::NotAwaited));
+        assert_eq!(obtain(None, given(), &[0; 32]).err(), Some(KeyError::NotAwaited));
+        assert!(obtain(None, None, &[0; 32]).is_ok());
     }
 
     #[test]
@@ -124,6 +151,6 @@ mod tests {
             return;
         }
         let config = config("root_key = \"provisioned\"\nbind_to_chip = true");
-        assert_eq!(obtain(&config, Some(RootKey::new([1; 32])), [0; 32]).err(), Some(KeyError::Chip));
+        assert_eq!(obtain(Some(&config), Some(RootKey::new([1; 32])), &[0; 32]).err(), Some(KeyError::Chip));
     }
 }

@@ -13,14 +13,13 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use crate::active::ReloadError;
-use crate::admin::AdminApi;
-use crate::admin::serve as serve_admin;
+use crate::admin::serve::{self as serve_admin, LateApi};
 use crate::boot::Attested;
 use crate::clock::{ProcessClock, deadline};
 use crate::config::{Drain, KeyExchange};
 use crate::host_link::HostLink;
 use crate::ingress::{accept_loop, metrics};
-use crate::kept;
+use crate::kept::AtWork;
 use crate::telemetry::{Event, emit};
 use crate::tls::Acceptors;
 use crate::transport::{Address, Listener, Listening};
@@ -42,7 +41,7 @@ impl Serving {
     /// # Errors
     /// What the kernel says when a thread or its runtime cannot be made.
     pub fn start(attested: Attested) -> std::io::Result<Self> {
-        let Attested { shared, listening, metrics } = attested;
+        let Attested { shared, listening, metrics, admin } = attested;
         let active = shared.in_force.now();
         let config = &active.config;
         let workers = config.listen.workers.map_or_else(std::thread::available_parallelism, |workers| {
@@ -73,10 +72,11 @@ impl Serving {
             is_accepting.blocking_recv().map_err(|_| std::io::Error::from(std::io::ErrorKind::Other))??;
         }
         emit(Event::Serving { workers: workers.get() });
-        if !active.missing.is_empty() {
-            emit(Event::AwaitsProvisioning { secrets: active.missing.len() });
+        let (secrets, root_key) = (active.missing.len(), active.awaits_root_key());
+        if secrets > 0 || root_key {
+            emit(Event::AwaitsProvisioning { secrets, root_key });
         }
-        let (admin, governing) = govern(&shared)?;
+        let (admin, governing) = govern(&shared, admin)?;
         threads.extend(governing);
         Ok(Self { shared, drain: config.drain, threads, admin })
     }
@@ -108,29 +108,35 @@ impl Serving {
         let cut = connections();
         self.shared.phase.send_replace(Phase::Cutting);
         for thread in self.threads {
+            // Not joined yet: a connection to the store may live on this runtime, and the last words to it go through there.
+            while !thread.is_finished() {
+                sleep(STEP).await;
+            }
             // A worker that panicked has nothing left to wait for.
             drop(thread.join());
         }
-        if let Some(log) = self.shared.agent.log() {
+        if let Some(state) = self.shared.keeping.at_work() {
             // Every worker is gone, so everything they settled is in the journal.
-            kept::finish(&self.shared.store, log).await;
+            state.finish().await;
         }
         emit(Event::Stopped { cut });
     }
 }
 
 /// Starts the thread that keeps the sealed store and the counters in step, and serves administrators.
-fn govern(shared: &Arc<Shared>) -> std::io::Result<(Option<Address>, Option<JoinHandle<()>>)> {
+fn govern(
+    shared: &Arc<Shared>,
+    listening: Option<Listening>,
+) -> std::io::Result<(Option<Address>, Option<JoinHandle<()>>)> {
     let active = shared.in_force.now();
     let config = &active.config;
-    let Some(governed) = &shared.governed else { return Ok((None, None)) };
-    let mut admin = None;
-    let mut address = None;
-    if let Some(own) = &config.admin {
-        let listening = Listening::bind(&own.address)?;
+    if config.state.is_none() {
+        return Ok((None, None));
+    }
+    let (mut admin, mut address) = (None, None);
+    if let (Some(own), Some(listening)) = (&config.admin, listening) {
         address = Some(listening.local_address(&own.address));
-        let api = AdminApi::new(Arc::clone(&governed.governor), own, shared.agent.log().cloned())
-            .map_err(std::io::Error::other)?;
+        let api = LateApi::new(own.clone()).map_err(std::io::Error::other)?;
         admin = Some((listening, Arc::new(api)));
     }
     let (shared, key_exchange) = (Arc::clone(shared), config.listen.key_exchange);
@@ -144,17 +150,8 @@ fn govern(shared: &Arc<Shared>) -> std::io::Result<(Option<Address>, Option<Join
     Ok((address, Some(thread)))
 }
 
-async fn governing(
-    shared: Arc<Shared>,
-    admin: Option<(Listening, Arc<AdminApi>)>,
-    key_exchange: KeyExchange,
-) {
-    let Some(governed) = &shared.governed else { return };
-    let (governor, cursor) = (Arc::clone(&governed.governor), governed.cursor);
-    let follower = Arc::clone(&governor);
-    tokio::task::spawn_local(async move { follower.follow(cursor).await });
-    let lessor = Arc::clone(&governor);
-    tokio::task::spawn_local(async move { lessor.lease().await });
+async fn governing(shared: Arc<Shared>, admin: Option<(Listening, Arc<LateApi>)>, key_exchange: KeyExchange) {
+    let api = admin.as_ref().map(|(_, api)| Arc::clone(api));
     if let Some((listening, api)) = admin {
         let worker = Rc::new(Worker {
             shared: Arc::clone(&shared),
@@ -163,13 +160,26 @@ async fn governing(
         });
         if let Ok(Some(listener)) = listening.on_worker(0) {
             drop(listening);
-            let sweeper = Arc::clone(&api);
-            tokio::task::spawn_local(async move { sweeper.sweep().await });
-            serve_admin::serve(listener, api, worker).await;
+            tokio::task::spawn_local(serve_admin::serve(listener, api, worker));
         }
     }
     let mut phase = shared.phase.subscribe();
-    drop(phase.wait_for(|phase| *phase == Phase::Cutting).await);
+    let ended = async { drop(phase.wait_for(|phase| *phase == Phase::Cutting).await) };
+    tokio::pin!(ended);
+    let governed = tokio::select! {
+        state = shared.keeping.once_open() => state.and_then(AtWork::governed),
+        () = &mut ended => return,
+    };
+    let Some(governed) = governed else { return };
+    let (governor, cursor) = (Arc::clone(&governed.governor), governed.cursor);
+    if let Some(api) = api.and_then(|api| api.open(&governor, shared.agent.log())) {
+        tokio::task::spawn_local(async move { api.sweep().await });
+    }
+    let follower = Arc::clone(&governor);
+    tokio::task::spawn_local(async move { follower.follow(cursor).await });
+    let lessor = Arc::clone(&governor);
+    tokio::task::spawn_local(async move { lessor.lease().await });
+    ended.await;
     // What requests in flight took is told, and what is left of slices is given back.
     governor.release().await;
 }

@@ -55,10 +55,12 @@ pub enum Event {
         /// Why, as a stable code.
         reason: &'static str,
     },
-    /// Serving evidence only: an operator has yet to give secrets.
+    /// Serving evidence only: an operator has yet to give secrets, or the root key of state.
     AwaitsProvisioning {
-        /// How many.
+        /// How many secrets.
         secrets: usize,
+        /// Whether also the root key.
+        root_key: bool,
     },
     /// The audit log cannot be written; records wait.
     AuditStalled {
@@ -89,8 +91,8 @@ pub fn emit(event: Event) {
         Event::ProvisioningRefused { reason } => {
             format!(r#""event":"provisioning_refused","reason":"{reason}""#)
         }
-        Event::AwaitsProvisioning { secrets } => {
-            format!(r#""event":"awaits_provisioning","secrets":{secrets}"#)
+        Event::AwaitsProvisioning { secrets, root_key } => {
+            format!(r#""event":"awaits_provisioning","secrets":{secrets},"root_key":{root_key}"#)
         }
         Event::AuditStalled { waiting } => format!(r#""event":"audit_stalled","waiting":{waiting}"#),
         Event::Rekeyed { epoch } => format!(r#""event":"rekeyed","epoch":{epoch}"#),

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use state::Store;
 use tokio::sync::watch;
 
 use crate::active::InForce;
 use crate::agent::Agent;
 use crate::config::Limits;
-use crate::governance::Governor;
+use crate::kept::Keeping;
 use crate::provisioning::Provisioned;
 use crate::tls::Acceptors;
 use crate::upstream::Upstreams;
@@ -27,14 +26,6 @@ pub enum Phase {
     Cutting,
 }
 
-/// The sealed store at work.
-pub struct Governed {
-    /// Keeps the store and the counters in step.
-    pub governor: Arc<Governor>,
-    /// Where changes are followed from.
-    pub cursor: state::Cursor,
-}
-
 /// Shared by all workers.
 pub struct Shared {
     /// The attestation agent.
@@ -43,10 +34,8 @@ pub struct Shared {
     pub in_force: InForce,
     /// What operators have given.
     pub provisioned: Provisioned,
-    /// Keys and budgets in the sealed store, if there is one.
-    pub governed: Option<Governed>,
-    /// Sealed records; in memory unless `[state]` says otherwise.
-    pub store: Store,
+    /// What outlives the process.
+    pub keeping: Keeping,
     /// What one client may use.
     pub limits: Limits,
     /// Written by the signal handler.

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use gateway::Clock;
@@ -14,9 +14,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use super::{AdminAnswer, AdminApi, AdminRequest, MAX_BODY};
+use super::oidc::Providers;
+use super::problem::Problem;
+use super::{AdminAnswer, AdminApi, AdminRequest, MAX_BODY, failed};
 use crate::agent::Connection;
+use crate::audit_log::AuditLog;
 use crate::clock::ProcessClock;
+use crate::config::AdminConfig;
+use crate::governance::Governor;
 use crate::ingress::handshake;
 use crate::ingress::http2::{OnThisThread, SharedStream};
 use crate::ingress::well_known::WellKnown;
@@ -27,8 +32,32 @@ use crate::worker::{Phase, Worker};
 /// Connections of administrators at once.
 const CONNECTIONS: usize = 64;
 
+/// The admin API, once the state that it is about is open. Until then its listener serves evidence.
+pub struct LateApi {
+    config: AdminConfig,
+    api: OnceLock<Arc<AdminApi>>,
+}
+
+impl LateApi {
+    /// For this configuration.
+    ///
+    /// # Errors
+    /// What is wrong in `[admin]`.
+    pub fn new(config: AdminConfig) -> Result<Self, &'static str> {
+        Providers::new(&config.oidc)?;
+        Ok(Self { config, api: OnceLock::new() })
+    }
+
+    /// From now on, over this store and into this log.
+    pub fn open(&self, governor: &Arc<Governor>, log: Option<&Arc<AuditLog>>) -> Option<Arc<AdminApi>> {
+        // Its configuration was looked at above.
+        let api = AdminApi::new(Arc::clone(governor), &self.config, log.cloned()).ok()?;
+        Some(Arc::clone(self.api.get_or_init(|| Arc::new(api))))
+    }
+}
+
 /// Serves until the process drains.
-pub async fn serve(listener: Listener, api: Arc<AdminApi>, worker: Rc<Worker>) {
+pub async fn serve(listener: Listener, api: Arc<LateApi>, worker: Rc<Worker>) {
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     let mut phase = worker.shared.phase.subscribe();
     loop {
@@ -53,7 +82,7 @@ pub fn block_on(runtime: &tokio::runtime::Runtime, future: impl Future<Output = 
     LocalSet::new().block_on(runtime, future);
 }
 
-async fn connection(transport: Transport, api: Arc<AdminApi>, worker: Rc<Worker>) {
+async fn connection(transport: Transport, api: Arc<LateApi>, worker: Rc<Worker>) {
     let Some(secured) = handshake(transport, &worker).await else { return };
     let alpn = if secured.alpn() == ALPN_H2 { ALPN_H2 } else { ALPN_HTTP1 };
     let stream = SharedStream::new(secured, alpn);
@@ -87,7 +116,7 @@ async fn connection(transport: Transport, api: Arc<AdminApi>, worker: Rc<Worker>
 
 async fn respond(
     request: Request<Incoming>,
-    api: &Arc<AdminApi>,
+    api: &LateApi,
     stream: &SharedStream,
     worker: &Worker,
 ) -> Response<Full<Bytes>> {
@@ -110,8 +139,8 @@ async fn respond(
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect();
+    let Some(api) = api.api.get().map(Arc::clone) else { return build(failed(&awaited(), Vec::new())) };
     // What has begun is finished and written down, also if whoever asked has left.
-    let api = Arc::clone(api);
     let acting = tokio::task::spawn_local(async move {
         let request = AdminRequest {
             method: parts.method.as_str(),
@@ -123,6 +152,11 @@ async fn respond(
         api.answer(&request, ProcessClock::shared().now()).await
     });
     acting.await.map_or_else(|_| empty(500), build)
+}
+
+fn awaited() -> Problem {
+    let detail = "state waits for its root key; give it with 'postern provision send --root-key FILE'";
+    Problem::new(503, "not_provisioned", detail)
 }
 
 fn build(answer: AdminAnswer) -> Response<Full<Bytes>> {

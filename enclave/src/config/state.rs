@@ -2,15 +2,25 @@
 
 use std::path::PathBuf;
 
+use gateway::config::SecretReference;
 use serde::Deserialize;
+use state::backend::{postgres, valkey};
 
 /// `[state]`
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// Where sealed records are kept: `memory`, `file:PATH`, `postgres://...` or `redis://...`.
+    /// Where sealed records are kept: `memory`, `file:PATH`, `postgres://...` or `redis://...`. Servers are reached through
+    /// the host, in TLS with `?sslmode=verify-full` and `rediss://...`.
     #[serde(default)]
     pub store: Keeper,
+    /// The server's password in place of one in the URL, which whoever holds this file reads: `sealed:NAME`, `file:PATH` or
+    /// `env:NAME`.
+    #[serde(default)]
+    pub password: Option<SecretReference>,
+    /// File of root certificates (PEM) that vouch for the server in place of the public web's.
+    #[serde(default)]
+    pub server_roots: Option<PathBuf>,
     /// How the store going back to an older state is dealt with; see [`Mode`].
     #[serde(default)]
     pub mode: Mode,
@@ -61,7 +71,7 @@ impl TryFrom<String> for Keeper {
         match text.split_once(':') {
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(text)),
-            Some(("redis" | "valkey", _)) => Ok(Self::Valkey(text)),
+            Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Ok(Self::Valkey(text)),
             _ => Err("must be `memory`, `file:PATH`, `postgres://...` or `redis://...`"),
         }
     }
@@ -140,6 +150,17 @@ impl State {
                 "`file:PATH` or `provisioned`, since something is to outlive the process",
             ));
         }
+        let server = match &self.store {
+            Keeper::Memory | Keeper::File(_) => Ok(()),
+            Keeper::Postgres(url) => postgres::Server::parse(url).map(drop),
+            Keeper::Valkey(url) => valkey::Server::parse(url).map(drop),
+        };
+        if let Err(expected) = server {
+            return Some(("state.store", expected));
+        }
+        if !self.is_on_a_server() && (self.password.is_some() || self.server_roots.is_some()) {
+            return Some(("state.password", "absent with state.server_roots, since no server keeps state"));
+        }
         if self.epoch == 0 {
             return Some(("state.epoch", "at least 1"));
         }
@@ -151,6 +172,17 @@ impl State {
             return Some(("state.auditor_sha256", "absent, since state.audit names no log"));
         }
         None
+    }
+
+    /// Whether it cannot be opened before the operator has given something.
+    pub fn awaits_operator(&self) -> bool {
+        let sealed = |own: &SecretReference| own.parts().is_some_and(|(scheme, _)| scheme == "sealed");
+        self.root_key == Some(RootKeyFrom::Provisioned) || self.password.as_ref().is_some_and(sealed)
+    }
+
+    /// Whether a server keeps it, which replicas share.
+    pub const fn is_on_a_server(&self) -> bool {
+        matches!(self.store, Keeper::Postgres(_) | Keeper::Valkey(_))
     }
 
     /// Whether anything is kept in files.

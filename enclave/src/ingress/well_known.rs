@@ -139,7 +139,9 @@ impl WellKnown {
             }
             Self::LogTile(tile) => log(tile, worker).await,
             Self::MethodNotAllowed => Reply::problem(405, "METHOD_NOT_ALLOWED"),
-            Self::Provision if role_on(connection) == Role::Provisioning => provision(body, worker, active),
+            Self::Provision if role_on(connection) == Role::Provisioning => {
+                provision(body, worker, active).await
+            }
             Self::Ready => ready(worker, active),
             Self::Provision | Self::Unknown => Reply::problem(404, "NOT_FOUND"),
         }
@@ -176,9 +178,9 @@ async fn bind(body: &[u8], worker: &Worker, connection: &impl Connection, active
     }
 }
 
-fn provision(body: &[u8], worker: &Worker, active: &Active) -> Reply {
-    let Shared { agent, in_force, provisioned, .. } = &*worker.shared;
-    match provisioned.take(body, agent, active, in_force) {
+async fn provision(body: &[u8], worker: &Worker, active: &Active) -> Reply {
+    let Shared { agent, in_force, provisioned, keeping, .. } = &*worker.shared;
+    match provisioned.take(body, agent, active, in_force, keeping).await {
         Ok(receipt) => Reply::ok("application/cbor", receipt.encode()),
         Err(refusal) => {
             emit(Event::ProvisioningRefused { reason: refusal.code() });

@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::RootKeyFrom;
+use crate::secrets::References;
 
 /// A machine with a disk that its host may do anything to.
 struct Machine {
@@ -22,9 +24,11 @@ impl Machine {
     }
 
     async fn open(&self) -> Result<Kept, KeptError> {
+        let config = self.config("mode = \"lease\"");
         // the thread of the process before may not have let go of the file yet
         for _ in 0..200 {
-            match Kept::open(Some(&self.config("mode = \"lease\"")), None, [0; 32], &[0; 32]).await {
+            let root = sealing_key::obtain(Some(&config), None, &[0; 32])?;
+            match Kept::open(Some(&config), root, &[0; 32], Way::default()).await {
                 Err(KeptError::State(StateError::Locked)) => {
                     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 }
@@ -32,6 +36,20 @@ impl Machine {
             }
         }
         Err(KeptError::State(StateError::Locked))
+    }
+
+    /// A process over this configuration.
+    fn wanted(config: State) -> Wanted {
+        Wanted {
+            config: Some(config),
+            host: None,
+            deployment_id: [0; 32],
+            fresh: Zeroizing::new([0; 32]),
+            instance: [1; 16],
+            books: Arc::default(),
+            served_under: watch::channel(Sha384::of(b"configuration")).1,
+            log: Arc::default(),
+        }
     }
 
     /// One life of the enclave, with some changes; ends in order.
@@ -64,8 +82,15 @@ impl Machine {
 #[tokio::test]
 async fn a_store_that_outlives_the_process_starts_in_lease_mode_only() {
     let machine = Machine::new();
-    let strict = Kept::open(Some(&machine.config("")), None, [0; 32], &[0; 32]).await.err();
-    assert_eq!(strict, Some(KeptError::State(StateError::RollbackUnprovable)));
+    let mut strict = machine.config("");
+    let unprovable = Some(KeptError::State(StateError::RollbackUnprovable));
+    assert_eq!(
+        Keeping::begin(Machine::wanted(strict.clone()), &References::default()).await.err(),
+        unprovable
+    );
+    // whoever has the key
+    strict.root_key = Some(RootKeyFrom::Provisioned);
+    assert_eq!(Keeping::begin(Machine::wanted(strict), &References::default()).await.err(), unprovable);
     assert!(machine.open().await.is_ok());
 }
 
@@ -111,4 +136,43 @@ async fn another_root_key_opens_nothing() {
     #[expect(clippy::disallowed_methods, reason = "a key for the test")]
     std::fs::write(machine.folder.path().join("root.key"), "5b".repeat(32)).unwrap();
     assert_eq!(machine.open().await.err(), Some(KeptError::State(StateError::Key)));
+}
+
+#[tokio::test]
+async fn state_opens_when_its_root_key_is_given_and_with_no_other() {
+    let machine = Machine::new();
+    let mut config = machine.config("mode = \"lease\"");
+    config.root_key = Some(RootKeyFrom::Provisioned);
+    let key = |byte| Some(RootKey::new([byte; 32]));
+    let life = async || {
+        let (keeping, standing) =
+            Keeping::begin(Machine::wanted(config.clone()), &References::default()).await.unwrap();
+        assert!(matches!(standing, Standing::Awaited) && keeping.at_work().is_none());
+        keeping
+    };
+
+    let first = life().await;
+    assert_eq!(first.open(None, &References::default()).await.err(), Some(KeptError::Key(KeyError::Awaited)));
+    assert!(matches!(first.open(key(7), &References::default()).await, Ok(Standing::Governed(_))));
+    assert!(first.wanted.log.get().is_some(), "evidence names the head");
+    assert!(
+        first.open(None, &References::default()).await.is_ok()
+            && first.open(key(7), &References::default()).await.is_ok(),
+        "again is no harm"
+    );
+    assert_eq!(
+        first.open(key(8), &References::default()).await.err(),
+        Some(KeptError::Key(KeyError::Another))
+    );
+    first.at_work().unwrap().finish().await;
+    drop(first);
+
+    let second = life().await;
+    assert_eq!(
+        second.open(key(8), &References::default()).await.err(),
+        Some(KeptError::State(StateError::Key))
+    );
+    assert!(second.at_work().is_none());
+    assert!(second.open(key(7), &References::default()).await.is_ok(), "a mistake can be mended");
+    assert_eq!(second.once_open().await.map(|own| own.governed().is_some()), Some(true));
 }

@@ -21,11 +21,24 @@ use crate::clock::ProcessClock;
 /// How much longer a certificate must hold, while nobody vouches for the time.
 const MARGIN: Duration = Duration::from_hours(7 * 24);
 
-/// TLS 1.3 with hybrid key exchange offered first, and the public web's roots as measured into this binary.
+/// TLS 1.3 with hybrid key exchange offered first, for servers that the public web vouches for.
 ///
 /// # Errors
 /// What the TLS library says about its own settings.
 pub fn connector() -> Result<TlsConnector, rustls::Error> {
+    connector_to(web(), &[b"http/1.1"])
+}
+
+/// The public web's roots as measured into this binary.
+pub fn web() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// The same for servers under these roots that speak these application protocols.
+///
+/// # Errors
+/// What the TLS library says about its own settings, or that there is no root.
+pub fn connector_to(roots: RootCertStore, protocols: &[&[u8]]) -> Result<TlsConnector, rustls::Error> {
     let provider = Arc::new(CryptoProvider {
         kx_groups: vec![
             aws_lc_rs::kx_group::X25519MLKEM768,
@@ -34,7 +47,6 @@ pub fn connector() -> Result<TlsConnector, rustls::Error> {
         ],
         ..aws_lc_rs::default_provider()
     });
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let verifier = WithMargin::over(roots, &provider)?;
     let mut config = ClientConfig::builder_with_details(provider, Arc::new(OwnClock))
         .with_protocol_versions(&[&TLS13])?
@@ -42,7 +54,7 @@ pub fn connector() -> Result<TlsConnector, rustls::Error> {
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

@@ -10,6 +10,8 @@ use crate::error::StateError;
 use crate::seal::Address;
 use crate::table::Table;
 
+pub mod reach;
+
 pub mod memory;
 
 pub mod embedded;

@@ -25,6 +25,8 @@ pub enum StateError {
     Rollback,
     /// One node, started again, with a disk that may lie: not to be proven current. Only lease mode starts then.
     RollbackUnprovable,
+    /// The server of a store does not offer TLS, or no certificate for its name that is believed.
+    Tls,
     /// A value is longer than [`crate::Store::MAX_VALUE`], or a commit has more than [`crate::Store::MAX_CHANGES`].
     TooLarge,
     /// The store does not answer, or said no.
@@ -44,6 +46,7 @@ impl StateError {
             Self::Locked => "STATE_LOCKED",
             Self::Rollback => "STATE_ROLLBACK",
             Self::RollbackUnprovable => "STATE_ROLLBACK_UNPROVABLE",
+            Self::Tls => "STATE_TLS",
             Self::TooLarge => "STATE_TOO_LARGE",
             Self::Unavailable => "STATE_UNAVAILABLE",
         }
@@ -71,6 +74,7 @@ impl std::fmt::Display for StateError {
             Self::RollbackUnprovable => {
                 "a single node cannot prove that its disk is current; set state.mode = \"lease\" to start with every lease void"
             }
+            Self::Tls => "the store's server offers no TLS, or no certificate for its name that is believed",
             Self::TooLarge => "a record or a commit is over its limit",
             Self::Unavailable => "the store does not answer",
         };

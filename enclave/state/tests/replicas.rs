@@ -11,115 +11,44 @@
     reason = "a test starts servers and fails by panicking"
 )]
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use state::backend::Backend;
-use state::backend::postgres::Postgres;
-use state::backend::valkey::Valkey;
+use state::backend::postgres::{self, Postgres};
+use state::backend::reach::{Reach, Stream};
+use state::backend::valkey::{self, Valkey};
+use state::backend::{Backend, Pending};
 use state::{Change, Expect, RecordId, RootKey, StateError, Store, Table};
+use tokio::net::TcpStream;
 
 const STORE: [u8; 16] = [8; 16];
 
-/// A server that ends with the test.
-struct Server {
-    child: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
+/// The servers that all tests of the workspace start.
+#[path = "../../../tests/src/keepers.rs"]
+#[allow(dead_code, unreachable_pub, reason = "tests elsewhere want servers with TLS")]
+mod keepers;
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+/// Straight to the server, as only a test goes.
+struct Direct;
+
+impl Reach for Direct {
+    fn dial<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Box<dyn Stream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect((host, port)).await.map_err(|_| StateError::Unavailable)?;
+            Ok::<Box<dyn Stream>, _>(Box::new(stream))
+        })
     }
-}
 
-/// The program, or a plain word that the test is skipped; in CI it must be there.
-fn program(names: &[&str]) -> Option<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
-    if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
-        folders.extend(versions.map(|version| version.unwrap().path().join("bin")));
+    fn secure<'a>(&'a self, _: &'a str, _: Box<dyn Stream>) -> Pending<'a, Box<dyn Stream>> {
+        Box::pin(std::future::ready(Err(StateError::Tls)))
     }
-    let found = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
-    let found = found.into_iter().find(|path| path.is_file());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI needs one of {names:?}");
-        eprintln!("skipped: none of {names:?} is installed");
-    }
-    found
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// PostgreSQL refuses to run as root, so it gets another user there.
-fn as_user(program: &Path) -> Command {
-    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-    if !is_root {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
-    command
-}
-
-fn postgres() -> Option<Server> {
-    let (initdb, postgres) = (program(&["initdb"])?, program(&["postgres"])?);
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let data = folder.path().join("data");
-    let made = as_user(&initdb)
-        .args(["-A", "trust", "-U", "postern", "--no-sync", "-D"])
-        .arg(&data)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let port = free_port();
-    let child = as_user(&postgres)
-        .arg("-D")
-        .arg(&data)
-        .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    Some(Server { child, url: format!("postgres://postern@127.0.0.1:{port}/postgres"), _folder: folder })
-}
-
-fn valkey() -> Option<Server> {
-    let program = program(&["valkey-server", "redis-server"])?;
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let child = Command::new(program)
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--requirepass",
-            "word",
-            "--dir",
-        ])
-        .arg(folder.path())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    Some(Server { child, url: format!("redis://:word@127.0.0.1:{port}"), _folder: folder })
 }
 
 async fn open(url: &str) -> Result<Store, StateError> {
     let backend: Arc<dyn Backend> = if url.starts_with("postgres") {
-        Arc::new(Postgres::open(url, STORE).await?)
+        Arc::new(Postgres::open(postgres::Server::parse(url).unwrap(), Arc::new(Direct), STORE).await?)
     } else {
-        Arc::new(Valkey::open(url, STORE).await?)
+        Arc::new(Valkey::open(valkey::Server::parse(url).unwrap(), Arc::new(Direct), STORE).await?)
     };
     Ok(Store::new(backend, &RootKey::new([1; 32]), STORE, 1))
 }
@@ -223,23 +152,31 @@ async fn share(url: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_share_one_postgresql() {
-    if let Some(server) = postgres() {
+    if let Some(server) = keepers::postgres(None) {
         share(&server.url).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_share_one_valkey() {
-    if let Some(server) = valkey() {
+    if let Some(server) = keepers::valkey(None) {
         share(&server.url).await;
     }
 }
 
 #[tokio::test]
 async fn nobody_there_is_unavailable() {
-    let port = free_port();
+    let port = keepers::free_port();
     for url in [format!("postgres://postern@127.0.0.1:{port}/postgres"), format!("redis://127.0.0.1:{port}")]
     {
         assert_eq!(open(&url).await.err(), Some(StateError::Unavailable));
     }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_spoken_to_in_the_clear() {
+    let Some(server) = keepers::postgres(None) else { return };
+    ready(&server.url).await;
+    let secured = format!("{}?sslmode=verify-full", server.url);
+    assert_eq!(open(&secured).await.err(), Some(StateError::Tls));
 }

@@ -55,13 +55,15 @@ pub(crate) enum Command {
 pub(crate) enum ProvisionCommand {
     /// Make an operator's key and print the line for the enclave's configuration
     NewKey(ProvisionNewKey),
+    /// Make a root key, for enclaves whose state.root_key is `provisioned`
+    NewRootKey(ProvisionNewKey),
     /// Verify an enclave, then seal secrets to it
     Send(ProvisionSend),
 }
 
 #[derive(ClapArgs)]
 pub(crate) struct ProvisionNewKey {
-    /// Where to write the key (PKCS #8), readable by you only; an existing file stays
+    /// Where to write the key, readable by you only; an existing file stays
     pub(crate) file: PathBuf,
 }
 
@@ -75,8 +77,11 @@ pub(crate) struct ProvisionSend {
     #[arg(long, value_name = "FILE")]
     pub(crate) operator_key: PathBuf,
     /// TOML file with the secrets: NAME = "value" or NAME = { file = "PATH" }; - reads stdin
+    #[arg(long, value_name = "FILE", required_unless_present = "root_key")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// The root key under which the enclave seals what outlives it; opens its state
     #[arg(long, value_name = "FILE")]
-    pub(crate) secrets: PathBuf,
+    pub(crate) root_key: Option<PathBuf>,
     /// TOML file with a `[gateway]` table to put in force in place of the enclave's own
     #[arg(long, value_name = "FILE")]
     pub(crate) gateway: Option<PathBuf>,
@@ -492,10 +497,12 @@ The configuration goes to stdout, the report to stderr. Secrets are never copied
 const PROVISION_HELP: &str = "\
 Secrets that a configuration refers to as sealed:NAME are given to a running enclave, which serves evidence only until
 it has them. They are bound to this boot of the enclave and to the configuration that was verified, and kept in its
-memory only: give them again after a restart.
+memory only: give them again after a restart. So is the root key, where state.root_key says `provisioned`. Keep a copy of
+it: who loses it loses what is sealed under it.
 
   postern provision new-key operator.key
-  postern provision send https://gateway.example --policy policy.toml --operator-key operator.key --secrets secrets.toml";
+  postern provision new-root-key root.key
+  postern provision send https://gateway.example --policy policy.toml --operator-key operator.key --secrets secrets.toml --root-key root.key";
 
 const MEASURE_HELP: &str = "\
 Each value says on what it rests: computed (other programs, a real boot or recorded evidence agree), predicted (no

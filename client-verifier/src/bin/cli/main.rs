@@ -38,6 +38,9 @@ fn main() -> ExitCode {
         args::Command::Policy(args::PolicyCommand::Check(own)) => policy::check(&own, &output),
         args::Command::Policy(args::PolicyCommand::Init(own)) => policy::init(&own, &output),
         args::Command::Provision(args::ProvisionCommand::NewKey(own)) => provision::new_key(&own, &output),
+        args::Command::Provision(args::ProvisionCommand::NewRootKey(own)) => {
+            provision::new_root_key(&own, &output)
+        }
         args::Command::Provision(args::ProvisionCommand::Send(own)) => {
             on_runtime(&output, provision::send(&own, &output))
         }

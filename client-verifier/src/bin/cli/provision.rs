@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use postern_client::provisioning::{OperatorKey, Package, ProvisionError, provision};
+use attestation::digest::to_hex;
+use postern_client::provisioning::{self, OperatorKey, Package, ProvisionError, provision};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -22,16 +23,34 @@ pub(crate) fn new_key(args: &ProvisionNewKey, output: &Output) -> ExitCode {
         Ok(made) => made,
         Err(error) => return failed(&error, output),
     };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    if let Err(error) = options.open(&args.file).and_then(|mut file| file.write_all(&pkcs8)) {
-        let what = format!("{}: {}", args.file.display(), error.kind());
-        output.failure("PROV_FILE", &what, "name a file that does not exist yet");
+    if !written(&args.file, &pkcs8, output) {
         return exit::usage();
     }
-    output.talk(&format!("written: {}", printable(&args.file.display().to_string())));
     output.data(&format!("[provisioning]\noperator = \"{public}\"\n"));
     exit::verified()
+}
+
+pub(crate) fn new_root_key(args: &ProvisionNewKey, output: &Output) -> ExitCode {
+    let key = match provisioning::new_root_key() {
+        Ok(key) => key,
+        Err(error) => return failed(&error, output),
+    };
+    let digits = Zeroizing::new(to_hex(&key[..]));
+    let text = Zeroizing::new(format!("{}\n", digits.as_str()));
+    if written(&args.file, text.as_bytes(), output) { exit::verified() } else { exit::usage() }
+}
+
+/// Writes a new file that only its owner reads; says so, or why not.
+fn written(path: &Path, bytes: &[u8], output: &Output) -> bool {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    if let Err(error) = options.open(path).and_then(|mut file| file.write_all(bytes)) {
+        let what = format!("{}: {}", path.display(), error.kind());
+        output.failure("PROV_FILE", &what, "name a file that does not exist yet");
+        return false;
+    }
+    output.talk(&format!("written: {}", printable(&path.display().to_string())));
+    true
 }
 
 pub(crate) async fn send(args: &ProvisionSend, output: &Output) -> ExitCode {
@@ -51,6 +70,9 @@ pub(crate) async fn send(args: &ProvisionSend, output: &Output) -> ExitCode {
             let (before, now) = (given.config_digest_before.to_hex(), given.config_digest.to_hex());
             output.data(&format!("PROVISIONED  {}\n", printable(&args.url)));
             output.data(&format!("  secrets        {}\n  config_digest  {now}\n", package.secrets.len()));
+            if package.root_key.is_some() {
+                output.data("  root_key       given\n");
+            }
             if before != now {
                 output.data(&format!("  before         {before}\n"));
             }
@@ -76,7 +98,19 @@ fn prepare(args: &ProvisionSend) -> Result<(OperatorKey, Package), Unprepared> {
         code: "PROV_OPERATOR_KEY",
         what: format!("{}: {error}", args.operator_key.display()),
     })?;
-    let text = read(&args.secrets).map_err(|error| unreadable(&args.secrets, &error))?;
+    let text = args.secrets.as_deref().map(|path| read(path).map_err(|error| unreadable(path, &error)));
+    let text = text.transpose()?.unwrap_or_default();
+    let root_key = args.root_key.as_deref().map(|path| {
+        let text = read(path).map_err(|error| unreadable(path, &error))?;
+        root_key(&text).ok_or_else(|| Unprepared {
+            code: "PROV_ROOT_KEY",
+            what: format!(
+                "{}: not 64 hex digits, as 'postern provision new-root-key' writes",
+                path.display()
+            ),
+        })
+    });
+    let root_key = root_key.transpose()?;
     let mut secrets = BTreeMap::new();
     for (name, place) in places(&text)? {
         let secret = match place {
@@ -94,7 +128,21 @@ fn prepare(args: &ProvisionSend) -> Result<(OperatorKey, Package), Unprepared> {
     let gateway = args.gateway.as_deref().map(gateway_table).transpose()?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let number = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    Ok((operator, Package { secrets, gateway, root_key: None, number }))
+    Ok((operator, Package { secrets, gateway, root_key, number }))
+}
+
+/// 64 hex digits.
+fn root_key(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text.len() != 64 {
+        return None;
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    for (byte, pair) in key.iter_mut().zip(text.chunks(2)) {
+        let digit = |of: u8| char::from(of).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = digit(*pair.first()?)? << 4 | digit(*pair.last()?)?;
+    }
+    Some(key)
 }
 
 /// Where a secret is.

@@ -254,6 +254,25 @@ impl Governance {
         }
     }
 
+    /// Takes note of what the store says was `settled` of a budget in a `window`, whoever spent it.
+    pub fn heard_of(
+        &self,
+        (kind, id): (ScopeKind, &str),
+        budget: &str,
+        (window, settled): (i64, u64),
+        now: Now,
+    ) {
+        let Some(scope) = self.scopes().get(&(kind, Arc::from(id))).cloned() else { return };
+        let mut meters = scope.meters();
+        for meter in meters.budgets.iter_mut().filter(|meter| meter.budget.name == budget) {
+            meter.roll(now);
+            if meter.window == window {
+                // News may be older than what this replica has committed meanwhile.
+                meter.known = meter.known.max(settled);
+            }
+        }
+    }
+
     /// Says how many replicas share the rate limits.
     pub fn set_replicas(&self, replicas: u32) {
         self.replicas.store(replicas.max(1), Ordering::Relaxed);

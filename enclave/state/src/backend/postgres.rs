@@ -1,5 +1,6 @@
-//! Rows in PostgreSQL, which several replicas share. It sees ciphertext under keyed hashes, so the connection needs no TLS:
-//! who reads it learns no more than who runs the database, and who edits it is noticed.
+//! Rows in PostgreSQL, which several replicas share. It sees ciphertext under keyed hashes: who reads the connection learns
+//! no more than who runs the database, and who edits it is noticed. TLS is for networks on which others than the database's
+//! owner could learn its password or destroy what is in it.
 //!
 //! One connection, made anew when it breaks. Commits of all replicas stand in one line (an advisory lock), so that positions
 //! of the feed are visible in their order; `NOTIFY` wakes the others, and a poll finds what a lost notification would have
@@ -9,10 +10,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row as Found};
 
+use super::reach::{Reach, Stream};
 use super::{Backend, Pending, Position, Row, Write};
 use crate::error::StateError;
 use crate::seal::Address;
@@ -25,23 +29,72 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How often the feed is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
 
+/// Asks for TLS (PostgreSQL's protocol 3, `SSLRequest`): length 8, then the number that stands for the wish.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
 /// See the module.
 pub struct Postgres {
-    config: Config,
+    server: Server,
+    reach: Arc<dyn Reach>,
     store: Vec<u8>,
     client: Mutex<Option<Client>>,
     written: Arc<watch::Sender<u64>>,
 }
 
-impl Postgres {
-    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, and makes the tables if they are not there.
+/// A database, as a URL names it.
+pub struct Server {
+    config: Config,
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+impl Server {
+    /// From `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, at the end perhaps `?sslmode=` with `disable` (the default) or
+    /// `verify-full`.
     ///
     /// # Errors
-    /// [`StateError::Unavailable`]; [`StateError::Format`] if a newer release has made the tables.
-    pub async fn open(url: &str, store: [u8; 16]) -> Result<Self, StateError> {
-        let config: Config = url.parse().map_err(|_| StateError::Unavailable)?;
+    /// What it must be.
+    pub fn parse(url: &str) -> Result<Self, &'static str> {
+        let (place, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut tls, mut rest) = (false, Vec::new());
+        for word in query.split('&').filter(|word| !word.is_empty()) {
+            match word.split_once('=') {
+                Some(("sslmode", "disable")) => tls = false,
+                Some(("sslmode", "verify-full")) => tls = true,
+                Some(("sslmode", _)) => {
+                    return Err("sslmode=verify-full or sslmode=disable: what is between proves nothing");
+                }
+                _ => rest.push(word),
+            }
+        }
+        let form = "postgres://USER:PASSWORD@HOST:PORT/DATABASE with one host";
+        let mut config: Config = format!("{place}?{}", rest.join("&")).parse().map_err(|_| form)?;
+        let [Host::Tcp(host)] = config.get_hosts() else { return Err(form) };
+        if config.get_user().is_none_or(str::is_empty) {
+            return Err("a user in the URL");
+        }
+        let (host, port) = (host.clone(), config.get_ports().first().copied().unwrap_or(5432));
+        // Agreed on before the library sees the stream.
+        config.ssl_mode(SslMode::Disable);
+        Ok(Self { config, host, port, tls })
+    }
+
+    /// With this password in place of the one in the URL.
+    pub fn set_password(&mut self, password: &[u8]) {
+        self.config.password(password);
+    }
+}
+
+impl Postgres {
+    /// Connects, and makes the tables if they are not there.
+    ///
+    /// # Errors
+    /// [`StateError::Unavailable`], [`StateError::Tls`]; [`StateError::Format`] if a newer release has made the tables.
+    pub async fn open(server: Server, reach: Arc<dyn Reach>, store: [u8; 16]) -> Result<Self, StateError> {
         let own = Self {
-            config,
+            server,
+            reach,
             store: store.to_vec(),
             client: Mutex::new(None),
             written: Arc::new(watch::Sender::new(0)),
@@ -60,8 +113,22 @@ impl Postgres {
         client.as_mut().ok_or(StateError::Unavailable)
     }
 
+    async fn stream(&self) -> Result<Box<dyn Stream>, StateError> {
+        let Server { host, port, tls, .. } = &self.server;
+        let mut stream = self.reach.dial(host, *port).await?;
+        if !tls {
+            return Ok(stream);
+        }
+        stream.write_all(&SSL_REQUEST).await.map_err(|_| StateError::Unavailable)?;
+        // One byte and no more: whatever follows in the clear must not be taken for what TLS protected.
+        let answer = stream.read_u8().await.map_err(|_| StateError::Unavailable)?;
+        if answer == b'S' { self.reach.secure(host, stream).await } else { Err(StateError::Tls) }
+    }
+
     async fn connect(&self) -> Result<Client, StateError> {
-        let (mut client, mut connection) = self.config.connect(NoTls).await.map_err(unavailable)?;
+        let stream = self.stream().await?;
+        let connected = self.server.config.connect_raw(stream, NoTls).await;
+        let (mut client, mut connection) = connected.map_err(unavailable)?;
         let written = Arc::clone(&self.written);
         tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
@@ -243,3 +310,29 @@ const POSITION: &str = "SELECT coalesce(max(position), 0) FROM postern_rows WHER
 const CHANGES: &str = "
     SELECT tbl, hash, version, sealed, position FROM postern_rows
     WHERE store = $1 AND position > $2 ORDER BY position LIMIT $3";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_say_who_and_where() {
+        let parsed = |url: &str| Server::parse(url).map(|own| (own.host, own.port, own.tls));
+        let at = |host: &str, port, tls| Ok((host.to_owned(), port, tls));
+        assert_eq!(parsed("postgres://me@db/postern"), at("db", 5432, false));
+        assert_eq!(parsed("postgresql://me:word@db:1/x?sslmode=verify-full"), at("db", 1, true));
+        assert_eq!(parsed("postgres://me@db/x?sslmode=disable&application_name=p"), at("db", 5432, false));
+        for bad in [
+            "postgres://db/x",
+            "postgres://:word@db/x",
+            "postgres://me@db/x?sslmode=require",
+            "postgres://me@db/x?sslmode=prefer",
+            "postgres://me@db,other/x",
+            "postgres://me@%2Ftmp/x",
+            "postgres://me@db:x/x",
+            "postgres://me@db/x?unheard_of=1",
+        ] {
+            assert!(parsed(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -4,13 +4,15 @@
 //! Everything is one of four scripts, so a commit is one round trip and atomic. The protocol (RESP2) is small enough to be
 //! read here, from a server that nobody trusts, bounded and to the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
 
+use super::reach::{Reach, Stream};
 use super::{Backend, Pending, Position, Row, Write};
 use crate::error::StateError;
 use crate::seal::Address;
@@ -29,10 +31,71 @@ const MAX_DEPTH: u8 = 3;
 
 /// See the module.
 pub struct Valkey {
-    address: String,
-    password: Option<Vec<u8>>,
+    server: Server,
+    reach: Arc<dyn Reach>,
     prefix: Vec<u8>,
-    connection: Mutex<Option<BufReader<TcpStream>>>,
+    connection: Mutex<Option<Connection>>,
+}
+
+type Connection = BufReader<Box<dyn Stream>>;
+
+/// A server, as a URL names it.
+pub struct Server {
+    host: String,
+    port: u16,
+    tls: bool,
+    user: Vec<u8>,
+    password: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Server {
+    /// From `redis://USER:PASSWORD@HOST:PORT` (or `valkey:`), with TLS `rediss:` (or `valkeys:`); user, password and port may
+    /// be left away.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn parse(url: &str) -> Result<Self, &'static str> {
+        let form = "redis://USER:PASSWORD@HOST:PORT, or rediss:// for TLS";
+        let (scheme, rest) = url.split_once("://").ok_or(form)?;
+        let tls = match scheme {
+            "redis" | "valkey" => false,
+            "rediss" | "valkeys" => true,
+            _ => return Err(form),
+        };
+        let (who, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let place = place.strip_suffix('/').unwrap_or(place);
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| form)?),
+            _ => (place, 6379),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || host.contains(['/', '?', '#']) {
+            return Err(form);
+        }
+        let (user, password) = match who.split_once(':') {
+            Some((user, password)) => (user, Some(Zeroizing::new(percent_decoded(password).ok_or(form)?))),
+            None => (who, None),
+        };
+        Ok(Self { host: host.to_owned(), port, tls, user: percent_decoded(user).ok_or(form)?, password })
+    }
+
+    /// With this password in place of the one in the URL.
+    pub fn set_password(&mut self, password: &[u8]) {
+        self.password = Some(Zeroizing::new(password.to_vec()));
+    }
+}
+
+/// `%` and two hex digits are a byte (RFC 3986 section 2.1).
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    out.extend_from_slice(parts.next()?.as_bytes());
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        out.push(u8::from_str_radix(digits, 16).ok()?);
+        out.extend_from_slice(rest.as_bytes());
+    }
+    Some(out)
 }
 
 /// What the server answered.
@@ -46,20 +109,14 @@ enum Answer {
 }
 
 impl Valkey {
-    /// Connects to `redis://:PASSWORD@HOST:PORT` (or `valkey://`, or without a password).
+    /// Connects.
     ///
     /// # Errors
-    /// [`StateError::Unavailable`].
-    pub async fn open(url: &str, store: [u8; 16]) -> Result<Self, StateError> {
-        let rest = url.split_once("://").map(|(_, rest)| rest).ok_or(StateError::Unavailable)?;
-        let rest = rest.trim_end_matches('/');
-        let (password, address) = match rest.rsplit_once('@') {
-            Some((user, address)) => (user.strip_prefix(':').map(|word| word.as_bytes().to_vec()), address),
-            None => (None, rest),
-        };
+    /// [`StateError::Unavailable`], [`StateError::Tls`].
+    pub async fn open(server: Server, reach: Arc<dyn Reach>, store: [u8; 16]) -> Result<Self, StateError> {
         let own = Self {
-            address: address.to_owned(),
-            password,
+            server,
+            reach,
             prefix: format!("{{postern:1:{:032x}}}", u128::from_be_bytes(store)).into_bytes(),
             connection: Mutex::new(None),
         };
@@ -81,14 +138,20 @@ impl Valkey {
         if answer == Answer::Error { Err(StateError::Unavailable) } else { Ok(answer) }
     }
 
-    async fn connect(&self) -> Result<BufReader<TcpStream>, StateError> {
-        let stream = TcpStream::connect(&self.address).await.map_err(|_| StateError::Unavailable)?;
-        stream.set_nodelay(true).map_err(|_| StateError::Unavailable)?;
+    async fn connect(&self) -> Result<Connection, StateError> {
+        let Server { host, port, tls, user, password } = &self.server;
+        let mut stream = self.reach.dial(host, *port).await?;
+        if *tls {
+            stream = self.reach.secure(host, stream).await?;
+        }
         let mut own = BufReader::new(stream);
-        if let Some(password) = &self.password
-            && ask(&mut own, &[b"AUTH", password]).await? == Answer::Error
-        {
-            return Err(StateError::Unavailable);
+        if let Some(password) = password {
+            let mut command: Vec<&[u8]> = vec![b"AUTH"];
+            command.extend((!user.is_empty()).then_some(&user[..]));
+            command.push(password);
+            if ask(&mut own, &command).await? == Answer::Error {
+                return Err(StateError::Unavailable);
+            }
         }
         Ok(own)
     }
@@ -185,7 +248,7 @@ impl Backend for Valkey {
 }
 
 /// Sends one command and reads its answer.
-async fn ask(connection: &mut BufReader<TcpStream>, command: &[&[u8]]) -> Result<Answer, StateError> {
+async fn ask(connection: &mut Connection, command: &[&[u8]]) -> Result<Answer, StateError> {
     let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
     for word in command {
         bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
@@ -198,11 +261,7 @@ async fn ask(connection: &mut BufReader<TcpStream>, command: &[&[u8]]) -> Result
 }
 
 /// One answer of RESP2: `+text`, `-error`, `:number`, `$length bytes`, `*count answers`.
-async fn read_answer(
-    from: &mut BufReader<TcpStream>,
-    room: &mut usize,
-    depth: u8,
-) -> Result<Answer, StateError> {
+async fn read_answer(from: &mut Connection, room: &mut usize, depth: u8) -> Result<Answer, StateError> {
     let mut line = Vec::new();
     from.take(MAX_LINE).read_until(b'\n', &mut line).await.map_err(|_| StateError::Unavailable)?;
     let line = line.strip_suffix(b"\r\n").ok_or(StateError::Unavailable)?;
@@ -301,3 +360,29 @@ const CHANGES: &str = "
     end
     return out";
 const POSITION: &str = "return redis.call('GET', KEYS[1]..':last')";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_say_who_and_where() {
+        let parsed = |url: &str| {
+            let own = Server::parse(url)?;
+            let password = own.password.map(|own| String::from_utf8(own.to_vec()).unwrap());
+            Ok((own.host, own.port, own.tls, String::from_utf8(own.user).unwrap(), password))
+        };
+        let all = |host: &str, port, tls, user: &str, password: Option<&str>| {
+            Ok::<_, &str>((host.to_owned(), port, tls, user.to_owned(), password.map(str::to_owned)))
+        };
+        assert_eq!(parsed("redis://cache"), all("cache", 6379, false, "", None));
+        assert_eq!(parsed("redis://:word@cache:7000/"), all("cache", 7000, false, "", Some("word")));
+        assert_eq!(parsed("rediss://me:a%40b%3a@[::1]:1"), all("::1", 1, true, "me", Some("a@b:")));
+        assert_eq!(parsed("valkeys://[::1]"), all("::1", 6379, true, "", None));
+        for bad in
+            ["cache", "http://cache", "redis://", "redis://cache:x", "redis://:%4@cache", "redis://cache/1"]
+        {
+            assert!(parsed(bad).is_err(), "{bad}");
+        }
+    }
+}
