@@ -11,6 +11,7 @@
     reason = "test code: stopping is the right answer to a surprise"
 )]
 
+pub mod azure_tpm;
 pub mod machine;
 pub mod parts;
 pub mod surroundings;

@@ -19,6 +19,8 @@ pub struct Boot<'a> {
     pub page: Option<(u64, &'a [u8])>,
     /// The socket of a TPM emulator.
     pub tpm: Option<&'a Path>,
+    /// A program that answers each connection to the clouds' metadata service.
+    pub metadata: Option<&'a Path>,
     /// The socket and context of a vsock daemon.
     pub vsock: Option<&'a Path>,
     /// Mebibytes of memory.
@@ -35,8 +37,24 @@ impl<'a> Boot<'a> {
             append: None,
             page,
             tpm: None,
+            metadata: None,
             vsock: None,
             memory: 320,
+        }
+    }
+
+    /// A boot from a disk, on a cloud with this TPM and this metadata service.
+    pub const fn cloud(firmware: &'a [u8], disk: &'a Path, tpm: &'a Path, metadata: &'a Path) -> Self {
+        Self {
+            firmware,
+            kernel: None,
+            disk: Some(disk),
+            append: None,
+            page: None,
+            tpm: Some(tpm),
+            metadata: Some(metadata),
+            vsock: None,
+            memory: 512,
         }
     }
 }
@@ -96,8 +114,12 @@ impl Machine {
         command.args(["-M", "q35,memory-backend=mem0", "-object", &memory]);
         command.arg("-bios").arg(file("firmware.fd", boot.firmware));
         command.arg("-serial").arg(format!("file:{}", folder.path().join("serial").display()));
-        let forward = format!("user,id=n0,hostfwd=tcp:127.0.0.1:{port}-:8443");
-        command.args(["-netdev", &forward, "-device", "virtio-net-pci,netdev=n0,romfile="]);
+        command.args([
+            "-netdev",
+            &network(port, boot.metadata),
+            "-device",
+            "virtio-net-pci,netdev=n0,romfile=",
+        ]);
         if let Some(kernel) = boot.kernel {
             command.arg("-kernel").arg(file("image.efi", kernel));
         }
@@ -109,25 +131,7 @@ impl Machine {
             let device = format!("loader,file={},addr={address:#x},force-raw=on", page.display());
             command.args(["-device", &device]);
         }
-        if let Some(disk) = boot.disk {
-            let drive = format!("if=none,id=d0,format=raw,readonly=on,file={}", disk.display());
-            command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=d0"]);
-        }
-        if let Some(socket) = boot.tpm {
-            let chardev = format!("socket,id=t0,path={}", socket.display());
-            command.args([
-                "-chardev",
-                &chardev,
-                "-tpmdev",
-                "emulator,id=tpm0,chardev=t0",
-                "-device",
-                "tpm-crb,tpmdev=tpm0",
-            ]);
-        }
-        if let Some(socket) = boot.vsock {
-            let chardev = format!("socket,id=v0,path={}", socket.display());
-            command.args(["-chardev", &chardev, "-device", "vhost-user-vsock-pci,chardev=v0"]);
-        }
+        attach(&mut command, boot);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn();
         Self { child: child.expect("QEMU starts"), folder, port }
     }
@@ -192,6 +196,38 @@ impl Machine {
         let seconds = ticks as f64 / 100.0;
         (seconds, peak / 1024)
     }
+}
+
+/// What is plugged in besides memory and network.
+fn attach(command: &mut Command, boot: &Boot<'_>) {
+    if let Some(disk) = boot.disk {
+        let drive = format!("if=none,id=d0,format=raw,readonly=on,file={}", disk.display());
+        command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=d0,bootindex=0"]);
+    }
+    if let Some(socket) = boot.tpm {
+        let chardev = format!("socket,id=t0,path={}", socket.display());
+        command.args([
+            "-chardev",
+            &chardev,
+            "-tpmdev",
+            "emulator,id=tpm0,chardev=t0",
+            "-device",
+            "tpm-crb,tpmdev=tpm0",
+        ]);
+    }
+    if let Some(socket) = boot.vsock {
+        let chardev = format!("socket,id=v0,path={}", socket.display());
+        command.args(["-chardev", &chardev, "-device", "vhost-user-vsock-pci,chardev=v0"]);
+    }
+}
+
+/// A network of QEMU's own, with port 8443 of the machine at `port` of this computer. With a metadata service it is the
+/// link-local network on which clouds offer theirs.
+fn network(port: u16, metadata: Option<&Path>) -> String {
+    let forward = format!("user,id=n0,hostfwd=tcp:127.0.0.1:{port}-:8443");
+    let Some(program) = metadata else { return forward };
+    let addresses = "net=169.254.169.0/24,host=169.254.169.2,dns=169.254.169.3,dhcpstart=169.254.169.15";
+    format!("{forward},{addresses},guestfwd=tcp:169.254.169.254:80-cmd:{}", program.display())
 }
 
 impl Drop for Machine {
