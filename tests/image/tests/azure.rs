@@ -86,7 +86,7 @@ fn the_image_of_the_clouds_proves_what_it_is_through_a_virtual_tpm() {
         self::predicted(&changed, text.as_bytes()),
         self::predicted(&image_with(Profile::Cloud.words()), b"another"),
     ] {
-        let registers = BTreeMap::from_iter(wrong.into_iter().chain([(7, found[&7])]));
+        let registers = wrong.into_iter().chain([(7, found[&7])]).collect();
         let refused = judge(&document, &tpm.endorsements, &policy(registers)).unwrap_err();
         assert_eq!(refused.rejection.code, Code::AzPcr, "{refused}");
     }
