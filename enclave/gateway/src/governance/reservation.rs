@@ -19,6 +19,8 @@ pub struct Estimate {
     pub input_tokens: u64,
     /// Longest answer, in tokens.
     pub output_tokens: u64,
+    /// How many answers of that length one call gives; none counts as one.
+    pub answers: u64,
     /// Calls at the same time for this one request.
     pub calls: u64,
     /// Prices of everybody who may serve it.
@@ -28,8 +30,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// With an answer of so many tokens: the dearest of everybody who may serve it, as often as it is called.
+    /// With answers of so many tokens each: the dearest of everybody who may serve it, as often as it is called.
     pub fn amounts(&self, output_tokens: u64) -> Amounts {
+        let output_tokens = output_tokens.saturating_mul(self.answers.max(1));
         let dearest =
             self.prices.iter().map(|price| price.estimate(self.input_tokens, output_tokens).0).max();
         Amounts {

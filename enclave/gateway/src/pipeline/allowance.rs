@@ -42,7 +42,7 @@ pub(super) async fn take<U: Upstream, C: Clock>(
         (Some(own), Some(most)) => Some(own.min(most)),
         (own, most) => own.or(most),
     };
-    let estimate = estimate(&request, who, asked.input_tokens, bounded, means);
+    let estimate = estimate(&request, who, &asked, bounded, means);
     let mut tries = 0;
     let reserved = loop {
         match reserve(&request, who, &estimate, means) {
@@ -77,11 +77,12 @@ fn reserve<U, C: Clock>(
 fn estimate<U, C>(
     request: &Request,
     who: &Authenticated,
-    input_tokens: u64,
+    asked: &Features,
     bounded: Option<u64>,
     means: &Means<'_, U, C>,
 ) -> Estimate {
-    let mut estimate = Estimate { input_tokens, calls: 1, ..Estimate::default() };
+    let (input_tokens, answers) = (asked.input_tokens, asked.answers);
+    let mut estimate = Estimate { input_tokens, answers, calls: 1, ..Estimate::default() };
     let mut longest: Option<u64> = None;
     if let Some(model) = means.gateway.models().find(&request.model) {
         for at in model.deployments().filter(|at| who.key().may_be_served_by(at)) {

@@ -3,7 +3,7 @@
 use super::server_tools;
 use crate::deployment::Capability;
 use crate::scan::{self, Field, Fields, Kind, Sign, Signs};
-use crate::wire::Request;
+use crate::wire::{OperationName, Request};
 
 /// Bytes of a request body that make one token, as an estimate: English text in JSON. Other scripts need fewer bytes per
 /// token, so the estimate is low for them; it decides about room and price, never about policy.
@@ -19,6 +19,8 @@ pub struct Features {
     pub input_tokens: u64,
     /// Most tokens of the completion, if the client says.
     pub max_output_tokens: Option<u64>,
+    /// How many completions of that length may be paid for: `n` or `best_of` for each prompt. At least one.
+    pub answers: u64,
     /// It has sound in it.
     pub audio: bool,
     /// It has documents in it.
@@ -47,6 +49,7 @@ impl Features {
         for field in &request.fields {
             features.look_at(field, document, shows(Sign::Schema));
         }
+        features.answers = features.answers.max(1).saturating_mul(prompts(request));
         let attached = features.images || features.audio || features.documents;
         let attachments = request.fields.signs().filter(|_| attached);
         features.input_tokens =
@@ -60,6 +63,7 @@ impl Features {
                 // Where a request has several, the largest is room enough for any reading of it.
                 self.max_output_tokens = self.max_output_tokens.max(field.unsigned(document));
             }
+            Some("best_of" | "n") => self.answers = self.answers.max(number_of_answers(field, document)),
             Some("functions" | "tools") => {
                 self.tools |= field.kind == Kind::Array && field.elements.count > 0;
             }
@@ -67,6 +71,7 @@ impl Features {
             Some("generationConfig" | "generation_config") => {
                 self.json_schema |= schemas && holds_schema(field, document);
                 self.max_output_tokens = self.max_output_tokens.max(nested_max_output(field, document));
+                self.answers = self.answers.max(nested_answers(field, document));
             }
             Some(_) => self.json_schema |= schemas && holds_schema(field, document),
             None => {}
@@ -120,12 +125,14 @@ pub fn may_be_doubled(request: &Request) -> bool {
 
 /// Names of the top-level fields that say what a request needs.
 const FIELDS: &[&str] = &[
+    "best_of",
     "functions",
     "generationConfig",
     "generation_config",
     "max_completion_tokens",
     "max_output_tokens",
     "max_tokens",
+    "n",
     "output_config",
     "output_format",
     "reasoning",
@@ -162,11 +169,54 @@ fn without_attachments(document: &[u8], signs: &Signs) -> u64 {
 
 /// Where Gemini's API says it.
 fn nested_max_output(field: &Field, document: &[u8]) -> Option<u64> {
+    nested(field, document, ["maxOutputTokens", "max_output_tokens"], Field::unsigned)
+}
+
+fn nested_answers(field: &Field, document: &[u8]) -> u64 {
+    let read = |field: &Field, object: &[u8]| Some(number_of_answers(field, object));
+    nested(field, document, ["candidateCount", "candidate_count"], read).unwrap_or(1)
+}
+
+fn nested<T>(
+    field: &Field,
+    document: &[u8],
+    names: [&str; 2],
+    read: impl Fn(&Field, &[u8]) -> Option<T>,
+) -> Option<T> {
     let object = field.value(document);
     let mut inner = Fields::new();
     inner.scan_utf8(object).ok()?;
-    let names = ["maxOutputTokens", "max_output_tokens"];
-    names.iter().find_map(|name| inner.find(object, name)?.unsigned(object))
+    names.iter().find_map(|name| read(inner.find(object, name)?, object))
+}
+
+/// A number of answers, however it is written: some servers take `2e1` for twenty.
+fn number_of_answers(field: &Field, document: &[u8]) -> u64 {
+    let loosely = || {
+        let text = std::str::from_utf8(field.value(document)).ok()?;
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, which is what a bound wants"
+        )]
+        text.trim_matches('"').parse::<f64>().ok().map(|number| number.ceil() as u64)
+    };
+    field.unsigned(document).or_else(loosely).unwrap_or(1)
+}
+
+/// How many prompts a request to complete has: an array of numbers is one prompt in tokens, any other array has one in each
+/// element.
+fn prompts(request: &Request) -> u64 {
+    let document = request.body.expose();
+    if request.wire.operation() != OperationName::TextCompletion {
+        return 1;
+    }
+    let Some(prompt) = request.fields.find(document, "prompt") else { return 1 };
+    let first = prompt.value(document).iter().skip(1).find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        Some(b'"' | b'[') if prompt.kind == Kind::Array => u64::from(prompt.elements.count.max(1)),
+        _ => 1,
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +272,35 @@ mod tests {
             features(r#","generationConfig":{"maxOutputTokens":9}"#, "\"x\"").max_output_tokens,
             Some(9)
         );
+    }
+
+    #[test]
+    fn several_answers_are_counted_as_often_as_they_are_paid() {
+        for (more, answers) in [
+            ("", 1),
+            (r#","n":null"#, 1),
+            (r#","n":4"#, 4),
+            (r#","n":2e1"#, 20),
+            (r#","n":2.5"#, 3),
+            (r#","n":"7""#, 7),
+            (r#","n":1e300"#, u64::MAX),
+            (r#","generationConfig":{"candidateCount":3}"#, 3),
+        ] {
+            assert_eq!(features(more, "\"x\"").answers, answers, "{more}");
+        }
+        let completions = WIRES.iter().find(|wire| wire.name() == "openai_completions").unwrap();
+        for (rest, answers) in [
+            (r#""prompt":"a""#, 1),
+            (r#""prompt":["a","b","c"],"n":2"#, 6),
+            (r#""prompt":["a","b"],"n":2,"best_of":5"#, 10),
+            (r#""prompt":[1,2,3],"n":2"#, 2),
+            (r#""prompt": [ [1,2],[3] ]"#, 2),
+            (r#""prompt":[]"#, 1),
+        ] {
+            let body = Plaintext::new(Bytes::from(format!(r#"{{"model":"m",{rest}}}"#)));
+            let request = completions.parse(crate::wire::Asked::default(), body).unwrap();
+            assert_eq!(Features::of(&request).answers, answers, "{rest}");
+        }
     }
 
     #[test]

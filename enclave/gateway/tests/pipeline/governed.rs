@@ -201,6 +201,28 @@ fn an_elastic_budget_tells_the_upstream_how_long_the_answer_may_be() {
 }
 
 #[test]
+fn several_answers_are_reserved_for_as_often_as_they_are_paid() {
+    // Room for ten thousand tokens.
+    let world = world(10_000_000, r#"{"allowed_models":["*"]}"#);
+    let held = |body: &str| {
+        let hanging = FakeUpstream::new([Reply::stream(vec![event(); 2]).then(Piece::Hang)]);
+        let answer = world.ask(&hanging, body).expect("begins");
+        let held = world.books().1;
+        drop(answer);
+        held
+    };
+    let one = held(&request(r#","stream":true,"max_tokens":1000"#, "a"));
+    let four = held(&request(r#","stream":true,"max_tokens":1000,"n":4"#, "b"));
+    assert_eq!((one, four), (1_000_000, 4_000_000));
+    // A hundred answers fit only if each is shorter.
+    let upstream = FakeUpstream::new([whole(10)]);
+    drop(world.ask(&upstream, &request(r#","max_tokens":1000,"n":100"#, "c")).expect("an answer"));
+    let sent: serde_json::Value = serde_json::from_slice(&upstream.sent.borrow()[0].body).expect("JSON");
+    let most = sent["max_tokens"].as_u64().expect("a limit");
+    assert!((40..=100).contains(&most), "{most}: what the budget has room for, a hundred times");
+}
+
+#[test]
 fn a_key_that_is_revoked_stops_at_once_also_in_the_middle() {
     let world = world(10_000_000, r#"{"allowed_models":["*"]}"#);
     let upstream = FakeUpstream::new([Reply::stream(vec![event(); 100])]);
