@@ -103,6 +103,8 @@ impl Place {
             b"input" | b"prompt" if body == Body::Request => {
                 (self.kind, self.role, self.turns) = (Kind::Text, Role::User, true);
             }
+            // What comes after the gap that a completion fills.
+            b"suffix" if body == Body::Request => (self.kind, self.role) = (Kind::Text, Role::User),
             b"instructions" | b"system" | b"systemInstruction" | b"system_instruction" => {
                 (self.kind, self.role) = (Kind::Text, Role::System);
             }

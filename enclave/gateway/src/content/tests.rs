@@ -184,3 +184,33 @@ fn placeholders_are_the_requests_own() {
     let other = mask::Masks::new(taken.as_bytes(), || draws.next().expect("a second draw"));
     assert!(other.find(&taken, 0).is_empty());
 }
+
+#[test]
+fn completions_from_before_chat_have_their_content() {
+    let found = kinds(r#"{"model":"m","prompt":["one","two"],"suffix":"after"}"#, Body::Request);
+    for text in ["one", "two", "after"] {
+        has(&found, Kind::Text, Role::User, text);
+    }
+    has(&kinds(r#"{"model":"m","prompt":"alone"}"#, Body::Request), Kind::Text, Role::User, "alone");
+    let answer = r#"{"id":"c","object":"text_completion","choices":[{"index":0,"text":"said","finish_reason":"stop"}]}"#;
+    has(&kinds(answer, Body::Answer), Kind::Text, Role::Assistant, "said");
+    let view = View::of(answer.as_bytes(), Body::Event).expect("JSON");
+    let channel = view.segments.iter().find_map(|own| own.channel).expect("continues a text");
+    assert_eq!((channel.kind, channel.choice), (Kind::Text, 0));
+}
+
+#[test]
+fn prompts_in_tokens_cannot_be_read_and_so_do_not_pass() {
+    for unreadable in [
+        r#"{"model":"m","prompt":[1,2]}"#,
+        r#"{"model":"m","prompt":[[1,2],[3]]}"#,
+        r#"{"model":"m","input":[[1]]}"#,
+        r#"{"model":"m","input":["a",7]}"#,
+    ] {
+        assert_eq!(View::of(unreadable.as_bytes(), Body::Request).err(), Some(Unreadable), "{unreadable}");
+    }
+    let of_a_tool = r#"{"model":"m","messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"prompt":[1,2],"input":[3]}}]}]}"#;
+    assert!(View::of(of_a_tool.as_bytes(), Body::Request).is_ok());
+    let numbers = r#"{"object":"list","data":[{"embedding":[0.1,2]}],"input":[1]}"#;
+    assert!(View::of(numbers.as_bytes(), Body::Answer).is_ok());
+}

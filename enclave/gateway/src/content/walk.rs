@@ -221,6 +221,9 @@ impl Walk<'_> {
         let mut count = 0_usize;
         while self.bytes.get(next) != Some(&b']') {
             let value = next..self.end_of(next)?;
+            if self.is_token(&value, place, name) {
+                return Err(Unreadable);
+            }
             next = self.white(value.end);
             if self.bytes.get(next) == Some(&b',') {
                 next = self.white(next.saturating_add(1));
@@ -236,6 +239,12 @@ impl Walk<'_> {
             count = count.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// A prompt may be given in numbers of a model's vocabulary, which nobody here can read.
+    fn is_token(&self, value: &Range<usize>, place: Place, name: &[u8]) -> bool {
+        let is_number = matches!(self.bytes.get(value.start), Some(b'-' | b'0'..=b'9'));
+        is_number && self.body == Body::Request && !place.free && matches!(name, b"input" | b"prompt")
     }
 
     fn text(&mut self, raw: Range<usize>, place: Place, name: &[u8]) {
