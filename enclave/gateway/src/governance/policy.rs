@@ -27,8 +27,12 @@ pub enum Family {
     Gemini,
     /// `OpenAI`'s chat completions.
     OpenaiChat,
+    /// `OpenAI`'s completions, the API from before chat.
+    OpenaiCompletions,
     /// `OpenAI`'s embeddings.
     OpenaiEmbeddings,
+    /// `OpenAI`'s count of tokens.
+    OpenaiInputTokens,
     /// `OpenAI`'s responses.
     OpenaiResponses,
     /// Every other format.
@@ -41,8 +45,10 @@ impl Family {
         match name {
             "anthropic_messages" => Self::AnthropicMessages,
             "anthropic_count_tokens" => Self::AnthropicCountTokens,
-            "openai_chat" | "openai_completions" => Self::OpenaiChat,
+            "openai_chat" => Self::OpenaiChat,
+            "openai_completions" => Self::OpenaiCompletions,
             "openai_embeddings" => Self::OpenaiEmbeddings,
+            "openai_input_tokens" => Self::OpenaiInputTokens,
             "openai_responses" => Self::OpenaiResponses,
             name if name.starts_with("gemini") => Self::Gemini,
             _ => Self::Other,

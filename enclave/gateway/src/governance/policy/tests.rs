@@ -114,3 +114,13 @@ fn what_is_unknown_or_unbounded_is_refused() {
     assert_eq!(many.check().map_err(|flaw| flaw.field), Err("regions"));
     assert!(Policy { max_parallel: Some(0), ..Policy::default() }.check().is_err());
 }
+
+#[test]
+fn every_format_has_a_family_of_its_own_but_geminis() {
+    let mut seen = std::collections::BTreeSet::new();
+    for wire in crate::wire::WIRES {
+        let family = Family::of_wire(wire.name());
+        assert_ne!(family, Family::Other, "{} cannot be allowed by itself", wire.name());
+        assert!(family == Family::Gemini || seen.insert(family), "{} shares a family", wire.name());
+    }
+}
