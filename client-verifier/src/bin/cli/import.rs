@@ -11,6 +11,7 @@ use crate::exit;
 use crate::output::{Output, printable};
 
 mod bifrost;
+mod cloud;
 mod draft;
 mod litellm;
 mod openrouter;

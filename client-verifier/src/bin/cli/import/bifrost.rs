@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
+use super::cloud::{self, Account, Names};
 use super::draft::{Draft, table, weighted};
 use super::source::Source;
 
@@ -12,6 +13,7 @@ use super::source::Source;
 const PROVIDERS: &[(&str, &str)] = &[
     ("anthropic", "anthropic"),
     ("azure", "azure_openai"),
+    ("bedrock", "bedrock"),
     ("cerebras", "cerebras"),
     ("cohere", "cohere"),
     ("gemini", "gemini"),
@@ -23,9 +25,17 @@ const PROVIDERS: &[(&str, &str)] = &[
     ("openrouter", "openrouter"),
     ("perplexity", "perplexity"),
     ("sgl", "sglang"),
+    ("vertex", "vertex"),
     ("vllm", "vllm"),
     ("xai", "x_ai"),
 ];
+
+/// Where it names the parts of cloud accounts.
+const VERTEX: Names = Names { project: "project_id", location: "region", secrets: &["auth_credentials"] };
+const BEDROCK: Names =
+    Names { project: "", location: "region", secrets: &["access_key", "secret_key", "session_token"] };
+const ENTRA: Names =
+    Names { project: "", location: "", secrets: &["client_secret", "client_id", "tenant_id"] };
 
 /// What all keys of a provider share.
 struct Network {
@@ -89,19 +99,41 @@ fn key_members(ours: &str, shared: &Network, mut key: Source, draft: &mut Draft)
     let mut azure = key.table("azure_key_config", draft);
     let endpoint = azure.text("endpoint").or_else(|| shared.base_url.clone());
     let endpoint = endpoint.or_else(|| (ours == "ollama").then(|| "http://127.0.0.1:11434".to_owned()));
-    let names: BTreeMap<String, String> = azure
-        .table("deployments", draft)
-        .entries()
-        .into_iter()
-        .filter_map(|(model, named, _)| Some((model, named.as_str()?.to_owned())))
-        .collect();
     base.extend(azure.text("api_version").map(|version| ("api_version".to_owned(), version.into())));
-    azure.finish(draft);
+    let mut vertex = key.table("vertex_key_config", draft);
+    let mut bedrock = key.table("bedrock_key_config", draft);
+    let mut names = BTreeMap::new();
+    for own in [&mut azure, &mut vertex, &mut bedrock] {
+        names.extend(named(own.table("deployments", draft)));
+    }
+    names.extend(named(key.table("aliases", draft)));
     base.extend(endpoint.map(|url| ("base_url".to_owned(), versioned(ours, &url).into())));
-    if !matches!(ours, "ollama" | "sglang" | "vllm")
-        || value.as_deref().is_some_and(|value| !value.is_empty())
-    {
-        base.insert("credential".to_owned(), draft.secret(&at, value.as_deref(), &name));
+    let given = value.as_deref().is_some_and(|value| !value.is_empty());
+    let reached = match ours {
+        "azure_openai" if ENTRA.secrets.iter().any(|own| azure.has(own)) => {
+            base.insert("authentication".to_owned(), "entra".into());
+            cloud::secrets(Account::Entra, &mut base, &mut azure, &ENTRA, &name, draft);
+            Some(())
+        }
+        "bedrock" if given => {
+            base.insert("credential".to_owned(), draft.secret(&at, value.as_deref(), &name));
+            bedrock.plain("region", draft).map(|region| drop(base.insert("region".to_owned(), region.into())))
+        }
+        "bedrock" => cloud::bedrock(&mut base, &mut bedrock, &BEDROCK, &name, draft),
+        "vertex" => cloud::vertex(&mut base, &mut vertex, &VERTEX, &name, draft),
+        "ollama" | "sglang" | "vllm" if !given => Some(()),
+        _ => {
+            base.insert("credential".to_owned(), draft.secret(&at, value.as_deref(), &name));
+            Some(())
+        }
+    };
+    for own in [azure, vertex, bedrock] {
+        own.finish(draft);
+    }
+    if reached.is_none() {
+        key.ignore(&["models"]);
+        key.finish(draft);
+        return Vec::new();
     }
     if let Some(ms) =
         shared.timeout_seconds.and_then(|s| i64::try_from(s.saturating_mul(1000).clamp(1, 3_600_000)).ok())
@@ -128,6 +160,12 @@ fn key_members(ours: &str, shared: &Network, mut key: Source, draft: &mut Draft)
         (model, member)
     };
     named.into_iter().map(deployment).collect()
+}
+
+/// What models are called at the provider.
+fn named(table: Source) -> Vec<(String, String)> {
+    let text = |(model, named, _): (String, Json, String)| Some((model, named.as_str()?.to_owned()));
+    table.entries().into_iter().filter_map(text).collect()
 }
 
 /// Addresses there end before the version.

@@ -98,16 +98,20 @@ impl Draft {
 
     /// A reference to a secret: the same environment variable, or a file to put it into. The secret stays behind.
     pub(super) fn secret(&mut self, at: &str, text: Option<&str>, name: &str) -> Value {
-        let variable = text.and_then(|text| {
-            ["os.environ/", "env.", "env:", "$"].into_iter().find_map(|prefix| text.strip_prefix(prefix))
-        });
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if let Some(variable) = variable.filter(|name| !name.is_empty() && name.chars().all(plain)) {
+        self.place(at, text, &format!("{}.key", safe(name)), "the provider's credential")
+    }
+
+    /// The same for a credential that is a JSON document, with what has to be in it.
+    pub(super) fn document(&mut self, at: &str, text: Option<&str>, name: &str, what: &str) -> Value {
+        self.place(at, text, &format!("{}.json", safe(name)), what)
+    }
+
+    fn place(&mut self, at: &str, text: Option<&str>, file: &str, what: &str) -> Value {
+        if let Some(variable) = text.and_then(variable) {
             return Value::String(format!("env:{variable}"));
         }
-        let safe: String = name.chars().map(|c| if plain(c) || c == '-' { c } else { '-' }).collect();
-        let place = format!("file:/config/{safe}.key");
-        self.note(Kind::Secret, at, format!("put the provider's credential where '{place}' points"));
+        let place = format!("file:/config/{file}");
+        self.note(Kind::Secret, at, format!("put {what} where '{place}' points"));
         Value::String(place)
     }
 
@@ -122,6 +126,19 @@ impl Draft {
         let whole = Table::from_iter([("gateway".to_owned(), Value::Table(gateway))]);
         format!("{HEAD}\n{whole}")
     }
+}
+
+/// The environment variable that a value of the other file stands for, if it does.
+pub(super) fn variable(text: &str) -> Option<&str> {
+    let prefixes = ["os.environ/", "env.", "env:", "$"];
+    let name = prefixes.into_iter().find_map(|prefix| text.strip_prefix(prefix))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(plain)).then_some(name)
+}
+
+/// A name that can be a file's.
+fn safe(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '-' }).collect()
 }
 
 /// A table from its keys.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::draft::{Draft, names, table, weighted};
+use super::cloud::{self, Account, Names};
+use super::draft::{Draft, names, table, variable, weighted};
 use super::source::Source;
 
 /// Prefixes of its model names: theirs, our provider.
 const PROVIDERS: &[(&str, &str)] = &[
     ("anthropic", "anthropic"),
     ("azure", "azure_openai"),
+    ("bedrock", "bedrock"),
     ("cerebras", "cerebras"),
     ("cohere", "cohere"),
     ("cohere_chat", "cohere"),
@@ -30,9 +32,22 @@ const PROVIDERS: &[(&str, &str)] = &[
     ("perplexity", "perplexity"),
     ("sambanova", "sambanova"),
     ("together_ai", "together"),
+    ("vertex_ai", "vertex"),
+    ("vertex_ai_beta", "vertex"),
     ("vllm", "vllm"),
     ("xai", "x_ai"),
 ];
+
+/// Where it names the parts of cloud accounts.
+const VERTEX: Names =
+    Names { project: "vertex_project", location: "vertex_location", secrets: &["vertex_credentials"] };
+const BEDROCK: Names = Names {
+    project: "",
+    location: "aws_region_name",
+    secrets: &["aws_access_key_id", "aws_secret_access_key", "aws_session_token"],
+};
+const ENTRA: Names =
+    Names { project: "", location: "", secrets: &["client_secret", "client_id", "tenant_id"] };
 
 /// Its routing strategies: theirs, ours.
 const STRATEGIES: &[(&str, &str)] = &[
@@ -136,6 +151,13 @@ fn member(entry: Json, at: &str, routing: &Routing, draft: &mut Draft) -> Option
         return None;
     }
     let base = params.text("api_base").or_else(|| params.text("base_url"));
+    if base.as_deref().is_some_and(|base| variable(base).is_some()) {
+        draft.not_carried(
+            &params.path("api_base"),
+            "has to be stated: only secrets come from the environment here",
+        );
+        return None;
+    }
     let Some((provider, model)) = provider(&model, base.is_some()) else {
         draft.not_carried(
             &params.path("model"),
@@ -144,6 +166,11 @@ fn member(entry: Json, at: &str, routing: &Routing, draft: &mut Draft) -> Option
         return None;
     };
     let mut own = table([("provider", provider.into()), ("model", model.into())]);
+    if provider == "bedrock" {
+        let (region, model) = bedrock_model(model);
+        own.insert("model".to_owned(), model.into());
+        own.extend(region.map(|region| ("region".to_owned(), region.into())));
+    }
     if provider == "ollama" {
         let base = base.unwrap_or_else(|| "http://127.0.0.1:11434".to_owned());
         let base = base.trim_end_matches('/').trim_end_matches("/v1").to_owned();
@@ -155,7 +182,11 @@ fn member(entry: Json, at: &str, routing: &Routing, draft: &mut Draft) -> Option
     if provider == "azure_openai" {
         own.extend(params.text("api_version").map(|version| ("api_version".to_owned(), version.into())));
     }
-    credential(&mut own, &mut params, &name, draft);
+    match provider {
+        "bedrock" => cloud::bedrock(&mut own, &mut params, &BEDROCK, &name, draft)?,
+        "vertex" => cloud::vertex(&mut own, &mut params, &VERTEX, &name, draft)?,
+        _ => credential(&mut own, &mut params, &name, draft),
+    }
     limits(&mut own, &mut params, &mut info, routing);
     price(&mut own, &mut params, &mut info, draft);
     if routing.drop_params || params.flag("drop_params") == Some(true) {
@@ -184,6 +215,7 @@ fn provider(model: &str, has_base: bool) -> Option<(&'static str, &str)> {
         Some(known) => Some(known),
         None if model.contains('/') => None,
         None if model.starts_with("claude") => Some(("anthropic", model)),
+        None if model.starts_with("command-") => Some(("cohere", model)),
         None if ["gpt-", "o1", "o3", "o4", "chatgpt-", "text-embedding-"]
             .iter()
             .any(|own| model.starts_with(own)) =>
@@ -192,6 +224,20 @@ fn provider(model: &str, has_base: bool) -> Option<(&'static str, &str)> {
         }
         None => None,
     }
+}
+
+/// The region that a name of Bedrock's may begin with, and the model's own name.
+fn bedrock_model(name: &str) -> (Option<&str>, &str) {
+    let (mut region, mut rest) = (None, name);
+    while let Some((first, others)) = rest.split_once('/') {
+        match first {
+            "converse" | "converse_like" | "invoke" => {}
+            first if cloud::is_region(first) => region = Some(first),
+            _ => break,
+        }
+        rest = others;
+    }
+    (region, rest)
 }
 
 fn allow_plain_http(own: &mut Table, at: &str, draft: &mut Draft) {
@@ -208,6 +254,18 @@ fn allow_plain_http(own: &mut Table, at: &str, draft: &mut Draft) {
 }
 
 fn credential(own: &mut Table, params: &mut Source, name: &str, draft: &mut Draft) {
+    if own.get("provider").and_then(Value::as_str) == Some("azure_openai") {
+        if ENTRA.secrets.iter().any(|key| params.has(key)) {
+            own.insert("authentication".to_owned(), "entra".into());
+            return cloud::secrets(Account::Entra, own, params, &ENTRA, name, draft);
+        }
+        let at = params.path("azure_ad_token");
+        if let Some(token) = params.text("azure_ad_token") {
+            own.insert("authentication".to_owned(), "bearer".into());
+            own.insert("credential".to_owned(), draft.secret(&at, Some(&token), name));
+            return;
+        }
+    }
     let needs =
         !matches!(own.get("provider").and_then(Value::as_str), Some("ollama" | "openai_compatible" | "vllm"));
     let at = params.path("api_key");

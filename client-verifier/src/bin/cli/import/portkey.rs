@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 use toml::Value;
 
+use super::cloud::{self, Account, Names};
 use super::draft::{Draft, table};
 use super::source::Source;
 
@@ -10,6 +11,7 @@ use super::source::Source;
 const PROVIDERS: &[(&str, &str)] = &[
     ("anthropic", "anthropic"),
     ("azure-openai", "azure_openai"),
+    ("bedrock", "bedrock"),
     ("cerebras", "cerebras"),
     ("cohere", "cohere"),
     ("deepinfra", "deepinfra"),
@@ -25,8 +27,26 @@ const PROVIDERS: &[(&str, &str)] = &[
     ("perplexity-ai", "perplexity"),
     ("sambanova", "sambanova"),
     ("together-ai", "together"),
+    ("vertex-ai", "vertex"),
     ("x-ai", "x_ai"),
 ];
+
+/// Where it names the parts of cloud accounts.
+const VERTEX: Names = Names {
+    project: "vertex_project_id",
+    location: "vertex_region",
+    secrets: &["vertex_service_account_json"],
+};
+const BEDROCK: Names = Names {
+    project: "",
+    location: "aws_region",
+    secrets: &["aws_access_key_id", "aws_secret_access_key", "aws_session_token"],
+};
+const ENTRA: Names = Names {
+    project: "",
+    location: "",
+    secrets: &["azure_entra_client_secret", "azure_entra_client_id", "azure_entra_tenant_id"],
+};
 
 /// What targets inherit.
 #[derive(Clone, Default)]
@@ -172,7 +192,15 @@ fn deployment(source: &mut Source, inherited: &Inherited, draft: &mut Draft) -> 
         }
         None => {}
     }
-    if provider != "ollama" {
+    let is_entra = provider == "azure_openai" && source.text("azure_auth_mode").as_deref() == Some("entra");
+    if is_entra {
+        own.insert("authentication".to_owned(), "entra".into());
+        cloud::secrets(Account::Entra, &mut own, source, &ENTRA, provider, draft);
+    } else if provider == "vertex" {
+        cloud::vertex(&mut own, source, &VERTEX, provider, draft)?;
+    } else if provider == "bedrock" {
+        cloud::bedrock(&mut own, source, &BEDROCK, provider, draft)?;
+    } else if provider != "ollama" {
         let reference = draft.secret(&source.path("api_key"), key.as_deref(), provider);
         own.insert("credential".to_owned(), reference);
     }

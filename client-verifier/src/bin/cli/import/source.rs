@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::draft::Draft;
+use super::draft::{Draft, variable};
 
 /// A table and where it stands.
 pub(super) struct Source {
@@ -29,6 +29,11 @@ impl Source {
         if self.at.is_empty() { key.to_owned() } else { format!("{}.{key}", self.at) }
     }
 
+    /// Whether it says something under that key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| !value.is_null())
+    }
+
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
         self.table.remove(key).filter(|value| !value.is_null())
     }
@@ -42,6 +47,19 @@ impl Source {
                 None
             }
         }
+    }
+
+    /// A text that has to stand in our file as it is: what the other file takes from its environment is reported.
+    pub(super) fn plain(&mut self, key: &str, draft: &mut Draft) -> Option<String> {
+        let text = self.text(key);
+        if text.as_deref().is_none_or(|text| variable(text).is_some()) {
+            draft.not_carried(
+                &self.path(key),
+                "has to be stated: only secrets come from the environment here",
+            );
+            return None;
+        }
+        text
     }
 
     /// A whole number; other numbers are rounded up.

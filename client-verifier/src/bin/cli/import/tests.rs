@@ -1,6 +1,9 @@
 use super::*;
 use crate::import::draft::Kind;
 
+#[path = "../../../../tests/appraise/json_schema.rs"]
+mod json_schema;
+
 fn imported(format: Format, text: &str) -> (toml::Table, String, Vec<(Kind, String)>) {
     let draft = read(format, parse(text).expect("a table"));
     let text = draft.render();
@@ -9,7 +12,12 @@ fn imported(format: Format, text: &str) -> (toml::Table, String, Vec<(Kind, Stri
     for secret in ["SECRET", "sk-"] {
         assert!(!everything.contains(secret), "a secret came along: {everything}");
     }
-    (text.parse().expect("TOML"), text, notes)
+    let table: toml::Table = text.parse().expect("TOML");
+    let schema = include_str!("../../../../../deploy/postern-enclave.schema.json");
+    let schema = serde_json::from_str(schema).expect("JSON");
+    let document = serde_json::to_value(&table).expect("JSON");
+    assert_eq!(json_schema::check(&schema, &schema, &document, ""), Ok(()), "{text}");
+    (table, text, notes)
 }
 
 fn at<'t>(table: &'t toml::Table, path: &str) -> &'t toml::Value {
@@ -61,6 +69,8 @@ fn litellm_groups_become_models_with_tiers() {
     for place in [
         "model_list[6]",
         "model_list[7].litellm_params.model",
+        "model_list[9].litellm_params.aws_role_name",
+        "model_list[12].litellm_params.vertex_project",
         "model_list[1].litellm_params.organization",
         "router_settings.allowed_fails",
         "litellm_settings.success_callback",
@@ -69,7 +79,24 @@ fn litellm_groups_become_models_with_tiers() {
     ] {
         assert!(has(&notes, Kind::NotCarried, place), "{place} is not reported: {notes:?}");
     }
+    for (deployment, key, expected) in [
+        ("gemini-eu", "provider", "vertex"),
+        ("gemini-eu", "project", "my-project-1"),
+        ("gemini-eu", "region", "europe-west4"),
+        ("gemini-eu", "credential", "env:VERTEX_KEY_FILE"),
+        ("claude-aws", "model", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("claude-aws", "region", "us-west-2"),
+        ("claude-aws", "credential", "file:/config/claude-aws.json"),
+        ("gpt-entra", "authentication", "entra"),
+        ("gpt-entra", "credential", "file:/config/gpt-entra.json"),
+        ("command", "provider", "cohere"),
+    ] {
+        let found = at(&table, &format!("{deployments} {deployment} {key}"));
+        assert_eq!(found.as_str(), Some(expected), "{deployment}.{key}");
+    }
     assert!(has(&notes, Kind::Secret, "model_list[1].litellm_params.api_key"));
+    assert!(has(&notes, Kind::Secret, "model_list[9].litellm_params.aws_access_key_id"));
+    assert!(has(&notes, Kind::Secret, "model_list[10].litellm_params.client_secret"));
     assert!(has(&notes, Kind::Changed, "model_list[5].litellm_params.api_base"));
 }
 
@@ -85,6 +112,15 @@ fn portkey_strategies_nest() {
     let azure = "gateway deployments azure_openai-gpt-4o-mini";
     assert_eq!(at(&table, &format!("{azure} base_url")).as_str(), Some("https://res.openai.azure.com"));
     assert_eq!(at(&table, &format!("{azure} model")).as_str(), Some("mini"));
+    for (deployment, key, expected) in [
+        ("vertex-gemini-2.5-pro", "region", "global"),
+        ("vertex-gemini-2.5-pro", "credential", "file:/config/vertex.json"),
+        ("bedrock-amazon.nova-pro-v1-0", "region", "eu-west-1"),
+        ("azure_openai-gpt-4o", "authentication", "entra"),
+    ] {
+        let found = at(&table, &format!("gateway deployments {deployment} {key}"));
+        assert_eq!(found.as_str(), Some(expected), "{deployment}.{key}");
+    }
     for place in [
         "targets[2].provider",
         "targets[1].virtual_key",
@@ -113,7 +149,21 @@ fn bifrost_keys_become_weighted_members() {
         at(&table, "gateway deployments ollama-llama3.1 base_url").as_str(),
         Some("http://localhost:11434/v1")
     );
-    for place in ["client", "providers.bedrock", "providers.openai.concurrency_and_buffer_size"] {
+    for (deployment, key, expected) in [
+        ("google-gemini-2.5-pro", "project", "my-project-1"),
+        ("google-gemini-2.5-pro", "credential", "env:VERTEX_CREDENTIALS"),
+        ("aws-claude", "region", "us-east-1"),
+        ("aws-claude", "model", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("aws-claude", "credential", "file:/config/aws.json"),
+    ] {
+        let found = at(&table, &format!("gateway deployments {deployment} {key}"));
+        assert_eq!(found.as_str(), Some(expected), "{deployment}.{key}");
+    }
+    for place in [
+        "client",
+        "providers.bedrock.keys[0].bedrock_key_config.region",
+        "providers.openai.concurrency_and_buffer_size",
+    ] {
         assert!(has(&notes, Kind::NotCarried, place), "{place} is not reported: {notes:?}");
     }
     assert!(has(&notes, Kind::Secret, "providers.openai.keys[1].value"));
