@@ -105,6 +105,8 @@ def main():
         endless = [{"role": "user", "content": "Never end"}]
         with good.messages.stream(**ask(good, model, messages=endless)) as stream:
             kept(f"{model}: first text before the end", next(iter(stream.text_stream)) == "Hel")
+    for model in ["failing-over", "dying-over"]:
+        text(good, model)
     beta = good.beta.messages.create(betas=BETA.split(","), **ask(good, "claude"))
     kept("beta", beta.content[0].text == "Hello!")
     kept("count", good.messages.count_tokens(model="claude", messages=MESSAGES).input_tokens == 7)

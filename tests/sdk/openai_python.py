@@ -132,7 +132,7 @@ def main():
     completions(good)
     for model in ["fake", "claude"]:
         more(good, model)
-    for model in ["gemini", "bedrock", "failing-over"]:
+    for model in ["gemini", "bedrock", "failing-over", "dying-over"]:
         vendor(good, model)
 
     ask = good.chat.completions.create

@@ -99,8 +99,8 @@ fn node_folder() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// A model `breaking` whose streams end in the middle, one `failing-over` whose first deployment fails before it says
-/// anything, and one of each provider with an API of its own.
+/// A model `breaking` whose streams end in the middle, `failing-over` whose first deployment fails before it says anything,
+/// `dying-over` whose first deployment takes each call and drops the connection, and one of each provider with an API of its own.
 const MODELS: &str = r#"
 [gateway.deployments.breaking]
 provider = "openai_compatible"
@@ -125,7 +125,12 @@ credential = "file:CREDENTIAL"
 provider = "openai_compatible"
 model = "failing-model"
 base_url = "http://UPSTREAM/v1"
+[gateway.deployments.dying]
+provider = "openai_compatible"
+model = "dying-model"
+base_url = "http://UPSTREAM/v1"
 [gateway.models]
+dying-over = { deployments = ["dying", "fake"], retry = { base_ms = 1 } }
 failing-over = { deployments = ["failing", "fake"], retry = { base_ms = 1 } }
 claude = { deployments = ["claude"] }
 breaking = { deployments = ["breaking"] }
@@ -141,6 +146,9 @@ fn stack() -> Stack {
     let stack = Stack::start(&Setup { gateway, ..Setup::default() });
     stack.enclave.upstream.plan(|request| {
         let body = String::from_utf8_lossy(&request.body);
+        if body.contains("dying-model") {
+            return vec![Step::Reset];
+        }
         if body.contains("failing-model") {
             return fails_before_content(
                 body.contains("\"stream\":true") || body.contains("\"stream\": true"),
@@ -187,7 +195,7 @@ fn openai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("openai_python.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 53);
+    assert_eq!(kept(&succeeded(&output)), 55);
     let received = stack.enclave.upstream.received();
     let failed = received.iter().filter(|own| String::from_utf8_lossy(&own.body).contains("failing-model"));
     assert!(failed.count() >= 2, "the deployment that fails was asked first");
