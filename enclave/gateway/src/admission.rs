@@ -366,12 +366,18 @@ fn key_of_query<'v>(head: &RequestHead<'v>) -> Option<&'v [u8]> {
     query.split('&').find_map(|member| member.strip_prefix("key=")).map(str::as_bytes)
 }
 
+/// Headers that carry nothing but a key: those of the APIs spoken here, and those of other gateways' clients.
+const PLAIN_KEYS: [&str; 5] = ["x-api-key", "api-key", "x-goog-api-key", "x-bf-vk", "x-portkey-api-key"];
+/// Headers that carry a key after the word `Bearer`.
+const BEARER_KEYS: [&str; 4] =
+    ["authorization", "cf-aig-authorization", "helicone-auth", "x-litellm-api-key"];
+
 /// The credential in one header, if that header carries one.
 fn credential<'v>(name: &str, value: &'v [u8]) -> Result<Option<&'v [u8]>, Error> {
-    if ["x-api-key", "api-key", "x-goog-api-key"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+    if PLAIN_KEYS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return Ok(Some(value.trim_ascii()));
     }
-    if !name.eq_ignore_ascii_case("authorization") {
+    if !BEARER_KEYS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return Ok(None);
     }
     let (scheme, token) = value.split_at_checked(7).ok_or(Error::CredentialUnknown)?;

@@ -423,6 +423,8 @@ pub(crate) fn deliver<B>(
     }
     headers.push(("postern-deployment", at.name.to_string()));
     headers.push(("postern-provider", at.provider.to_owned()));
+    headers.push(("postern-model", at.model.to_string()));
+    headers.extend(at.region.as_ref().map(|region| ("postern-region", region.to_string())));
     headers.push(("postern-exposure-class", at.exposure.as_str().to_owned()));
     headers.push(("postern-attempts", exchange.attempts().to_string()));
     if exchange.attempted().len() > 1 {

@@ -56,6 +56,31 @@ impl Missed {
     }
 }
 
+/// What a client asks of the cache. Later ones ask for less of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CacheUse {
+    /// An earlier answer if there is one; otherwise a fresh one, which is stored.
+    #[default]
+    Use,
+    /// A fresh answer, which is stored.
+    Refresh,
+    /// A fresh answer, which is not stored.
+    Off,
+}
+
+/// Looks for an earlier answer as far as the client wants one.
+pub fn look_up_as(asked: CacheUse, screened: Screened, cache: Option<&ExactCache>, now: Now) -> Lookup {
+    match asked {
+        CacheUse::Use => look_up(screened, cache, now),
+        CacheUse::Off => Lookup::Miss(Missed { screened, fingerprint: None }),
+        CacheUse::Refresh => {
+            let admitted = screened.admitted();
+            let fingerprint = cache.and_then(|_| Fingerprint::of(admitted.request(), &admitted.key().id));
+            Lookup::Miss(Missed { screened, fingerprint })
+        }
+    }
+}
+
 /// Looks for an earlier answer. Without a cache (the default), everything misses.
 pub fn look_up(screened: Screened, cache: Option<&ExactCache>, now: Now) -> Lookup {
     let Some(cache) = cache else { return Lookup::Miss(Missed { screened, fingerprint: None }) };

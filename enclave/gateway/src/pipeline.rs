@@ -147,13 +147,14 @@ pub fn dry_run(
     now: Now,
 ) -> Result<Trace, Error> {
     let key = gateway.keys().with_id(key).ok_or(Error::CredentialUnknown)?;
-    let request = wire::read(wire, Asked::default(), body)?;
+    let mut wishes = wishes.clone();
+    let request = wishes.take_body(wire::read(wire, Asked::default(), body)?, gateway.models())?;
     if !key.may_use(&request.model) {
         return Err(Error::ModelNotAllowed);
     }
     let beside = Beside { metadata: wishes.metadata.clone(), ..Beside::default() };
     let labels = screening::labels(&request, beside, gateway.guardrails())?;
-    route::dry_run(&request, key, &labels, wishes, gateway.models(), gateway.draw(), now)
+    route::dry_run(&request, key, &labels, &wishes, gateway.models(), gateway.draw(), now)
 }
 
 /// What is asked.
@@ -180,13 +181,14 @@ async fn infer<U: Upstream, C: Clock>(
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
     let Means { gateway, clock, .. } = means;
-    let Asking { wire, asked, body, wishes, named } = asking;
-    let request = wire::read(wire, asked, body)?;
+    let Asking { wire, asked, body, mut wishes, mut named } = asking;
+    let request = wishes.take_body(wire::read(wire, asked, body)?, gateway.models())?;
+    guarded::add_named(&wishes, &mut named, gateway)?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
     let (request, reserved) = allowance::take(request, &who, exchange, means).await?;
     let admitted = admission::admit(request, who, reserved)?;
     let screened = guarded::screen(admitted, &wishes, &named, exchange, gateway)?;
-    let missed = match cache::look_up(screened, gateway.cache(), clock.now()) {
+    let missed = match cache::look_up_as(wishes.cache, screened, gateway.cache(), clock.now()) {
         Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
         Lookup::Miss(missed) => missed,
     };
@@ -196,7 +198,7 @@ async fn infer<U: Upstream, C: Clock>(
         Ok(reached) => return Ok(reached),
         Err(failed) => failed,
     };
-    // Two kinds of failure have models configured to try instead. The first error counts, whatever the others say.
+    // Two kinds of failure have models configured to try instead, and clients may name some for all. The first error counts, whatever the others say.
     let mut primary = None;
     for model in route::substitutes(&failed, gateway.models()) {
         let (error, missed, wishes) = failed.into_parts();

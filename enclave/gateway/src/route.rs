@@ -331,8 +331,8 @@ impl Unrouted {
     }
 }
 
-/// The models that the configuration names in place of the requested one, for this kind of failure. None if the client
-/// wants no fallback.
+/// The models that the configuration names in place of the requested one for this kind of failure, then those that the
+/// client names for any. None if the client wants no fallback.
 pub fn substitutes(failed: &Unrouted, models: &Models) -> Vec<Arc<Model>> {
     let (error, (missed, wishes)) = (&failed.error, &*failed.request);
     let asked = models.find(&missed.screened().admitted().request().model);
@@ -346,7 +346,14 @@ pub fn substitutes(failed: &Unrouted, models: &Models) -> Vec<Arc<Model>> {
         (false, true) => settings.content_policy.as_slice(),
         (false, false) => &[],
     };
-    names.iter().filter_map(|name| models.find(name).cloned()).collect()
+    // What the client names comes last, and not for what may have been done already.
+    let named = if features::must_run_once(missed.screened().admitted().request()) {
+        &[]
+    } else {
+        wishes.instead.as_slice()
+    };
+    let names = names.iter().map(|name| &**name).chain(named.iter().map(String::as_str));
+    names.filter_map(|name| models.find(name).cloned()).collect()
 }
 
 /// The decision on a request that is not to be sent.

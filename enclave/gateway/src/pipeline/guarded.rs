@@ -30,6 +30,16 @@ pub(super) fn named(head: &RequestHead<'_>, gateway: &Gateway) -> Result<Vec<Str
     if names.len() > MAX_NAMED || !names.iter().all(known) { Err(wrong) } else { Ok(names) }
 }
 
+/// Adds those that the body asks for, in `LiteLLM`'s way.
+pub(super) fn add_named(wishes: &Wishes, names: &mut Vec<String>, gateway: &Gateway) -> Result<(), Error> {
+    let known = |name: &String| gateway.guardrails().names().any(|own| **own == **name);
+    if !wishes.guardrails.iter().all(known) {
+        return Err(Error::FieldInvalid { param: "guardrails", expected: "names of configured guardrails" });
+    }
+    names.extend(wishes.guardrails.iter().cloned());
+    Ok(())
+}
+
 /// Screens an admitted request, and writes down what was said either way.
 pub(super) fn screen(
     admitted: Admitted,

@@ -86,8 +86,10 @@ pub(super) fn encode_openai(
     let operation = wire.path().strip_prefix("/v1").ok_or(Error::EndpointUnknown)?;
     // Only chat has a prompt cache; servers refuse the field elsewhere.
     let salt = (at.cache_salt && dialect.is_some()).then(|| cache_salt(at, tenant));
-    let mut change =
-        |body: &Bytes, fields: &Fields| quirks::apply(body, fields, quirks, salt.as_deref(), expressible);
+    let abroad = !matches!(at.provider, "openai_compatible" | "openrouter");
+    let mut change = |body: &Bytes, fields: &Fields| {
+        quirks::apply(body, fields, quirks, salt.as_deref(), abroad, expressible)
+    };
     let body = if let Some(body) = translated {
         let changed = change(body.expose(), &scanned(body.expose())?)?;
         changed.map_or(body, Plaintext::new).map(BodyParts::whole)

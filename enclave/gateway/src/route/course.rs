@@ -43,14 +43,15 @@ pub struct Next {
 }
 
 impl<'r> Course<'r> {
-    /// Nothing tried yet; `attempts` were made before, with another model.
+    /// Nothing tried yet; `attempts` were made before, with another model. There is one for this model in any case, unless
+    /// the client wants fewer.
     pub fn new(routed: &'r Routed, attempts: u32) -> Self {
         let settings = routed.model().settings.retry;
         let wish = routed.wishes().retries.map_or(u32::MAX, |retries| retries.saturating_add(1));
         Self {
             routed,
             attempts,
-            most: settings.max_attempts.min(wish),
+            most: settings.max_attempts.max(attempts.saturating_add(1)).min(wish),
             tries: Vec::new(),
             cursor: 0,
             again: None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{LeafSet, Question};
+use super::wishes::Sort;
 use crate::deployment::Exposure;
 
 pub mod canary;
@@ -62,6 +63,11 @@ pub trait Strategy: Send + Sync {
     /// Takes leaves away that the content must not reach. Whatever it returns beyond `eligible` is ignored.
     fn restrict(&self, _: &Question<'_>, eligible: LeafSet) -> LeafSet {
         eligible
+    }
+
+    /// Whether any order of its members would do, so that a client may ask for another one.
+    fn any_will_do(&self) -> bool {
+        false
     }
 
     /// Request headers that it reads, in lower case.
@@ -124,6 +130,14 @@ pub struct MemberSettings {
 /// The kind of that name.
 pub fn find(name: &str) -> Option<&'static dyn StrategyKind> {
     STRATEGIES.iter().find(|kind| kind.name() == name).copied()
+}
+
+/// Orders as a client prefers.
+pub fn preferred(sort: Sort) -> &'static dyn Strategy {
+    match sort {
+        Sort::Price => &least_cost::LeastCost,
+        Sort::Speed => &least_latency::QUICKEST,
+    }
 }
 
 /// Orders by a score, smallest first; equal scores keep their order.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::features::Features;
 use super::health::Health;
-use super::strategy::{Candidate, Strategy};
+use super::strategy::{Candidate, Strategy, preferred};
 use super::wishes::Wishes;
 use crate::admission::Key;
 use crate::clock::Now;
@@ -195,7 +195,10 @@ impl Node {
         let of = |(place, node): (usize, &Self)| Candidate { place, leaves: node.leaves() & eligible };
         let mut candidates: Vec<_> =
             branch.members.iter().enumerate().map(of).filter(|candidate| candidate.leaves != 0).collect();
-        branch.strategy.order(question, &mut candidates);
+        match question.wishes.sort.filter(|_| branch.strategy.any_will_do()) {
+            Some(sort) => preferred(sort).order(question, &mut candidates),
+            None => branch.strategy.order(question, &mut candidates),
+        }
         for candidate in candidates {
             if let Some(member) = branch.members.get(candidate.place) {
                 member.walk(question, eligible, order);

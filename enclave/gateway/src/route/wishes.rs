@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::cache::CacheUse;
 use crate::deployment::Exposure;
 use crate::error::Error;
 use crate::wire::RequestHead;
 use crate::wire::hops::Hops;
 
 mod foreign;
+
+mod body;
 
 /// Longest value of a header that is looked at.
 const MAX_VALUE: usize = 8 * 1024;
@@ -25,6 +28,15 @@ const AFFINITY: [&str; 7] = [
     "helicone-session-id",
     "x-bf-session-id",
 ];
+
+/// What a client prefers where the configuration leaves the choice open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// The cheapest for this request.
+    Price,
+    /// The quickest.
+    Speed,
+}
 
 /// The wishes of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +61,14 @@ pub struct Wishes {
     pub tags: Vec<String>,
     /// The gateways that it has come by.
     pub hops: Hops,
+    /// `postern-cache`: `use`, `refresh` or `off`. Said twice, the one that uses less of it counts.
+    pub cache: CacheUse,
+    /// Guardrails that the body asks for; it can only add.
+    pub guardrails: Vec<String>,
+    /// Models that the body names to be tried after the one it asks for.
+    pub instead: Vec<String>,
+    /// An order that the body asks for.
+    pub sort: Option<Sort>,
     /// Headers that the configuration's expressions read, names in lower case.
     pub headers: BTreeMap<String, String>,
 }
@@ -98,6 +118,15 @@ impl Wishes {
             }
             "no-fallback" => self.no_fallback = boolean(value, "postern-no-fallback")?,
             "explain" => self.explain = boolean(value, "postern-explain")?,
+            "cache" => {
+                let asked = match value {
+                    "use" => CacheUse::Use,
+                    "refresh" => CacheUse::Refresh,
+                    "off" => CacheUse::Off,
+                    _ => return Err(wrong("postern-cache", "'use', 'refresh' or 'off'")),
+                };
+                self.cache = self.cache.max(asked);
+            }
             "metadata" => self.metadata.extend(pairs(value)?),
             "tags" => self.tags.extend(words(value)),
             _ => {}

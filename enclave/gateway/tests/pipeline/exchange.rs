@@ -60,6 +60,7 @@ fn says_who_answered() {
     };
     assert_eq!(header("postern-deployment"), "main");
     assert_eq!(header("postern-provider"), "openai");
+    assert_eq!(header("postern-model"), "gpt-x");
     assert_eq!(header("postern-exposure-class"), "provider_visible");
     assert_eq!(header("content-type"), "application/json");
     assert_eq!(header("x-request-id").len(), 32);

@@ -35,3 +35,4 @@ mod tiers;
 mod tokens;
 mod translation;
 mod vendors;
+mod wishes;

@@ -53,7 +53,15 @@ impl Quirks {
     }
 }
 
-/// The body as the vendor takes it; nothing if it is that already.
+/// Members that `OpenRouter` alone knows (API reference, "Create a chat completion"), and how much they matter elsewhere.
+const OF_OPENROUTER: [(&str, Weight); 4] = [
+    ("plugins", Weight::Meaning),
+    ("provider", Weight::Hint),
+    ("transforms", Weight::Hint),
+    ("usage", Weight::Hint),
+];
+
+/// The body as the vendor takes it; nothing if it is that already. `abroad` says that whoever this is does not know `OpenRouter`'s words.
 ///
 /// # Errors
 /// [`Error::FieldUnsupported`] for a field that changes the meaning and that the vendor refuses.
@@ -62,9 +70,11 @@ pub(super) fn apply(
     fields: &Fields,
     quirks: &Quirks,
     salt: Option<&str>,
+    abroad: bool,
     expressible: &mut Expressible,
 ) -> Result<Option<Bytes>, Error> {
-    if !quirks.any() && salt.is_none() {
+    let foreign = abroad && fields.iter().any(|field| of_openrouter(body, field).is_some());
+    if !quirks.any() && salt.is_none() && !foreign {
         return Ok(None);
     }
     let mut members: Vec<(&[u8], &[u8])> = Vec::with_capacity(20);
@@ -72,6 +82,11 @@ pub(super) fn apply(
     let quoted: Vec<String> = quirks.renames.iter().map(|(_, theirs)| format!("\"{theirs}\"")).collect();
     for field in fields {
         let (name, value) = (body.get(field.name.clone()).unwrap_or_default(), field.value(body));
+        if let Some((param, weight)) = of_openrouter(body, field).filter(|_| foreign) {
+            expressible.cannot(param, weight)?;
+            changed = true;
+            continue;
+        }
         match fate(body, fields, field, quirks, expressible)? {
             Fate::Bounded(most) => members.push((name, most.as_bytes())),
             Fate::Gone => {}
@@ -102,6 +117,10 @@ pub(super) fn apply(
     }
     out.push(b'}');
     Ok(Some(out.into()))
+}
+
+fn of_openrouter(body: &[u8], field: &Field) -> Option<(&'static str, Weight)> {
+    OF_OPENROUTER.into_iter().find(|(name, _)| field.is(body, name))
 }
 
 /// What becomes of a field.
@@ -181,7 +200,7 @@ mod tests {
         let mut fields = Fields::new();
         fields.scan(&body).expect("JSON");
         let mut expressible = Expressible::new(OnUnsupported::Error);
-        let out = apply(&body, &fields, &QUIRKS, salt, &mut expressible)?;
+        let out = apply(&body, &fields, &QUIRKS, salt, true, &mut expressible)?;
         Ok(out.map(|out| String::from_utf8(out.to_vec()).expect("UTF-8")))
     }
 
@@ -193,6 +212,10 @@ mod tests {
             (r#"{"seed":7,"random_seed":8}"#, Some(r#"{"random_seed":8}"#)),
             (r#"{"temperature":1.7,"b":[ 1 ]}"#, Some(r#"{"temperature":1.5,"b":[ 1 ]}"#)),
             (r#"{"temperature":1.5}"#, None),
+            (
+                r#"{"provider":{"order":["a"]},"transforms":[],"usage":{"include":true},"a":1}"#,
+                Some(r#"{"a":1}"#),
+            ),
             (r#"{"n":1,"user":"u","stream_options":{}}"#, Some("{}")),
             (r#"{"cache_salt":"mine","a":1}"#, Some(r#"{"a":1}"#)),
             (r#"{"us\u0065r":"u","a":1}"#, Some(r#"{"a":1}"#)),

@@ -20,6 +20,10 @@ impl StrategyKind for LeastBusyKind {
 pub struct LeastBusy;
 
 impl Strategy for LeastBusy {
+    fn any_will_do(&self) -> bool {
+        true
+    }
+
     fn order(&self, question: &Question<'_>, candidates: &mut Vec<Candidate>) {
         // Begins anywhere, so that equally idle members take turns.
         let start = question.dice.below(candidates.len());

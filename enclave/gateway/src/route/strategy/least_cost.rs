@@ -25,6 +25,10 @@ impl StrategyKind for LeastCostKind {
 pub struct LeastCost;
 
 impl Strategy for LeastCost {
+    fn any_will_do(&self) -> bool {
+        true
+    }
+
     fn order(&self, question: &Question<'_>, candidates: &mut Vec<Candidate>) {
         let features = question.features.get();
         let input = features.input_tokens;

@@ -37,7 +37,14 @@ pub struct LeastLatency {
     tolerance: f64,
 }
 
+/// Without a buffer.
+pub const QUICKEST: LeastLatency = LeastLatency { tolerance: 1.0 };
+
 impl Strategy for LeastLatency {
+    fn any_will_do(&self) -> bool {
+        true
+    }
+
     fn order(&self, question: &Question<'_>, candidates: &mut Vec<Candidate>) {
         let mut scored: Vec<(f64, Candidate)> = candidates
             .iter()

@@ -23,6 +23,10 @@ pub struct RoundRobin {
 }
 
 impl Strategy for RoundRobin {
+    fn any_will_do(&self) -> bool {
+        true
+    }
+
     fn order(&self, _: &Question<'_>, candidates: &mut Vec<Candidate>) {
         self.turns.order(candidates);
     }

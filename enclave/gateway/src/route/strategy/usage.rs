@@ -20,6 +20,10 @@ impl StrategyKind for UsageKind {
 pub struct Usage;
 
 impl Strategy for Usage {
+    fn any_will_do(&self) -> bool {
+        true
+    }
+
     fn order(&self, question: &Question<'_>, candidates: &mut Vec<Candidate>) {
         let start = question.dice.below(candidates.len());
         candidates.rotate_left(start);

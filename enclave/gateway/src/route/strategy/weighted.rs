@@ -39,6 +39,10 @@ pub struct Weighted {
 }
 
 impl Strategy for Weighted {
+    fn any_will_do(&self) -> bool {
+        true
+    }
+
     fn order(&self, _: &Question<'_>, candidates: &mut Vec<Candidate>) {
         self.turns.order(candidates);
     }

@@ -5,12 +5,15 @@
 //! that it gets is refused: whoever sends it expects it to count. Anything else of theirs means nothing here.
 
 use super::Wishes;
+use crate::cache::CacheUse;
 use crate::error::Error;
 
 /// What a header of another gateway means.
 enum Meaning {
     /// So many attempts in all.
     Attempts,
+    /// If it is true or false, as stated, this much of the cache.
+    Cache(bool, CacheUse),
     /// Pairs for metadata, as a JSON object whose values need not be texts.
     Metadata,
     /// What this header of ours means, without `postern-`.
@@ -25,12 +28,15 @@ const HEADERS: &[(&str, Meaning)] = &[
     ("cf-aig-max-attempts", Meaning::Attempts),
     ("cf-aig-metadata", Meaning::Metadata),
     ("cf-aig-request-timeout", Meaning::Ours("timeout-ms")),
+    ("cf-aig-skip-cache", Meaning::Cache(true, CacheUse::Off)),
+    ("helicone-cache-enabled", Meaning::Cache(false, CacheUse::Off)),
     ("x-litellm-api-base", Meaning::Redirects),
     ("x-litellm-num-retries", Meaning::Ours("retries")),
     ("x-litellm-spend-logs-metadata", Meaning::Metadata),
     ("x-litellm-stream-timeout", Meaning::Seconds("ttft-timeout-ms")),
     ("x-litellm-tags", Meaning::Ours("tags")),
     ("x-litellm-timeout", Meaning::Seconds("timeout-ms")),
+    ("x-portkey-cache-force-refresh", Meaning::Cache(true, CacheUse::Refresh)),
     ("x-portkey-custom-host", Meaning::Redirects),
     ("x-portkey-forward-headers", Meaning::Redirects),
     ("x-portkey-metadata", Meaning::Metadata),
@@ -68,6 +74,11 @@ fn mean(wishes: &mut Wishes, param: &'static str, meaning: &Meaning, value: &[u8
         Meaning::Attempts => {
             let attempts: u32 = text.parse().map_err(|_| wrong("a number"))?;
             wishes.retries = Some(attempts.saturating_sub(1));
+        }
+        Meaning::Cache(when, asked) => {
+            if super::boolean(&text.to_ascii_lowercase(), param)? == *when {
+                wishes.cache = wishes.cache.max(*asked);
+            }
         }
         Meaning::Metadata => {
             let object: serde_json::Map<String, serde_json::Value> =
@@ -124,6 +135,15 @@ mod tests {
             wishes.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(metadata, ["app=mail", "region=eu", "team=red", "tier=1"]);
         assert_eq!(wishes.affinity.as_deref(), Some("s-1"));
+        for (name, value, asked) in [
+            ("cf-aig-skip-cache", "true", CacheUse::Off),
+            ("cf-aig-skip-cache", "false", CacheUse::Use),
+            ("Helicone-Cache-Enabled", "False", CacheUse::Off),
+            ("helicone-cache-enabled", "true", CacheUse::Use),
+            ("x-portkey-cache-force-refresh", "True", CacheUse::Refresh),
+        ] {
+            assert_eq!(read(&[(name, value.as_bytes())]).unwrap().cache, asked, "{name}: {value}");
+        }
     }
 
     #[test]

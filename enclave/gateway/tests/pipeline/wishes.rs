@@ -1,0 +1,166 @@
+//! What clients of other gateways ask for in their bodies: further models, an order, less exposure. No name of a model goes
+//! further than this gateway.
+
+use gateway::Gateway;
+
+use crate::fake::{
+    CHAT, FakeUpstream, KEY, NARROW_KEY, Reply, ask, ask_with, gateway, gateway_with, head, text,
+};
+
+const ANSWER: &str = r#"{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}]}"#;
+
+fn body(model: &str, more: &str) -> String {
+    format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]{more}}}"#)
+}
+
+/// Three deployments with a price each; the first of each model is the dear one.
+fn priced() -> Gateway {
+    let mut more = String::new();
+    for (name, price) in [("dear", "9"), ("middle", "5"), ("cheap", "1")] {
+        more += &format!(
+            "[deployments.{name}]\nprovider = 'openai_compatible'\nmodel = '{name}'\nbase_url = 'http://127.0.0.1:9'\nprice = {{ input = '{price}', output = '{price}' }}\n"
+        );
+    }
+    for strategy in ["round_robin", "priority"] {
+        more +=
+            &format!("[models.{strategy}]\nstrategy = '{strategy}'\nmembers = ['dear', 'middle', 'cheap']\n");
+    }
+    more += "[models.'own:floor']\ndeployments = ['middle']\n[models.own]\ndeployments = ['dear']\n";
+    gateway_with(&more)
+}
+
+fn served(gateway: &Gateway, body: &str) -> String {
+    let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
+    ask(gateway, &upstream, CHAT, body).unwrap_or_else(|error| panic!("{body}: {error}"));
+    let sent = upstream.sent.borrow();
+    assert_eq!(sent.len(), 1);
+    sent[0].deployment.clone()
+}
+
+#[test]
+fn other_models_are_tried_and_their_names_stay_here() {
+    for (field, fallback) in [("models", r#"["gpt-x","claude"]"#), ("fallbacks", r#"["claude"]"#)] {
+        let message = r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}"#;
+        let upstream = FakeUpstream::new([Reply::json(400, "{}"), Reply::json(200, message)]);
+        let more = format!(r#","route":"fallback","{field}":{fallback}"#);
+        ask(&gateway(), &upstream, CHAT, body("gpt-x", &more)).expect("the second model answers");
+        let sent = upstream.sent.borrow();
+        let to: Vec<_> = sent.iter().map(|call| call.deployment.as_str()).collect();
+        assert_eq!(to, ["main", "claude"], "{field}");
+        let first = text(&sent[0].body);
+        assert_eq!(first, body("gpt-x", ""), "nothing of it goes upstream");
+    }
+    // Whoever wants none gets none.
+    let upstream = FakeUpstream::new([Reply::json(400, "{}")]);
+    let more = r#","models":["claude"],"provider":{"allow_fallbacks":false}"#;
+    ask(&gateway(), &upstream, CHAT, body("gpt-x", more)).err().expect("refused");
+    assert_eq!(upstream.sent.borrow().len(), 1);
+}
+
+#[test]
+fn st_01_no_list_of_models_reaches_a_model_that_the_key_may_not_use() {
+    let bearer = format!("Bearer {NARROW_KEY}");
+    let headers: &[(&str, &[u8])] = &[("authorization", bearer.as_bytes())];
+    for more in [r#","models":["smart"]"#, r#","fallbacks":["smart","gpt-x"]"#, r#","\u006dodels":["smart"]"#]
+    {
+        let upstream = FakeUpstream::new([Reply::json(400, "{}"), Reply::json(200, ANSWER)]);
+        let asked = ask_with(&gateway(), &upstream, &head("POST", CHAT, headers), body("builtin", more));
+        asked.err().expect("refused");
+        let sent = upstream.sent.borrow();
+        assert!(sent.iter().all(|call| call.deployment == "builtin"), "{more}");
+        assert!(sent.iter().all(|call| !text(&call.body).contains("smart")), "{more}");
+    }
+}
+
+#[test]
+fn an_order_counts_where_any_would_do() {
+    let gateway = priced();
+    assert_eq!(served(&gateway, &body("round_robin:floor", "")), "cheap");
+    assert_eq!(served(&gateway, &body("round_robin", r#","provider":{"sort":"price"}"#)), "cheap");
+    assert_eq!(served(&gateway, &body("priority:floor", "")), "dear", "the operator's order stays");
+    assert_eq!(served(&gateway, &body("own:floor", "")), "middle", "a model of that name comes first");
+    assert_eq!(served(&gateway, &body("own:nitro", "")), "dear");
+    let unknown =
+        ask(&gateway, &FakeUpstream::default(), CHAT, body("own:online", "")).err().expect("refused");
+    assert_eq!(unknown.status(), 404);
+}
+
+#[test]
+fn a_body_can_ask_for_less_exposure() {
+    for more in [r#","provider":{"data_collection":"deny"}"#, r#","provider":{"zdr":true}"#] {
+        let refused = ask(&gateway(), &FakeUpstream::default(), CHAT, body("gpt-x", more)).err().expect(more);
+        assert_eq!(refused.code(), "no_compliant_deployment", "{more}");
+    }
+}
+
+#[test]
+fn lists_that_are_none_are_refused() {
+    let many = format!(r#","models":[{}"x"]"#, r#""x","#.repeat(8));
+    for more in
+        [r#","models":"gpt-x""#, r#","fallbacks":[{"model":"x"}]"#, r#","provider":{"a":1,"a":2}"#, &many]
+    {
+        let refused = ask(&gateway(), &FakeUpstream::default(), CHAT, body("gpt-x", more)).err().expect(more);
+        assert_eq!(refused.code(), "invalid_value", "{more}");
+    }
+}
+
+#[test]
+fn what_only_openrouter_knows_goes_nowhere_else() {
+    let router = gateway_with(
+        "[deployments.router]\nprovider = 'openrouter'\nmodel = 'a/b'\ncredential = 'test:main'\n[models.router]\ndeployments = ['router']\n",
+    );
+    let more = r#","provider":{"order":["a"]},"models":["claude"]"#;
+    for (model, wanted) in [("router", true), ("gpt-x", false)] {
+        let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
+        ask(&router, &upstream, CHAT, body(model, more)).expect("an answer");
+        let sent = upstream.sent.borrow();
+        assert_eq!(text(&sent[0].body).contains(r#""provider":{"order":["a"]}"#), wanted, "{model}");
+        assert!(!text(&sent[0].body).contains("claude"), "{model}: no list of models");
+    }
+    let plugins = body("gpt-x", r#","plugins":[{"id":"web"}]"#);
+    let refused = ask(&router, &FakeUpstream::default(), CHAT, plugins).err().expect("refused");
+    assert_eq!(refused.code(), "unsupported_parameter");
+}
+
+#[test]
+fn keys_are_taken_where_clients_of_other_gateways_put_them() {
+    let bearer = format!("Bearer {KEY}");
+    for (name, value) in [
+        ("x-portkey-api-key", KEY),
+        ("x-bf-vk", KEY),
+        ("X-LiteLLM-API-Key", bearer.as_str()),
+        ("Helicone-Auth", bearer.as_str()),
+        ("cf-aig-authorization", bearer.as_str()),
+    ] {
+        let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
+        let headers: &[(&str, &[u8])] = &[(name, value.as_bytes())];
+        ask_with(&gateway(), &upstream, &head("POST", CHAT, headers), body("gpt-x", "")).expect(name);
+        let sent = upstream.sent.borrow();
+        assert!(sent[0].headers.iter().all(|(_, own)| !text(own).contains(KEY)), "{name} goes upstream");
+        let two: &[(&str, &[u8])] = &[(name, value.as_bytes()), ("x-api-key", b"sk-other")];
+        let refused = ask_with(&gateway(), &upstream, &head("POST", CHAT, two), body("gpt-x", ""));
+        assert_eq!(refused.err().map(|error| error.status()), Some(401), "{name}: two different keys");
+    }
+}
+
+#[test]
+fn a_client_can_ask_for_less_of_the_cache() {
+    let cached = gateway_with("[cache.exact]\nttl_seconds = 60\nmax_bytes = 65536\n");
+    let asked = |headers: &[(&str, &[u8])], more: &str| {
+        let bearer = format!("Bearer {KEY}");
+        let mut all: Vec<(&str, &[u8])> = vec![("authorization", bearer.as_bytes())];
+        all.extend(headers);
+        let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
+        ask_with(&cached, &upstream, &head("POST", CHAT, &all), body("gpt-x", more)).expect("an answer");
+        let calls = upstream.sent.borrow().len();
+        calls == 1
+    };
+    assert!(asked(&[("postern-cache", b"off")], ""), "nothing is there yet");
+    assert!(asked(&[], ""), "and it was not stored");
+    assert!(!asked(&[], ""), "now it was");
+    assert!(!asked(&[("postern-cache", b"use")], r#","cache":{"ttl":60}"#));
+    assert!(asked(&[("postern-cache", b"refresh")], ""));
+    assert!(asked(&[], r#","cache":{"no-cache":true}"#));
+    assert!(asked(&[("cf-aig-skip-cache", b"true")], ""));
+    assert!(!asked(&[], r#","models":["claude"]"#), "a list of models is no part of what is asked");
+}
