@@ -298,6 +298,9 @@ pub fn named(name: &str) -> Option<&'static dyn Wire> {
 /// looks different can mean the same.
 pub fn operation(head: &RequestHead<'_>) -> Result<Operation, Error> {
     let head = &RequestHead { path: without_prefix(head.path), ..*head };
+    if let Some((wire, asked)) = of_azure(head.path) {
+        return allow(head, "POST", &["POST"], Operation::Inference(wire, asked));
+    }
     for wire in WIRES {
         if let Some(asked) = wire.asked(head) {
             return allow(head, "POST", &["POST"], Operation::Inference(*wire, asked?));
@@ -317,6 +320,22 @@ pub fn operation(head: &RequestHead<'_>) -> Result<Operation, Error> {
 fn without_prefix(path: &str) -> &str {
     path.strip_prefix("/openai").filter(|rest| rest.starts_with("/v1/")).unwrap_or(path)
 }
+
+/// Clients of Azure's older API name the model in the path: `/openai/deployments/NAME/chat/completions` and the like. The
+/// version in the query says nothing here.
+fn of_azure(path: &str) -> Option<(&'static dyn Wire, Asked)> {
+    let (name, operation) = path.strip_prefix("/openai/deployments/")?.split_once('/')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if !is_model_name(name) || !name.bytes().all(plain) {
+        return None;
+    }
+    let of_path = |wire: &&&'static dyn Wire| wire.path().strip_prefix("/v1/") == Some(operation);
+    let wire = *WIRES.iter().filter(|wire| OF_AZURE.contains(&wire.name())).find(of_path)?;
+    Some((wire, Asked { model: Some(name.to_owned()), ..Asked::default() }))
+}
+
+/// Formats that Azure's older API has under a deployment's path.
+const OF_AZURE: [&str; 3] = ["openai_chat", "openai_completions", "openai_embeddings"];
 
 fn allow(
     head: &RequestHead<'_>,

@@ -12,6 +12,7 @@
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     clippy::print_stdout,
+    clippy::disallowed_macros,
     clippy::format_collect,
     clippy::format_push_string,
     reason = "test code"

@@ -14,8 +14,8 @@ fn body(model: &str, more: &str) -> String {
 }
 
 /// Three deployments with a price each; the first of each model is the dear one.
-fn priced() -> Gateway {
-    let mut more = String::new();
+fn priced(more: &str) -> Gateway {
+    let mut more = more.to_owned();
     for (name, price) in [("dear", "9"), ("middle", "5"), ("cheap", "1")] {
         more += &format!(
             "[deployments.{name}]\nprovider = 'openai_compatible'\nmodel = '{name}'\nbase_url = 'http://127.0.0.1:9'\nprice = {{ input = '{price}', output = '{price}' }}\n"
@@ -74,12 +74,16 @@ fn st_01_no_list_of_models_reaches_a_model_that_the_key_may_not_use() {
 
 #[test]
 fn an_order_counts_where_any_would_do() {
-    let gateway = priced();
+    let gateway = priced("");
     assert_eq!(served(&gateway, &body("round_robin:floor", "")), "cheap");
     assert_eq!(served(&gateway, &body("round_robin", r#","provider":{"sort":"price"}"#)), "cheap");
     assert_eq!(served(&gateway, &body("priority:floor", "")), "dear", "the operator's order stays");
     assert_eq!(served(&gateway, &body("own:floor", "")), "middle", "a model of that name comes first");
     assert_eq!(served(&gateway, &body("own:nitro", "")), "dear");
+    // A guardrail that changes the body does not bring the suffix back.
+    let masking = priced("[guardrails.pii]\nkind = 'pii'\naction = 'mask'\n");
+    let mail = body("round_robin:floor", "").replace("Hi", "Write to jane@example.com");
+    assert_eq!(served(&masking, &mail), "cheap");
     let unknown =
         ask(&gateway, &FakeUpstream::default(), CHAT, body("own:online", "")).err().expect("refused");
     assert_eq!(unknown.status(), 404);
@@ -163,4 +167,32 @@ fn a_client_can_ask_for_less_of_the_cache() {
     assert!(asked(&[], r#","cache":{"no-cache":true}"#));
     assert!(asked(&[("cf-aig-skip-cache", b"true")], ""));
     assert!(!asked(&[], r#","models":["claude"]"#), "a list of models is no part of what is asked");
+}
+
+#[test]
+fn clients_of_azure_name_the_model_in_the_path() {
+    let bearer = format!("Bearer {KEY}");
+    let headers: &[(&str, &[u8])] = &[("api-key", KEY.as_bytes()), ("authorization", bearer.as_bytes())];
+    let messages = r#""messages":[{"role":"user","content":"Hi"}]"#;
+    for body in [format!("{{{messages}}}"), format!(r#"{{"model":"other",{messages}}}"#)] {
+        let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
+        let mut asked = head("POST", "/openai/deployments/smart/chat/completions", headers);
+        asked.query = Some("api-version=2024-10-21");
+        ask_with(&gateway(), &upstream, &asked, body).expect("an answer");
+        let sent = upstream.sent.borrow();
+        assert_eq!((sent[0].deployment.as_str(), sent[0].path.as_str()), ("main", "/v1/chat/completions"));
+        let told: serde_json::Value = serde_json::from_slice(&sent[0].body).expect("JSON");
+        assert_eq!(told["model"], "gpt-x");
+    }
+    for path in [
+        "/openai/deployments//chat/completions",
+        "/openai/deployments/../chat/completions",
+        "/openai/deployments/a%2fb/chat/completions",
+        "/openai/deployments/smart/messages",
+        "/openai/deployments/smart/v1/chat/completions",
+        "/openai/deployments/smart/chat/completions/",
+    ] {
+        let refused = ask_with(&gateway(), &FakeUpstream::default(), &head("POST", path, headers), "{}");
+        assert_eq!(refused.err().map(|error| error.status()), Some(404), "{path}");
+    }
 }

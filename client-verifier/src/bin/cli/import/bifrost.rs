@@ -108,28 +108,9 @@ fn key_members(ours: &str, shared: &Network, mut key: Source, draft: &mut Draft)
     }
     names.extend(named(key.table("aliases", draft)));
     base.extend(endpoint.map(|url| ("base_url".to_owned(), versioned(ours, &url).into())));
-    let given = value.as_deref().is_some_and(|value| !value.is_empty());
-    let reached = match ours {
-        "azure_openai" if ENTRA.secrets.iter().any(|own| azure.has(own)) => {
-            base.insert("authentication".to_owned(), "entra".into());
-            cloud::secrets(Account::Entra, &mut base, &mut azure, &ENTRA, &name, draft);
-            Some(())
-        }
-        "bedrock" if given => {
-            base.insert("credential".to_owned(), draft.secret(&at, value.as_deref(), &name));
-            bedrock.plain("region", draft).map(|region| drop(base.insert("region".to_owned(), region.into())))
-        }
-        "bedrock" => cloud::bedrock(&mut base, &mut bedrock, &BEDROCK, &name, draft),
-        "vertex" => cloud::vertex(&mut base, &mut vertex, &VERTEX, &name, draft),
-        "ollama" | "sglang" | "vllm" if !given => Some(()),
-        _ => {
-            base.insert("credential".to_owned(), draft.secret(&at, value.as_deref(), &name));
-            Some(())
-        }
-    };
-    for own in [azure, vertex, bedrock] {
-        own.finish(draft);
-    }
+    let mut accounts = Accounts { azure, vertex, bedrock };
+    let reached = accounts.credential(&mut base, ours, (&at, value.as_deref()), &name, draft);
+    accounts.finish(draft);
     if reached.is_none() {
         key.ignore(&["models"]);
         key.finish(draft);
@@ -160,6 +141,50 @@ fn key_members(ours: &str, shared: &Network, mut key: Source, draft: &mut Draft)
         (model, member)
     };
     named.into_iter().map(deployment).collect()
+}
+
+/// What a key says of its account at a cloud.
+struct Accounts {
+    azure: Source,
+    vertex: Source,
+    bedrock: Source,
+}
+
+impl Accounts {
+    /// What calls are paid with, and for clouds where they go; nothing if that cannot be said.
+    fn credential(
+        &mut self,
+        base: &mut Table,
+        ours: &str,
+        (at, value): (&str, Option<&str>),
+        name: &str,
+        draft: &mut Draft,
+    ) -> Option<()> {
+        let Self { azure, vertex, bedrock } = self;
+        let given = value.is_some_and(|value| !value.is_empty());
+        match ours {
+            "azure_openai" if ENTRA.secrets.iter().any(|own| azure.has(own)) => {
+                base.insert("authentication".to_owned(), "entra".into());
+                cloud::secrets(Account::Entra, base, azure, &ENTRA, name, draft);
+                return Some(());
+            }
+            "bedrock" if given => {
+                base.insert("region".to_owned(), bedrock.plain("region", draft)?.into());
+            }
+            "bedrock" => return cloud::bedrock(base, bedrock, &BEDROCK, name, draft),
+            "vertex" => return cloud::vertex(base, vertex, &VERTEX, name, draft),
+            "ollama" | "sglang" | "vllm" if !given => return Some(()),
+            _ => {}
+        }
+        base.insert("credential".to_owned(), draft.secret(at, value, name));
+        Some(())
+    }
+
+    fn finish(self, draft: &mut Draft) {
+        for own in [self.azure, self.vertex, self.bedrock] {
+            own.finish(draft);
+        }
+    }
 }
 
 /// What models are called at the provider.

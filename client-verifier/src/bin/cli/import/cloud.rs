@@ -105,8 +105,22 @@ pub(super) fn secrets(
     account.credential(own, &at, only.as_deref(), name, draft);
 }
 
+/// The region that `LiteLLM`'s name of a Bedrock model may begin with, and the model's own name.
+pub(super) fn bedrock_model(name: &str) -> (Option<&str>, &str) {
+    let (mut region, mut rest) = (None, name);
+    while let Some((first, others)) = rest.split_once('/') {
+        match first {
+            "converse" | "converse_like" | "invoke" => {}
+            first if is_region(first) => region = Some(first),
+            _ => break,
+        }
+        rest = others;
+    }
+    (region, rest)
+}
+
 /// Whether a word is an AWS region, such as `us-west-2`.
-pub(super) fn is_region(word: &str) -> bool {
+fn is_region(word: &str) -> bool {
     let parts = word.split('-').count();
     (3..=4).contains(&parts)
         && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -167,21 +167,11 @@ fn member(entry: Json, at: &str, routing: &Routing, draft: &mut Draft) -> Option
     };
     let mut own = table([("provider", provider.into()), ("model", model.into())]);
     if provider == "bedrock" {
-        let (region, model) = bedrock_model(model);
+        let (region, model) = cloud::bedrock_model(model);
         own.insert("model".to_owned(), model.into());
         own.extend(region.map(|region| ("region".to_owned(), region.into())));
     }
-    if provider == "ollama" {
-        let base = base.unwrap_or_else(|| "http://127.0.0.1:11434".to_owned());
-        let base = base.trim_end_matches('/').trim_end_matches("/v1").to_owned();
-        own.insert("base_url".to_owned(), format!("{base}/v1").into());
-    } else {
-        own.extend(base.map(|base| ("base_url".to_owned(), base.into())));
-    }
-    allow_plain_http(&mut own, &params.path("api_base"), draft);
-    if provider == "azure_openai" {
-        own.extend(params.text("api_version").map(|version| ("api_version".to_owned(), version.into())));
-    }
+    address(&mut own, provider, base, &mut params, draft);
     match provider {
         "bedrock" => cloud::bedrock(&mut own, &mut params, &BEDROCK, &name, draft)?,
         "vertex" => cloud::vertex(&mut own, &mut params, &VERTEX, &name, draft)?,
@@ -226,18 +216,19 @@ fn provider(model: &str, has_base: bool) -> Option<(&'static str, &str)> {
     }
 }
 
-/// The region that a name of Bedrock's may begin with, and the model's own name.
-fn bedrock_model(name: &str) -> (Option<&str>, &str) {
-    let (mut region, mut rest) = (None, name);
-    while let Some((first, others)) = rest.split_once('/') {
-        match first {
-            "converse" | "converse_like" | "invoke" => {}
-            first if cloud::is_region(first) => region = Some(first),
-            _ => break,
-        }
-        rest = others;
+/// Where it is called.
+fn address(own: &mut Table, provider: &str, base: Option<String>, params: &mut Source, draft: &mut Draft) {
+    if provider == "ollama" {
+        let base = base.unwrap_or_else(|| "http://127.0.0.1:11434".to_owned());
+        let base = base.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        own.insert("base_url".to_owned(), format!("{base}/v1").into());
+    } else {
+        own.extend(base.map(|base| ("base_url".to_owned(), base.into())));
     }
-    (region, rest)
+    allow_plain_http(own, &params.path("api_base"), draft);
+    if provider == "azure_openai" {
+        own.extend(params.text("api_version").map(|version| ("api_version".to_owned(), version.into())));
+    }
 }
 
 fn allow_plain_http(own: &mut Table, at: &str, draft: &mut Draft) {

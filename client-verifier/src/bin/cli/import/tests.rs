@@ -2,6 +2,7 @@ use super::*;
 use crate::import::draft::Kind;
 
 #[path = "../../../../tests/appraise/json_schema.rs"]
+#[allow(clippy::as_conversions, clippy::wildcard_enum_match_arm, reason = "test code of two crates")]
 mod json_schema;
 
 fn imported(format: Format, text: &str) -> (toml::Table, String, Vec<(Kind, String)>) {
@@ -79,6 +80,13 @@ fn litellm_groups_become_models_with_tiers() {
     ] {
         assert!(has(&notes, Kind::NotCarried, place), "{place} is not reported: {notes:?}");
     }
+    assert!(has(&notes, Kind::Secret, "model_list[1].litellm_params.api_key"));
+    assert!(has(&notes, Kind::Changed, "model_list[5].litellm_params.api_base"));
+}
+
+#[test]
+fn litellm_accounts_at_clouds_become_documents() {
+    let (table, _, notes) = imported(Format::Litellm, include_str!("../../../../tests/import/litellm.yaml"));
     for (deployment, key, expected) in [
         ("gemini-eu", "provider", "vertex"),
         ("gemini-eu", "project", "my-project-1"),
@@ -91,13 +99,11 @@ fn litellm_groups_become_models_with_tiers() {
         ("gpt-entra", "credential", "file:/config/gpt-entra.json"),
         ("command", "provider", "cohere"),
     ] {
-        let found = at(&table, &format!("{deployments} {deployment} {key}"));
+        let found = at(&table, &format!("gateway deployments {deployment} {key}"));
         assert_eq!(found.as_str(), Some(expected), "{deployment}.{key}");
     }
-    assert!(has(&notes, Kind::Secret, "model_list[1].litellm_params.api_key"));
     assert!(has(&notes, Kind::Secret, "model_list[9].litellm_params.aws_access_key_id"));
     assert!(has(&notes, Kind::Secret, "model_list[10].litellm_params.client_secret"));
-    assert!(has(&notes, Kind::Changed, "model_list[5].litellm_params.api_base"));
 }
 
 #[test]

@@ -48,6 +48,8 @@ impl Wishes {
         }
         if let Some((name, sort)) = plain_name(&request.model, models) {
             self.sort = self.sort.or(Some(sort));
+            // Whoever changes the body reads it again; the name has to stay.
+            request.asked.model = Some(name.clone());
             request.model = name;
         }
         for name in &mut self.instead {
