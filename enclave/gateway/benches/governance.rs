@@ -99,6 +99,7 @@ fn admission(criterion: &mut Criterion) {
     let rates = Rates::flat(Rate::from_usd("2.5").expect("a rate"), Rate::from_usd("10").expect("a rate"));
     let price = Arc::new(Price { rates, ..Price::nothing() });
     let estimate = || Estimate {
+        answers: 1,
         input_tokens: 500,
         output_tokens: 1000,
         calls: 1,

@@ -15,18 +15,18 @@ fn body(model: &str, more: &str) -> String {
 
 /// Three deployments with a price each; the first of each model is the dear one.
 fn priced(more: &str) -> Gateway {
-    let mut more = more.to_owned();
-    for (name, price) in [("dear", "9"), ("middle", "5"), ("cheap", "1")] {
-        more += &format!(
+    let deployment = |(name, price)| {
+        format!(
             "[deployments.{name}]\nprovider = 'openai_compatible'\nmodel = '{name}'\nbase_url = 'http://127.0.0.1:9'\nprice = {{ input = '{price}', output = '{price}' }}\n"
-        );
-    }
-    for strategy in ["round_robin", "priority"] {
-        more +=
-            &format!("[models.{strategy}]\nstrategy = '{strategy}'\nmembers = ['dear', 'middle', 'cheap']\n");
-    }
-    more += "[models.'own:floor']\ndeployments = ['middle']\n[models.own]\ndeployments = ['dear']\n";
-    gateway_with(&more)
+        )
+    };
+    let model = |strategy| {
+        format!("[models.{strategy}]\nstrategy = '{strategy}'\nmembers = ['dear', 'middle', 'cheap']\n")
+    };
+    let deployments: Vec<String> = [("dear", 9), ("middle", 5), ("cheap", 1)].map(deployment).into();
+    let models: Vec<String> = ["round_robin", "priority"].map(model).into();
+    let own = "[models.'own:floor']\ndeployments = ['middle']\n[models.own]\ndeployments = ['dear']\n";
+    gateway_with(&[more, &deployments.concat(), &models.concat(), own].concat())
 }
 
 fn served(gateway: &Gateway, body: &str) -> String {
