@@ -36,6 +36,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("enclave/gateway/src/route/features.rs", "finds what a request needs of a model"),
     ("enclave/gateway/src/route/strategy/complexity.rs", "guesses how hard a question is"),
     ("enclave/gateway/src/route/strategy/sticky.rs", "recognises a conversation"),
+    ("enclave/gateway/src/route/wishes/body.rs", "reads which models and order a body asks for"),
     ("enclave/gateway/src/upstream.rs", "measures the parts of a body"),
     ("enclave/gateway/src/wire.rs", "refuses fields that would choose an upstream"),
     ("enclave/gateway/src/wire/json.rs", "reads requests that are translated"),
