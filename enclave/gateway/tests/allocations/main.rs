@@ -90,7 +90,7 @@ fn requests_take_few_blocks_and_chunks_none() {
     }
 }
 
-const MOST_FORWARDED: usize = 100;
-const MOST_STREAMED: usize = 200;
-const MOST_TRANSLATED: usize = 200;
-const MOST_TRANSLATED_STREAM: usize = 2200;
+const MOST_FORWARDED: usize = 50;
+const MOST_STREAMED: usize = 60;
+const MOST_TRANSLATED: usize = 85;
+const MOST_TRANSLATED_STREAM: usize = 1110;

@@ -63,7 +63,7 @@ fn st_01_no_list_of_models_reaches_a_model_that_the_key_may_not_use() {
     let headers: &[(&str, &[u8])] = &[("authorization", bearer.as_bytes())];
     for more in [r#","models":["smart"]"#, r#","fallbacks":["smart","gpt-x"]"#, r#","\u006dodels":["smart"]"#]
     {
-        let upstream = FakeUpstream::new([Reply::json(400, "{}"), Reply::json(200, ANSWER)]);
+        let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]).of("builtin", [Reply::json(400, "{}")]);
         let asked = ask_with(&gateway(), &upstream, &head("POST", CHAT, headers), body("builtin", more));
         asked.err().expect("refused");
         let sent = upstream.sent.borrow();
