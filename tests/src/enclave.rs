@@ -187,7 +187,7 @@ pub fn can_isolate() -> bool {
 }
 
 /// A TCP address that leads to a Unix socket.
-fn bridge(socket: &Path) -> SocketAddr {
+pub fn bridge(socket: &Path) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     let address = listener.local_addr().expect("a bound socket has an address");
     let socket = socket.to_owned();

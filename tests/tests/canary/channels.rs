@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use postern_tests::canary::{Canaries, Hits};
-use postern_tests::enclave::{Enclave, Setup, can_isolate};
-use postern_tests::http1::Http1;
+use postern_tests::enclave::{Enclave, Setup, bridge, can_isolate};
+use postern_tests::http1::{Http1, post_with};
 use postern_tests::memory;
 use postern_tests::programs::{self, Running};
 use postern_tests::tls::{self, Offer};
 use ring::digest::{SHA256, digest};
+use serde_json::json;
+use tempfile::TempDir;
 use tokio_rustls::client::TlsStream;
 
 /// Seconds until an idle connection is closed.
@@ -31,8 +33,12 @@ pub(super) struct World {
     pub(super) key: String,
     /// A model with a canary for a name.
     pub(super) named: String,
+    /// A key that was issued to a team with a canary for a name.
+    pub(super) issued: String,
     tap: Tap,
     started: SystemTime,
+    /// Where records and the log are kept.
+    disk: TempDir,
 }
 
 impl World {
@@ -49,6 +55,9 @@ impl World {
         // Names of models are in the numbers that the operator reads.
         let named = canaries.plant(CONTROL, "name of a model");
         let secret = tempfile::NamedTempFile::new().unwrap();
+        let disk = TempDir::new().unwrap();
+        std::fs::write(disk.path().join("root.key"), "a5".repeat(32)).unwrap();
+        let claim = hex::encode(digest(&SHA256, CLAIM.as_bytes()));
         std::fs::write(secret.path(), &credential).unwrap();
         let enclave = Enclave::with(&Setup {
             limits: format!("idle_seconds = {seconds}\nconnections = 40"),
@@ -62,10 +71,14 @@ impl World {
                  credential = \"file:{}\"\ntimeouts = {{ response_head_ms = 300, stall_ms = 300 }}\n\
                  [gateway.models.hasty]\ndeployments = [\"hasty\"]\n\
                  [gateway.models.{}]\ndeployments = [\"fake\"]\n\
+                 [gateway.admission]\nvirtual_keys = true\n\
+                 [admin]\naddress = \"unix:admin.sock\"\nclaim_sha256 = \"{claim}\"\n\
+                 [state]\nstore = \"file:{at}/state.redb\"\nmode = \"lease\"\nroot_key = \"file:{at}/root.key\"\naudit = \"{at}/log\"\n\
                  [metrics]\naddress = \"unix:metrics.sock\"\ninterval_seconds = 10",
                 hex::encode(digest(&SHA256, key.as_bytes())),
                 secret.path().display(),
                 named,
+                at = disk.path().display(),
             ),
             ..Setup::default()
         });
@@ -80,7 +93,61 @@ impl World {
         let mut command = Command::new(programs::path("postern-host"));
         let host_process = Running::start(command.arg("--config").arg(config).current_dir(enclave.folder()));
         let host = host_process.said("ingress").parse().unwrap();
-        Self { canaries, enclave, host_process, host, key, named, tap, started }
+        let mut world = Self {
+            canaries,
+            enclave,
+            host_process,
+            host,
+            key,
+            named,
+            issued: String::new(),
+            tap,
+            started,
+            disk,
+        };
+        world.issued = world.issue_key();
+        world
+    }
+
+    /// Makes an organisation and a team whose names are canaries, and a key for it: they go into sealed records and into
+    /// the log of what administrators do.
+    fn issue_key(&self) -> String {
+        let address = bridge(&self.enclave.folder().join("admin.sock"));
+        let (org, team) = (self.canaries.plant(KEPT, "organisation"), self.canaries.plant(KEPT, "team"));
+        let policy = json!({ "allowed_models": ["*"] });
+        let asking = async {
+            let mut client = Http1::connect(address).await;
+            let mut credential = String::new();
+            for (path, body) in [
+                ("claim", json!({ "code": CLAIM })),
+                ("orgs", json!({ "id": org, "policy": policy })),
+                ("teams", json!({ "id": team, "org": org, "policy": policy })),
+                ("keys", json!({ "owner": { "org": org, "team": team }, "policy": policy })),
+            ] {
+                client
+                    .send(&post_with(&format!("/admin/v1/{path}"), &credential, &body.to_string()))
+                    .await
+                    .unwrap();
+                let answer = client.answer().await.unwrap();
+                assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+                let made = answer.json()["secret"].as_str().map(str::to_owned);
+                match path {
+                    "claim" => credential = format!("authorization: Bearer {}\r\n", made.unwrap()),
+                    "keys" => return made.unwrap(),
+                    _ => {}
+                }
+            }
+            panic!("the last one makes a key")
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asking))
+    }
+
+    /// Sealed records and the log, as the disk holds them: how many bytes.
+    pub(super) fn kept_on_disk(&self) -> u64 {
+        let folders = [self.disk.path().to_owned(), self.disk.path().join("log")];
+        let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).flatten();
+        let data = files.filter_map(|file| file.metadata().ok());
+        data.filter(std::fs::Metadata::is_file).map(|data| data.len()).sum()
     }
 
     /// A connection through the host that nothing was verified about.
@@ -160,6 +227,12 @@ impl World {
 
 /// Larger files are others', in bytes.
 const LARGEST_FILE: u64 = 64 << 20;
+
+/// The scenario name of what the enclave keeps in its records, and so in its memory.
+pub(super) const KEPT: &str = "kept in records";
+
+/// Makes the first administrator.
+const CLAIM: &str = "claimed by the canary run";
 
 /// The scenario name of deliberate leaks.
 pub(super) const CONTROL: &str = "deliberate leak";

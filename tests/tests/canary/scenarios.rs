@@ -172,9 +172,12 @@ pub(super) async fn success_http2(world: &World, planter: Planter) {
     drop(answered(world, planter, Protocol::Http2).await);
 }
 
-/// One request to the model whose name is a canary.
+/// One request to the model whose name is a canary, and one of an issued key.
 pub(super) async fn counted(world: &World, planter: Planter) {
-    assert_eq!(asked(world, &planter, &world.named.clone(), false).await.status, 200);
+    assert_eq!(asked(world, &planter, &world.named, false).await.status, 200);
+    let mut client = world.client().await;
+    let body = planter.chat("fake", true).to_string();
+    assert_eq!(ask(&mut client, &planter.request(&world.issued, &body)).await.status, 200);
 }
 
 /// A prompt of four thousand words, each a canary.

@@ -11,7 +11,7 @@ use postern_tests::programs::{self, Running, lasting_folder};
 use postern_tests::upstream::{self, Step};
 use postern_tests::workspace;
 
-use super::channels::{CONTROL, IDLE_SECONDS, World, let_connections_end};
+use super::channels::{CONTROL, IDLE_SECONDS, KEPT, World, let_connections_end};
 use super::report::{Report, Row, size};
 use super::scenarios::{self, Planter};
 
@@ -19,7 +19,7 @@ use super::scenarios::{self, Planter};
 const METHOD: &str = "Written by `cargo test -p postern-tests --test canary` with `POSTERN_CANARY_REPORT=write`; the same run is part of every `cargo test`.
 
 Clients speak TLS through `postern-host` to `postern-enclave`, which calls a provider over plain HTTP on loopback. Each scenario plants fresh canaries: in the prompt, system prompt,
-tool descriptions, schemas, arguments and results, image data (Base64), user name, header values, cookie, query, gateway key, answers whole and streamed, upstream's errors, and broken JSON, events, chunks and
+tool descriptions, schemas, arguments and results, image data (Base64), user name, names of an organisation and a team (kept in sealed records), header values, cookie, query, gateway key, answers whole and streamed, upstream's errors, and broken JSON, events, chunks and
 heads. Memory is read through `/proc/PID/mem`: all readable and writable mappings. Searched encodings: as it is (which covers JSON escapes and URL encoding, since canaries are letters and digits),
 Base64 in three alignments, hex, percent-encoding, `\\u` escapes, UTF-16, and backwards.
 
@@ -84,6 +84,11 @@ fn others(hits: Hits) -> Hits {
     hits.into_iter().filter(|((place, _), _)| place.scenario != CONTROL).collect()
 }
 
+/// In the enclave's own memory its records may stay, too.
+fn others_in_enclave(hits: Hits) -> Hits {
+    others(hits).into_iter().filter(|((place, _), _)| place.scenario != KEPT).collect()
+}
+
 fn only_control(hits: Hits) -> Hits {
     hits.into_iter().filter(|((place, _), _)| place.scenario == CONTROL).collect()
 }
@@ -109,14 +114,14 @@ async fn while_it_lasts(world: &World, report: &mut Report) {
     report.controls.push(Row {
         what: "enclave memory, while a stream is under way".to_owned(),
         searched: size(scan.bytes),
-        hits: others(scan.hits),
+        hits: others_in_enclave(scan.hits),
     });
     client.answer().await.unwrap();
     let scan = world.enclave_memory();
     report.window.push(Row {
         what: "enclave memory, answered, connection kept open".to_owned(),
         searched: size(scan.bytes),
-        hits: others(scan.hits),
+        hits: others_in_enclave(scan.hits),
     });
     drop(client);
 }
@@ -131,7 +136,7 @@ fn after(world: &World, report: &mut Report, scenario: &str) {
             let row = Row {
                 what: format!("{whose} memory, {scenario}, {when}"),
                 searched: size(scan.bytes),
-                hits: others(scan.hits),
+                hits: if whose == "enclave" { others_in_enclave(scan.hits) } else { others(scan.hits) },
             };
             let rows =
                 if when == "at once" && whose == "enclave" { &mut report.window } else { &mut report.rows };
@@ -147,7 +152,7 @@ fn after_idling(world: &World, report: &mut Report) {
     report.rows.push(Row {
         what: "enclave memory, all idle connections closed".to_owned(),
         searched: size(scan.bytes),
-        hits: others(scan.hits),
+        hits: others_in_enclave(scan.hits),
     });
 }
 
@@ -172,6 +177,12 @@ async fn numbers(world: &World, report: &mut Report) {
 /// One leak on purpose for each channel.
 fn controls(world: &World, report: &mut Report) {
     let scan = world.enclave_memory();
+    let records = scan.hits.iter().filter(|((place, _), _)| place.scenario == KEPT);
+    report.controls.push(Row {
+        what: "enclave memory, names in the records that it keeps".to_owned(),
+        searched: size(scan.bytes),
+        hits: records.map(|(place, count)| (place.clone(), *count)).collect(),
+    });
     report.controls.push(Row {
         what: "enclave memory, the provider's key, which stays".to_owned(),
         searched: size(scan.bytes),
@@ -220,11 +231,12 @@ fn elsewhere(world: &World, report: &mut Report) {
     let (logged, logs) = world.logs();
     let (crossed, wire) = world.wire();
     let (count, files) = world.files();
+    assert!(world.kept_on_disk() > 10_000, "records and log were to be among the files");
     for (what, searched, hits) in [
         ("standard error of enclave and host", size(logged), logs),
         ("between host and enclave, both ways", size(crossed), wire),
         (
-            "files that are new in the working folder, /dev/shm and the temporary folder",
+            "files that are new in the working folder, /dev/shm and the temporary folder, sealed records and the audit log among them",
             format!("{count} files"),
             files,
         ),

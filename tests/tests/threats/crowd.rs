@@ -1,9 +1,14 @@
 //! Row 26: ten thousand connections that want nothing but to be there, and one client who wants an answer.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use attestation::Nonce;
+use attestation::binding::ChallengeRequest;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,6 +19,7 @@ use postern_tests::programs::lasting_folder;
 use postern_tests::tls::{self, Offer};
 use postern_tests::{upstream, workspace};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
 
 /// Connections that say nothing at all.
@@ -22,6 +28,8 @@ const SILENT: usize = 8200;
 const EACH: usize = 450;
 /// HTTP/2 connections that ask for a long answer and take one byte of it.
 const TINY_WINDOWS: usize = 100;
+/// Connections that ask for evidence as fast as they can.
+const FLOODING: u8 = 32;
 /// Descriptors that one process needs for that.
 const DESCRIPTORS: usize = 12_000;
 /// What a connection may cost that says nothing, in bytes.
@@ -110,6 +118,31 @@ async fn tiny_windows(enclave: &Enclave) -> Vec<tokio::task::JoinHandle<()>> {
     held
 }
 
+/// Asks for evidence over and over, each on a connection of its own, until told to stop. Each gives back how many documents
+/// came, and how many refusals with advice.
+fn evidence_flood(address: SocketAddr, stop: &Arc<AtomicBool>) -> JoinSet<(usize, usize)> {
+    let asking = |number: u8, stop: Arc<AtomicBool>| async move {
+        let body = ChallengeRequest { nonce: Nonce::new([number; 32]) }.encode();
+        let head = format!(
+            "POST /.well-known/postern/evidence HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut client = Http1::connect(address).await;
+        let (mut made, mut refused) = (0, 0);
+        while !stop.load(Ordering::Relaxed) {
+            client.send(&[head.as_bytes(), &body].concat()).await.unwrap();
+            let answer = client.answer().await.unwrap();
+            match answer.status {
+                200 => made += 1,
+                429 if answer.header("retry-after").is_some() => refused += 1,
+                status => panic!("{status}"),
+            }
+        }
+        (made, refused)
+    };
+    (0..FLOODING).map(|number| asking(number, Arc::clone(stop))).collect()
+}
+
 /// The longest that one of some requests took.
 async fn served(enclave: &Enclave) -> Duration {
     let mut slowest = Duration::ZERO;
@@ -162,6 +195,7 @@ async fn row_26_ten_thousand_connections_leave_room_for_a_client() {
         limits: "connections = 11000\nheader_seconds = 600\nbody_idle_seconds = 600\nidle_seconds = 60"
             .to_owned(),
         before: format!("ulimit -n {DESCRIPTORS}"),
+        evidence_per_second: Some(5),
         ..Setup::default()
     });
     let long = "word ".repeat(400);
@@ -188,8 +222,19 @@ async fn row_26_ten_thousand_connections_leave_room_for_a_client() {
     scales.weigh("of HTTP/2 that ask for a megabyte and take a byte", TINY_WINDOWS, PER_TINY_WINDOW);
     let all = silent.len() + begun.len() + stuck.len();
     let among = served(&enclave).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood = evidence_flood(enclave.address, &stop);
+    let flooded = served(&enclave).await;
+    stop.store(true, Ordering::Relaxed);
+    let counts = flood.join_all().await;
+    let (made, refused) = counts.iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
     let most = resident(enclave.process.id()).unwrap();
-    let text = report(&scales.costs, alone, most, unhindered, among);
+    let mut text = report(&scales.costs, alone, most, unhindered, among);
+    let _infallible = writeln!(
+        text,
+        "With {FLOODING} of them asking for evidence as fast as they could, {} ms; they got {made} documents and {refused} refusals with advice.",
+        flooded.as_millis()
+    );
     let place = if std::env::var_os("POSTERN_CROWD_REPORT").is_some() {
         workspace::root().join("tests/crowd/REPORT.md")
     } else {
@@ -203,6 +248,8 @@ async fn row_26_ten_thousand_connections_leave_room_for_a_client() {
     let bound = alone + BESIDES + scales.costs.iter().map(|cost| cost.bound).sum::<usize>();
     assert!(most < bound, "{most} bytes, bound {bound}\n{text}");
     assert!(among < Duration::from_secs(5), "an honest client waited {among:?}\n{text}");
+    assert!(made > 0 && refused > made, "control: a flood that is served in full is none\n{text}");
+    assert!(flooded < Duration::from_secs(10), "an honest client waited {flooded:?} in the flood\n{text}");
     // control: they are all still there, and cost something
     assert!(most > alone + 10 * 1024 * all / 10, "{text}");
     drop((silent, begun));
