@@ -156,6 +156,34 @@ async fn served(enclave: &Enclave) -> Duration {
     slowest
 }
 
+/// The same while others want nothing but evidence; and how many documents and refusals these got.
+async fn served_in_a_flood(enclave: &Enclave) -> (Duration, usize, usize) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood = evidence_flood(enclave.address, &stop);
+    let slowest = served(enclave).await;
+    stop.store(true, Ordering::Relaxed);
+    let counts = flood.join_all().await;
+    let (made, refused) = counts.iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    (slowest, made, refused)
+}
+
+/// Connections in all the ways to have begun and not go on.
+async fn begun(enclave: &Enclave, scales: &mut Scales<'_>) -> Vec<Client> {
+    let long_head = format!("GET /v1/models HTTP/1.1\r\nhost: a\r\nx-long: {}", "x".repeat(15 * 1024));
+    let cut = post("/v1/chat/completions", &chat("builtin", true).to_string());
+    let mut begun = Vec::new();
+    for (what, bytes) in [
+        ("that have shaken hands", &b""[..]),
+        ("in the middle of a head", b"GET /v1/mod"),
+        ("in the middle of a head of 15 KiB", long_head.as_bytes()),
+        ("in the middle of a body", &cut[..cut.len() - 5]),
+    ] {
+        begun.extend(having_sent(enclave, bytes).await);
+        scales.weigh(what, EACH, PER_TLS);
+    }
+    begun
+}
+
 fn report(costs: &[Cost], alone: usize, most: usize, before: Duration, among: Duration) -> String {
     let mut out = String::from(
         "# A crowd\n\nWritten by `cargo test -p postern-tests --test threats row_26` with `POSTERN_CROWD_REPORT=write`; the same run is part of every `cargo test`, unoptimised and on a\n\
@@ -206,28 +234,12 @@ async fn row_26_ten_thousand_connections_leave_room_for_a_client() {
     let silent = silent(&enclave).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     scales.weigh("that say nothing", SILENT, PER_SILENT);
-    let long_head = format!("GET /v1/models HTTP/1.1\r\nhost: a\r\nx-long: {}", "x".repeat(15 * 1024));
-    let cut = post("/v1/chat/completions", &chat("builtin", true).to_string());
-    let mut begun = Vec::new();
-    for (what, bytes) in [
-        ("that have shaken hands", &b""[..]),
-        ("in the middle of a head", b"GET /v1/mod"),
-        ("in the middle of a head of 15 KiB", long_head.as_bytes()),
-        ("in the middle of a body", &cut[..cut.len() - 5]),
-    ] {
-        begun.extend(having_sent(&enclave, bytes).await);
-        scales.weigh(what, EACH, PER_TLS);
-    }
+    let begun = begun(&enclave, &mut scales).await;
     let stuck = tiny_windows(&enclave).await;
     scales.weigh("of HTTP/2 that ask for a megabyte and take a byte", TINY_WINDOWS, PER_TINY_WINDOW);
     let all = silent.len() + begun.len() + stuck.len();
     let among = served(&enclave).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flood = evidence_flood(enclave.address, &stop);
-    let flooded = served(&enclave).await;
-    stop.store(true, Ordering::Relaxed);
-    let counts = flood.join_all().await;
-    let (made, refused) = counts.iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let (flooded, made, refused) = served_in_a_flood(&enclave).await;
     let most = resident(enclave.process.id()).unwrap();
     let mut text = report(&scales.costs, alone, most, unhindered, among);
     let _infallible = writeln!(
