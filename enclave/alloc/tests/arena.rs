@@ -41,7 +41,8 @@ impl Arena {
     }
 
     fn residue(&self) -> usize {
-        unsafe { &*self.memory.get() }.iter().filter(|&&byte| byte == FILL).count()
+        let touched = unsafe { &*self.memory.get() }.iter().take(self.used.get());
+        touched.filter(|&&byte| byte == FILL).count()
     }
 }
 
