@@ -3,6 +3,8 @@
 //! One versioned TOML file. An unknown key is an error. It names secrets, it never holds one.
 
 mod admin;
+mod error;
+mod limits;
 mod metrics;
 mod operator;
 mod state;
@@ -10,12 +12,13 @@ mod stream_shape;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
 pub use self::admin::{AdminConfig, OidcConfig};
+pub use self::error::ConfigError;
+pub use self::limits::Limits;
 pub use self::metrics::Metrics;
 pub use self::operator::OperatorKey;
 pub use self::state::{Keeper, Mode, RootKeyFrom, State};
@@ -114,58 +117,6 @@ pub struct Host {
     pub egress: Option<Address>,
 }
 
-/// `[limits]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Connections at once; more are closed at once.
-    pub connections: usize,
-    /// Bytes of one message head.
-    pub header_bytes: usize,
-    /// Seconds for the TLS handshake, and again for each message head once its first byte came.
-    pub header_seconds: u64,
-    /// Seconds a connection may stay idle between requests. Short, because what the last request left in
-    /// buffers goes with the connection.
-    pub idle_seconds: u64,
-    /// Seconds without a byte of progress in a request body, or without the client taking a byte.
-    pub body_idle_seconds: u64,
-    /// HTTP/2 streams at once on one connection.
-    pub streams_per_connection: u32,
-    /// Evidence documents made per second, on average, for all clients together.
-    pub evidence_per_second: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            header_bytes: 16 * 1024,
-            header_seconds: 5,
-            idle_seconds: 5,
-            body_idle_seconds: 20,
-            streams_per_connection: 128,
-            evidence_per_second: 20,
-        }
-    }
-}
-
-impl Limits {
-    /// See [`Self::header_seconds`].
-    pub const fn header_time(&self) -> Duration {
-        Duration::from_secs(self.header_seconds)
-    }
-
-    /// See [`Self::idle_seconds`].
-    pub const fn idle_time(&self) -> Duration {
-        Duration::from_secs(self.idle_seconds)
-    }
-
-    /// See [`Self::body_idle_seconds`].
-    pub const fn body_idle_time(&self) -> Duration {
-        Duration::from_secs(self.body_idle_seconds)
-    }
-}
-
 /// `[drain]`
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -206,51 +157,6 @@ pub struct Provisioning {
     /// so nobody else can give this enclave provider accounts of his own.
     pub operator: OperatorKey,
 }
-
-/// Why the file was refused: one line, with the place where there is one.
-#[derive(Debug)]
-pub enum ConfigError {
-    /// The file could not be read.
-    Unreadable(PathBuf, std::io::ErrorKind),
-    /// A key or value is wrong; names keys, never values.
-    Invalid(gateway::config::ConfigError),
-    /// A value that parses but cannot be meant.
-    Value {
-        /// Key path.
-        key: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-}
-
-impl ConfigError {
-    /// Stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Unreadable(..) => "CONFIG_UNREADABLE",
-            Self::Invalid(error) => error.code(),
-            Self::Value { .. } => "CONFIG_VALUE",
-        }
-    }
-}
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unreadable(path, kind) => {
-                write!(
-                    out,
-                    "CONFIG_UNREADABLE: {}: {kind}; name a readable file with --config",
-                    path.display()
-                )
-            }
-            Self::Invalid(error) => error.fmt(out),
-            Self::Value { key, expected } => write!(out, "CONFIG_VALUE: {key}: expected {expected}"),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads and checks the file.
@@ -313,25 +219,12 @@ impl Config {
         if let Some((key, expected)) = self.state.as_ref().and_then(State::problem) {
             return refuse(key, expected);
         }
-        let limits = &self.limits;
-        if limits.connections == 0 || limits.evidence_per_second == 0 || limits.streams_per_connection == 0 {
-            return refuse("limits", "counts of at least 1");
-        }
-        if !(1024..=64 * 1024).contains(&limits.header_bytes) {
-            return refuse("limits.header_bytes", "1024 to 65536");
-        }
-        if limits.header_seconds == 0 || limits.body_idle_seconds == 0 || limits.idle_seconds == 0 {
-            return refuse("limits", "times of at least 1 second");
+        if let Some((key, expected)) = self.limits.problem() {
+            return refuse(key, expected);
         }
         let intervals = self.metrics.as_ref().map(|own| own.interval_seconds);
         if intervals.is_some_and(|seconds| !(10..=3600).contains(&seconds)) {
             return refuse("metrics.interval_seconds", "10 to 3600");
-        }
-        if limits.idle_seconds > 60 {
-            return refuse(
-                "limits.idle_seconds",
-                "at most 60, since idle connections keep residue in memory",
-            );
         }
         Ok(())
     }
