@@ -2,8 +2,8 @@
 //! [`crate::screening`].
 //!
 //! A kind of check is one file in `guardrail/` and one line in [`GUARDRAILS`]. It is one of two things: something that
-//! finds places in a text ([`Spans`]: these can be masked, and work on streams) or something that judges content as a
-//! whole ([`Judge`]).
+//! finds places in a text ([`Spans`]: these can be masked, and work on streams), something that judges content as a
+//! whole ([`Judge`]), or something that asks a service outside ([`Service`]).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use crate::content::{Kind, Segment};
 use crate::deployment::{Deployment, Exposure};
 
 mod settings;
+
+pub mod bedrock_guardrail;
 
 pub mod citation;
 
@@ -23,11 +25,17 @@ pub mod injection;
 
 pub mod json_answer;
 
+pub mod lakera;
+
 pub mod language;
 
 pub mod length;
 
+pub mod openai_moderation;
+
 pub mod pii;
+
+pub mod presidio;
 
 pub mod regex;
 
@@ -39,23 +47,32 @@ pub mod tool_rules;
 
 pub mod url_allow_list;
 
-pub use settings::{Action, Applies, Hook, Mode, OnError, Settings, StreamMode, ToolRule, ToolVerdict};
+pub mod webhook;
+
+pub use settings::{
+    Action, Applies, Hook, Mode, OnError, Reference, Settings, StreamMode, ToolRule, ToolVerdict,
+};
 
 /// Every kind of guardrail, by the name the configuration uses.
 pub const GUARDRAILS: &[&dyn GuardrailKind] = &[
+    &bedrock_guardrail::KIND,
     &citation::KIND,
     &code::KIND,
     &deny_list::KIND,
     &injection::KIND,
     &json_answer::KIND,
+    &lakera::KIND,
     &language::KIND,
     &length::KIND,
+    &openai_moderation::KIND,
     &pii::KIND,
+    &presidio::KIND,
     &regex::KIND,
     &required_metadata::KIND,
     &secrets::KIND,
     &tool_rules::KIND,
     &url_allow_list::KIND,
+    &webhook::KIND,
 ];
 
 /// A kind of guardrail: makes configured checks.
@@ -68,12 +85,27 @@ pub trait GuardrailKind: Sync {
     fn hooks(&self) -> &'static [Hook];
     /// Makes a check from its settings; the error says what was expected, without quoting them.
     fn configure(&self, settings: &Settings) -> Result<Detector, &'static str>;
+    /// What a kind that asks a service needs to know of it.
+    fn needs(&self) -> Option<Needs> {
+        None
+    }
+}
+
+/// What has to be configured of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// Where it is unless the configuration says otherwise.
+    pub url: Option<&'static str>,
+    /// Whether it cannot be asked without a secret.
+    pub secret: bool,
 }
 
 /// What a configured check does.
 pub enum Detector {
     /// Judges content as a whole.
     Judge(Box<dyn Judge>),
+    /// Asks a service.
+    Service(Box<dyn Service>),
     /// Finds places in a text.
     Spans(Box<dyn Spans>),
 }
@@ -104,6 +136,76 @@ pub trait Judge: Send + Sync {
     /// Whether it objects.
     fn objects(&self, subject: &Subject<'_>) -> bool;
 }
+
+/// A service outside of this program: what to send it, and what its answers mean. It does not send anything itself.
+pub trait Service: Send + Sync {
+    /// What to send. `secret` is what the configuration refers to.
+    fn ask(&self, question: &Question<'_>, secret: &[u8]) -> Asked;
+    /// What an answer means.
+    ///
+    /// # Errors
+    /// [`Unclear`]: whatever is not wholly understood is no verdict.
+    fn read(
+        &self,
+        question: &Question<'_>,
+        asked: &Asked,
+        answer: &Answered<'_>,
+        secret: &[u8],
+    ) -> Result<Verdict, Unclear>;
+}
+
+/// What a service is asked about.
+pub struct Question<'a> {
+    /// Whether it is an answer and not a request.
+    pub answer: bool,
+    /// The exchange.
+    pub request_id: &'a str,
+    /// Whose request it is, by the key's public id.
+    pub key_id: &'a str,
+    /// The model that was asked for.
+    pub model: &'a str,
+    /// The guardrail's name.
+    pub guardrail: &'a str,
+    /// Seconds since 1970.
+    pub unix_seconds: u64,
+    /// The texts, in order, as checks in here have left them.
+    pub texts: &'a [String],
+}
+
+/// What to send to a service.
+pub struct Asked {
+    /// After the address of the configuration.
+    pub path: String,
+    /// Headers besides `content-type`, names in lower case; their values are secret.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// What a service answered with a status of success.
+pub struct Answered<'a> {
+    /// The header `postern-signature`.
+    pub signature: Option<&'a [u8]>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// What a service says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong.
+    Clean,
+    /// Something is in some of the texts: which text, and where in it.
+    Found(Vec<(usize, Finding)>),
+    /// Something is wrong.
+    Hit,
+    /// The texts as they may go on, as many as there were.
+    Texts(Vec<String>),
+}
+
+/// An answer of a service that is no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclear;
 
 /// What is judged.
 pub struct Subject<'a> {
@@ -192,7 +294,15 @@ impl Check {
     pub fn spans(&self) -> Option<&dyn Spans> {
         match &self.detector {
             Detector::Spans(spans) => Some(&**spans),
-            Detector::Judge(_) => None,
+            Detector::Judge(_) | Detector::Service(_) => None,
+        }
+    }
+
+    /// Asks a service, if that is what it does, and where.
+    pub fn asks(&self) -> Option<(&dyn Service, &Arc<Deployment>)> {
+        match &self.detector {
+            Detector::Service(service) => Some((&**service, self.service.as_ref()?)),
+            Detector::Judge(_) | Detector::Spans(_) => None,
         }
     }
 
@@ -200,7 +310,7 @@ impl Check {
     pub fn judge(&self) -> Option<&dyn Judge> {
         match &self.detector {
             Detector::Judge(judge) => Some(&**judge),
-            Detector::Spans(_) => None,
+            Detector::Service(_) | Detector::Spans(_) => None,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::provider;
 use crate::route::trace::Trace;
 use crate::route::wishes::Wishes;
 use crate::route::{self, Model, Routed, Unrouted};
-use crate::screening::{self, Beside};
+use crate::screening::{self, Beside, Screened};
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
 use crate::wire::hops::Hops;
@@ -37,6 +37,8 @@ mod refused;
 mod shadow;
 
 mod guarded;
+
+mod inquiry;
 
 use attempt::Committed;
 pub use refused::Refused;
@@ -123,7 +125,7 @@ pub async fn handle<U: Upstream>(
     let asking = Asking { wire, asked, body, wishes, named };
     let reached = match infer(asking, who, &mut exchange, &means).await {
         Ok(Reached::Fresh { committed, routed }) => {
-            guarded::check(committed, routed, &mut exchange, gateway).await
+            guarded::check(committed, routed, &mut exchange, &means).await
         }
         other => other,
     };
@@ -180,14 +182,30 @@ async fn infer<U: Upstream, C: Clock>(
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
-    let Means { gateway, clock, .. } = means;
+    let gateway = means.gateway;
     let Asking { wire, asked, body, mut wishes, mut named } = asking;
     let request = wishes.take_body(wire::read(wire, asked, body)?, gateway.models())?;
     guarded::add_named(&wishes, &mut named, gateway)?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
     let (request, reserved) = allowance::take(request, &who, exchange, means).await?;
     let admitted = admission::admit(request, who, reserved)?;
-    let screened = guarded::screen(admitted, &wishes, &named, exchange, gateway)?;
+    let guarded::Passed { screened, beside } =
+        guarded::screen(admitted, &wishes, &named, exchange, means).await?;
+    if beside.is_empty() {
+        return reach(screened, wishes, exchange, means).await;
+    }
+    // Apart, so that the usual request does not carry the room that this takes.
+    Box::pin(guarded::beside(screened, beside, wishes, exchange, means)).await
+}
+
+/// What comes after the guardrails: the cache, and then deployments until one has committed.
+async fn reach<U: Upstream, C: Clock>(
+    screened: Screened,
+    wishes: Wishes,
+    exchange: &mut Exchange,
+    means: &Means<'_, U, C>,
+) -> Result<Reached<U::Body>, Error> {
+    let Means { gateway, clock, .. } = means;
     let missed = match cache::look_up_as(wishes.cache, screened, gateway.cache(), clock.now()) {
         Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
         Lookup::Miss(missed) => missed,

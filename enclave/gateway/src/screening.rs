@@ -24,9 +24,12 @@ pub mod stream;
 
 pub mod report;
 
+pub mod inquiry;
+
+use inquiry::Looked;
 use report::{Report, Status};
 
-/// Proof that every guardrail that applies has passed this request. Made by [`screen`] only.
+/// Proof that every guardrail that applies has passed this request. Made by [`Looked::screened`] only.
 pub struct Screened {
     admitted: Admitted,
     labels: Vec<Arc<str>>,
@@ -82,7 +85,8 @@ pub struct Guard {
     metadata: BTreeMap<String, String>,
 }
 
-/// Puts the request before every guardrail that applies. `draw` gives numbers that nobody outside can guess.
+/// Puts the request before every guardrail that applies and is in here; those outside are asked with what comes back.
+/// `draw` gives numbers that nobody outside can guess.
 ///
 /// # Errors
 /// [`Error::ContentRefused`] with the guardrail's name, which has seen nothing of the content leave.
@@ -91,25 +95,25 @@ pub fn screen(
     beside: Beside<'_>,
     guardrails: &Guardrails,
     draw: &mut dyn FnMut() -> u64,
-) -> Result<Screened, (Error, Report)> {
+) -> Result<Looked, (Error, Report)> {
     let checks = guardrails.of(&admitted.request().model, &beside.named);
     if checks.is_empty() {
-        return Ok(Screened { admitted, labels: Vec::new(), guard: None });
+        return Ok(Looked::new(admitted, Vec::new(), None));
     }
     let masks = Masks::new(admitted.request().body.expose(), draw);
     let report = Report::of(&checks);
     let mut guard = Guard { checks, masks, report, asked: Vec::new(), metadata: beside.metadata };
     match guard.request(admitted.request()) {
-        Ok(Passed { labels, body: None }) => Ok(Screened { admitted, labels, guard: Some(Box::new(guard)) }),
+        Ok(Passed { labels, body: None }) => Ok(Looked::new(admitted, labels, Some(Box::new(guard)))),
         Ok(Passed { labels, body: Some(body) }) => match admitted.rewritten(body) {
-            Ok(admitted) => Ok(Screened { admitted, labels, guard: Some(Box::new(guard)) }),
+            Ok(admitted) => Ok(Looked::new(admitted, labels, Some(Box::new(guard)))),
             Err(error) => Err((error, guard.report)),
         },
         Err(error) => Err((error, guard.report)),
     }
 }
 
-/// The labels that a request gets; an error if a guardrail refuses it. Changes nothing.
+/// The labels that a request gets in here; an error if a guardrail refuses it. Changes nothing and asks no service.
 pub fn labels(
     request: &Request,
     beside: Beside<'_>,
@@ -243,7 +247,7 @@ impl Guard {
         let holds = |own: &Check| match own.stream {
             StreamMode::Detect => false,
             StreamMode::Hold => true,
-            StreamMode::Window => own.judge().is_some() && own.mode == Mode::Enforce,
+            StreamMode::Window => own.asks().is_some() || own.judge().is_some() && own.mode == Mode::Enforce,
         };
         self.checks.iter().any(|own| own.looks_at_answers() && holds(own))
     }

@@ -296,7 +296,7 @@ impl Exchange {
 
     /// What the guardrails have said.
     pub fn screened(&mut self, report: &Report) {
-        self.record.guardrails.clone_from(report);
+        self.record.guardrails.merge(report);
     }
 
     /// What the guardrails have said, for the client.

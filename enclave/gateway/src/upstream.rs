@@ -135,7 +135,7 @@ impl BodyParts {
 /// Whether a header of an answer with that status is looked at; the shell need not copy any other.
 pub fn is_read(status: u16, name: &str) -> bool {
     let is = |read: &&str| read.eq_ignore_ascii_case(name);
-    let counted = status < 300 && is(&"x-amzn-bedrock-input-token-count");
+    let counted = status < 300 && (is(&"x-amzn-bedrock-input-token-count") || is(&"postern-signature"));
     is(&"content-type")
         || counted
         || status >= 400 && (is(&"x-amzn-errortype") || refusal::HEADERS.iter().any(is))

@@ -41,7 +41,7 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
     let sensitivity = guardrails::sensitivity(config);
     let models = models::build(&config.models, &sensitivity, &deployments, &states)?;
     let keys = keys(&config.admission, &models, secrets)?;
-    let guardrails = guardrails::build(&config.guardrails, &models)?;
+    let guardrails = guardrails::build(&config.guardrails, &models, secrets)?;
     let cache = cache(&config.cache)?;
     let public = public(config, &deployments);
     Ok(Gateway {

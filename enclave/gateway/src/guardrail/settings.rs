@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::deployment::Exposure;
+
 /// One configured guardrail: the keys that all kinds have, then those of some kinds.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -77,9 +79,46 @@ pub struct Settings {
     /// For `language`: ISO 639-3 codes of the languages that may be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub languages: Option<Vec<String>>,
+    /// For those that ask a service: its address, such as `https://guard.example/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// For those that ask a service: reference to its API key; for `webhook`, to the secret that signs both ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Reference>,
+    /// For those that ask a service: how far content sent there is exposed; `provider_visible` unless stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
+    /// For those that ask a service: how long it may take; 10 to 30,000, 2,000 unless stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// For those that ask a service: allows plain HTTP to an address that is not loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_plain_http: Option<bool>,
+    /// For `bedrock_guardrail`: the guardrail's id and version, as `abc123/1`. For `lakera`: the project. For
+    /// `openai_moderation`: the model. For `presidio`: the language of the texts, `en` unless stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// For `required_metadata`: names that `postern-metadata` must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Vec<String>>,
+}
+
+/// Where a secret is, as `SCHEME:PLACE`. Not shown: somebody may have written a secret where a reference belongs.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Reference(String);
+
+impl Reference {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Reference {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Reference")
+    }
 }
 
 /// Where in the life of a request a check looks.
@@ -89,7 +128,7 @@ pub enum Hook {
     /// The request, all of it, before it is routed.
     Input,
     /// The request, beside the call upstream; its word counts before the client gets anything. Acts as [`Self::Input`]
-    /// for kinds that are judged at once, which are all so far.
+    /// for kinds that are judged in here, at once.
     InputParallel,
     /// What would be kept: an answer that a hit is in is not cached.
     Log,
@@ -129,7 +168,8 @@ pub enum Mode {
     Shadow,
 }
 
-/// What happens if a check cannot be done; every kind so far is judged here and always can be.
+/// What happens if a check cannot be done: a service that is silent, late, or not understood. Kinds that are judged in here
+/// always can be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {

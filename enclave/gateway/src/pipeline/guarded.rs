@@ -1,18 +1,24 @@
 //! Where the guardrails come into the life of a request: before it is routed, and between the commit point and the client.
 
-use super::Reached;
+use std::sync::Arc;
+
 use super::attempt::Committed;
+use super::inquiry::{self, Asker};
+use super::{Means, Reached, reach};
 use crate::admission::Admitted;
 use crate::answer::{Received, Relayed};
+use crate::clock::Clock;
 use crate::config::Gateway;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
+use crate::race::accompanied;
 use crate::route::Routed;
 use crate::route::wishes::Wishes;
+use crate::screening::inquiry::Inquiry;
 use crate::screening::stream::StreamGuard;
 use crate::screening::{self, Beside, Guard, Screened, report};
 use crate::settle::Exchange;
-use crate::upstream::UpstreamBody;
+use crate::upstream::{Upstream, UpstreamBody};
 use crate::wire::RequestHead;
 
 /// Most guardrails that a client may name.
@@ -40,14 +46,21 @@ pub(super) fn add_named(wishes: &Wishes, names: &mut Vec<String>, gateway: &Gate
     Ok(())
 }
 
-/// Screens an admitted request, and writes down what was said either way.
-pub(super) fn screen(
+/// A request that has passed, and what is still to be asked beside the call upstream.
+pub(super) struct Passed {
+    pub(super) screened: Screened,
+    pub(super) beside: Vec<Inquiry>,
+}
+
+/// Screens an admitted request, in here and then by the services that apply, and writes down what was said either way.
+pub(super) async fn screen<U: Upstream, C: Clock>(
     admitted: Admitted,
     wishes: &Wishes,
     named: &[String],
     exchange: &mut Exchange,
-    gateway: &Gateway,
-) -> Result<Screened, Error> {
+    means: &Means<'_, U, C>,
+) -> Result<Passed, Error> {
+    let gateway = means.gateway;
     let guardrails = gateway.guardrails();
     let demanded = admitted.key().issued().map(|own| own.guardrails()).unwrap_or_default();
     // What a key demands and nobody has configured cannot be checked.
@@ -60,35 +73,74 @@ pub(super) fn screen(
         let named = named.iter().chain(&demanded).map(String::as_str).collect();
         Beside { metadata: wishes.metadata.clone(), named }
     };
-    match screening::screen(admitted, beside, guardrails, &mut || gateway.secret_draw()) {
-        Ok(screened) => {
-            if let Some(guard) = screened.guard() {
-                exchange.screened(guard.report());
-            }
-            Ok(screened)
-        }
-        Err((error, report)) => {
-            exchange.screened(&report);
-            Err(error)
-        }
+    let refused = |exchange: &mut Exchange, (error, report): (Error, report::Report)| {
+        exchange.screened(&report);
+        error
+    };
+    let looked = screening::screen(admitted, beside, guardrails, &mut || gateway.secret_draw());
+    let mut looked = looked.map_err(|own| refused(exchange, own))?;
+    while let Some(inquiry) = looked.inquire()? {
+        let admitted = looked.admitted();
+        let most = inquiry::most(admitted.key(), wishes, looked.labels(), gateway.models().ceilings());
+        let request_id = exchange.id().as_str().to_owned();
+        let asker = Asker {
+            request_id: &request_id,
+            key_id: &admitted.key().id,
+            model: &admitted.request().model,
+            most,
+        };
+        let heard = inquiry::ask(&inquiry, &asker, false, means).await;
+        looked = looked.heard(&inquiry, heard).map_err(|own| refused(exchange, own))?;
+    }
+    if let Some(report) = looked.report() {
+        exchange.screened(report);
+    }
+    let beside = looked.beside()?;
+    Ok(Passed { screened: looked.screened()?, beside })
+}
+
+/// Asks services beside the call upstream. Nothing of the answer goes on before all of them have agreed, and the call is
+/// given up as soon as one does not.
+pub(super) async fn beside<U: Upstream, C: Clock>(
+    screened: Screened,
+    inquiries: Vec<Inquiry>,
+    wishes: Wishes,
+    exchange: &mut Exchange,
+    means: &Means<'_, U, C>,
+) -> Result<Reached<U::Body>, Error> {
+    let admitted = screened.admitted();
+    let most = inquiry::most(admitted.key(), &wishes, screened.labels(), means.gateway.models().ceilings());
+    let request_id = exchange.id().as_str().to_owned();
+    let (key_id, model) = (Arc::clone(&admitted.key().id), admitted.request().model.clone());
+    let asker = Asker { request_id: &request_id, key_id: &key_id, model: &model, most };
+    let asking = inquiry::beside(&inquiries, &asker, means);
+    let reaching = reach(screened, wishes, exchange, means);
+    let (reached, report, agreed) = accompanied(reaching, asking, |(_, agreed)| agreed.is_ok()).await;
+    exchange.screened(&report);
+    match (agreed, reached) {
+        (Err(error), _) => Err(error),
+        (Ok(()), Some(reached)) => reached,
+        (Ok(()), None) => Err(Error::UpstreamTimeout),
     }
 }
 
 /// Puts an answer that has reached its commit point before the guardrails that must see all of it. Streams that are
 /// checked piece by piece keep their guard.
-pub(super) async fn check<B: UpstreamBody>(
-    committed: Committed<B>,
+pub(super) async fn check<U: Upstream, C: Clock>(
+    committed: Committed<U::Body>,
     mut routed: Routed,
     exchange: &mut Exchange,
-    gateway: &Gateway,
-) -> Result<Reached<B>, Error> {
-    let Some(guard) = routed.take_guard().filter(|guard| guard.concerns_answers()) else {
+    means: &Means<'_, U, C>,
+) -> Result<Reached<U::Body>, Error> {
+    let gateway = means.gateway;
+    let Some(mut guard) = routed.take_guard().filter(|guard| guard.concerns_answers()) else {
         return Ok(Reached::Fresh { committed, routed });
     };
     let Committed { received, at } = committed;
     let received = match received {
         Received::Whole { body, usage, finish, dropped } => {
             exchange.reported(usage, finish);
+            let body = Box::pin(ask_of_whole(&mut guard, body, &routed, exchange, means)).await?;
             let (guard, body) = whole(guard, body, exchange)?;
             routed.keep_guard(guard);
             Received::Whole { body, usage, finish, dropped }
@@ -96,6 +148,7 @@ pub(super) async fn check<B: UpstreamBody>(
         Received::Stream { mut relay, held, dropped } if guard.holds_streams() => {
             let held = collect(&mut relay, held, gateway.max_answer_bytes()).await?;
             exchange.reported(relay.usage(), relay.finish());
+            Box::pin(ask_of_stream(&mut guard, held.expose(), &routed, exchange, means)).await?;
             let mut stream = StreamGuard::new(guard);
             let mut out = Plaintext::new(Vec::new());
             let fed = stream.feed(held.expose(), true, out.expose_mut());
@@ -109,6 +162,72 @@ pub(super) async fn check<B: UpstreamBody>(
         }
     };
     Ok(Reached::Fresh { committed: Committed { received, at }, routed })
+}
+
+/// Who asks about an answer.
+struct OfAnswer {
+    request_id: String,
+    key_id: Arc<str>,
+    model: String,
+    most: crate::deployment::Exposure,
+}
+
+impl OfAnswer {
+    fn of(routed: &Routed, exchange: &Exchange, gateway: &Gateway) -> Self {
+        let screened = routed.missed().screened();
+        let admitted = screened.admitted();
+        let ceilings = gateway.models().ceilings();
+        Self {
+            request_id: exchange.id().as_str().to_owned(),
+            key_id: Arc::clone(&admitted.key().id),
+            model: admitted.request().model.clone(),
+            most: inquiry::most(admitted.key(), routed.wishes(), screened.labels(), ceilings),
+        }
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        Asker { request_id: &self.request_id, key_id: &self.key_id, model: &self.model, most: self.most }
+    }
+}
+
+/// Asks services about a whole answer; its body as they let it go on.
+async fn ask_of_whole<U: Upstream, C: Clock>(
+    guard: &mut Guard,
+    mut body: Body,
+    routed: &Routed,
+    exchange: &mut Exchange,
+    means: &Means<'_, U, C>,
+) -> Result<Body, Error> {
+    let who = OfAnswer::of(routed, exchange, means.gateway);
+    for number in guard.services_of_answers() {
+        let Some(inquiry) = guard.inquiry_of_answer(number, body.expose())? else { continue };
+        let heard = inquiry::ask(&inquiry, &who.asker(), true, means).await;
+        let changed = guard.heard_of_answer(&inquiry, heard, body.expose());
+        exchange.screened(guard.report());
+        if let Some(changed) = changed? {
+            body = Plaintext::new(changed.into());
+        }
+    }
+    Ok(body)
+}
+
+/// Asks services about a stream that is held back.
+async fn ask_of_stream<U: Upstream, C: Clock>(
+    guard: &mut Guard,
+    held: &[u8],
+    routed: &Routed,
+    exchange: &mut Exchange,
+    means: &Means<'_, U, C>,
+) -> Result<(), Error> {
+    let who = OfAnswer::of(routed, exchange, means.gateway);
+    for number in guard.services_of_answers() {
+        let Some(inquiry) = guard.inquiry_of_stream(number, held)? else { continue };
+        let heard = inquiry::ask(&inquiry, &who.asker(), true, means).await;
+        let agreed = guard.heard_at_last(&inquiry, heard.as_ref());
+        exchange.screened(guard.report());
+        agreed?;
+    }
+    Ok(())
 }
 
 type Body = Plaintext<bytes::Bytes>;

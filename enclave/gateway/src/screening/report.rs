@@ -49,7 +49,7 @@ impl Report {
     }
 
     /// Takes note; the gravest word of each counts.
-    pub(super) fn set(&mut self, name: &Arc<str>, status: Status) {
+    pub(crate) fn set(&mut self, name: &Arc<str>, status: Status) {
         let own = self.0.entry(Arc::clone(name)).or_insert(status);
         *own = status.max(*own);
     }
@@ -57,6 +57,13 @@ impl Report {
     /// Each guardrail and what it said, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Status)> {
         self.0.iter().map(|(name, status)| (&**name, *status))
+    }
+
+    /// Takes note of what another says.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, status) in &other.0 {
+            self.set(name, *status);
+        }
     }
 
     /// What one says.

@@ -299,6 +299,16 @@ impl FakeUpstream {
         self
     }
 
+    /// What that deployment answers next.
+    pub fn next_of(&self, deployment: &str, reply: Reply) {
+        self.own.borrow_mut().entry(deployment.to_owned()).or_default().push_back(reply);
+    }
+
+    /// The clock that its replies take time by.
+    pub const fn clock(&self) -> &TestClock {
+        &self.clock
+    }
+
     /// Whom calls went to, in order.
     pub fn called(&self) -> Vec<String> {
         self.sent.borrow().iter().map(|sent| sent.deployment.clone()).collect()

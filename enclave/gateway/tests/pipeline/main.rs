@@ -29,6 +29,7 @@ mod head;
 mod hedging;
 mod retries;
 mod security;
+mod services;
 mod shadow;
 mod stream;
 mod tiers;

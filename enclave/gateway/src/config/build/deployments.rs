@@ -27,6 +27,11 @@ mod price;
 
 use address::{Address, parse_url};
 
+/// Where a service that serves no model is: where to connect, and the beginning of its paths.
+pub(super) fn service_address(url: &str, plain: bool) -> Result<(Endpoint, String), &'static str> {
+    parse_url(url, plain).map(|own| (own.endpoint, own.path))
+}
+
 pub(super) fn build(
     configured: &BTreeMap<String, DeploymentConfig>,
     secrets: &dyn SecretSource,

@@ -1,18 +1,27 @@
 //! Builds the configured guardrails.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{ConfigError, GatewayConfig, closest, unknown, value};
-use crate::config::GuardrailConfig;
-use crate::deployment::Exposure;
+use super::deployments::service_address;
+use super::{ConfigError, GatewayConfig, closest, read, unknown, value};
+use crate::config::{GuardrailConfig, SecretReference, SecretSource};
+use crate::deployment::{Confidentiality, Credential, Deployment, Exposure, Timeouts};
 use crate::guardrail::{
-    Action, Check, Detector, GUARDRAILS, GuardrailKind, Guardrails, Hook, Mode, REQUIRE_ATTESTED, StreamMode,
+    Action, Check, Detector, GUARDRAILS, GuardrailKind, Guardrails, Hook, Mode, Needs, REQUIRE_ATTESTED,
+    StreamMode,
 };
 use crate::route::Models;
 
 /// Keys that all kinds have.
 const COMMON: [&str; 10] =
     ["kind", "hooks", "action", "label", "mode", "on_error", "applies", "models", "stream", "replacement"];
+
+/// Keys of kinds that ask a service.
+const SERVICE: [&str; 5] = ["url", "secret", "exposure", "timeout_ms", "allow_plain_http"];
+/// How long a service may take unless the configuration says otherwise, in milliseconds.
+const SERVICE_MS: u64 = 2000;
 
 /// How far labelled content may be exposed, the label of [`Action::RequireAttested`] included.
 pub(super) fn sensitivity(config: &GatewayConfig) -> BTreeMap<String, Exposure> {
@@ -24,15 +33,21 @@ pub(super) fn sensitivity(config: &GatewayConfig) -> BTreeMap<String, Exposure> 
 pub(super) fn build(
     configured: &BTreeMap<String, GuardrailConfig>,
     models: &Models,
+    secrets: &dyn SecretSource,
 ) -> Result<Guardrails, ConfigError> {
     let mut guardrails = Guardrails::default();
     for (name, own) in configured {
-        guardrails.push(check(name, own, models)?);
+        guardrails.push(check(name, own, models, secrets)?);
     }
     Ok(guardrails)
 }
 
-fn check(name: &str, own: &GuardrailConfig, models: &Models) -> Result<Check, ConfigError> {
+fn check(
+    name: &str,
+    own: &GuardrailConfig,
+    models: &Models,
+    secrets: &dyn SecretSource,
+) -> Result<Check, ConfigError> {
     let at = |key: &str| format!("guardrails.{name}.{key}");
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
@@ -56,6 +71,10 @@ fn check(name: &str, own: &GuardrailConfig, models: &Models) -> Result<Check, Co
     }
     let detector =
         kind.configure(own).map_err(|what| value(format!("guardrails.{name}"), what.to_owned()))?;
+    let service = match kind.needs() {
+        Some(needs) => Some(Arc::new(service(name, own, needs, models, secrets)?)),
+        None => None,
+    };
     let usual = if own.label.is_some() { Action::Label } else { Action::Block };
     let check = Check {
         name: name.into(),
@@ -69,7 +88,7 @@ fn check(name: &str, own: &GuardrailConfig, models: &Models) -> Result<Check, Co
         stream: own.stream.unwrap_or_default(),
         replacement: own.replacement.clone(),
         detector,
-        service: None,
+        service,
     };
     match contradiction(&check) {
         Some((key, expected)) => Err(value(at(key), expected.to_owned())),
@@ -77,11 +96,105 @@ fn check(name: &str, own: &GuardrailConfig, models: &Models) -> Result<Check, Co
     }
 }
 
+/// Where a service is, and how it is asked.
+fn service(
+    name: &str,
+    own: &GuardrailConfig,
+    needs: Needs,
+    models: &Models,
+    secrets: &dyn SecretSource,
+) -> Result<Deployment, ConfigError> {
+    let at = |key: &str| format!("guardrails.{name}.{key}");
+    let url = own.url.as_deref().or(needs.url);
+    let url = url.ok_or_else(|| value(at("url"), "the address of the service".to_owned()))?;
+    let (endpoint, path) = service_address(url, own.allow_plain_http == Some(true))
+        .map_err(|expected| value(at("url"), expected.to_owned()))?;
+    let timeout = own.timeout_ms.unwrap_or(SERVICE_MS);
+    if !(10..=30_000).contains(&timeout) {
+        return Err(value(at("timeout_ms"), "10 to 30000".to_owned()));
+    }
+    let exposure = own.exposure.unwrap_or(Exposure::ProviderVisible);
+    // Nothing that is not built in has a way to prove itself yet.
+    if exposure == Exposure::Attested {
+        return Err(value(at("exposure"), "'contract_zdr' or 'provider_visible'".to_owned()));
+    }
+    // What a route says of itself must stay true with the service beside it.
+    let concerned = |model: &&Arc<crate::route::Model>| {
+        own.models.as_ref().is_none_or(|names| names.iter().any(|own| **own == *model.name))
+    };
+    for model in models.iter().filter(concerned) {
+        if model.deployments().any(|deployment| deployment.exposure < exposure) {
+            let expected = format!(
+                "not wider than '{}' exposes: leave that model out of 'models', or ask a service that is as confidential",
+                model.name
+            );
+            return Err(value(at("exposure"), expected));
+        }
+    }
+    let time = Duration::from_millis(timeout);
+    let usual = Timeouts::default();
+    let timeouts = Timeouts {
+        connect: usual.connect.min(time),
+        response_head: time,
+        first_content: time,
+        stall: time,
+        total: time,
+    };
+    let credential = match &own.secret {
+        Some(reference) => {
+            let secret = read(secrets, &SecretReference::new(reference.as_str()), &at("secret"))?;
+            let bare = secret.expose().trim_ascii();
+            let short = secrets.are_real() && bare.len() < 16 && needs.url.is_none();
+            if bare.is_empty() || short || !bare.iter().all(u8::is_ascii_graphic) {
+                let expected = "a secret of visible ASCII characters; for signatures, 16 or more";
+                return Err(value(at("secret"), expected.to_owned()));
+            }
+            let value = Arc::new(crate::plaintext::Secret::new(bare.to_vec()));
+            Some(Credential { header: "authorization", value, scheme_length: 0 })
+        }
+        None if needs.secret => {
+            return Err(value(at("secret"), "a reference to the service's secret".to_owned()));
+        }
+        None => None,
+    };
+    let confidentiality = Confidentiality::of(&endpoint);
+    let service = Deployment::service(name, "guardrail", endpoint, &path);
+    Ok(Deployment { exposure, timeouts, credential, confidentiality, ..service })
+}
+
 /// A key that is set and that this kind does not read.
 fn foreign_key(own: &GuardrailConfig, kind: &dyn GuardrailKind) -> Option<String> {
     let set = serde_json::to_value(own).ok()?;
-    let reads = |key: &String| COMMON.contains(&key.as_str()) || kind.keys().contains(&key.as_str());
+    let asks = kind.needs().is_some();
+    let reads = |key: &String| {
+        let key = key.as_str();
+        COMMON.contains(&key) || kind.keys().contains(&key) || asks && SERVICE.contains(&key)
+    };
     set.as_object()?.keys().find(|key| !reads(key)).cloned()
+}
+
+/// What a service cannot be asked for.
+fn service_contradiction(
+    check: &Check,
+    changes: bool,
+    answers: bool,
+) -> Option<(&'static str, &'static str)> {
+    if !matches!(check.detector, Detector::Service(_)) {
+        return None;
+    }
+    if check.looks_at(Hook::Log) {
+        return Some(("hooks", "no 'log': what is kept is not sent to services"));
+    }
+    if check.looks_at(Hook::InputParallel) && (changes || check.looks_at(Hook::Input)) {
+        return Some(("hooks", "'input' alone, or 'input_parallel' where nothing is to be changed"));
+    }
+    if answers && check.stream == StreamMode::Detect {
+        return Some((
+            "stream",
+            "'hold' or 'window': a service is asked about whole answers, before they go out",
+        ));
+    }
+    None
 }
 
 /// What cannot be meant together.
@@ -90,6 +203,9 @@ fn contradiction(check: &Check) -> Option<(&'static str, &'static str)> {
     let answers = check.looks_at_answers();
     if check.hooks.is_empty() {
         return Some(("hooks", "at least one of input, input_parallel, output, tool_call, tool_result, log"));
+    }
+    if let Some(problem) = service_contradiction(check, changes, answers) {
+        return Some(problem);
     }
     if changes && matches!(check.detector, Detector::Judge(_)) {
         return Some(("action", "'block', 'label' or 'require_attested', since this kind finds no places"));

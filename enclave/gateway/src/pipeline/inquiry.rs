@@ -1,0 +1,119 @@
+//! Asks the services that guardrails need, through the same way out as upstreams: bounded in time and size, and closed where
+//! an answer is not understood.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Means;
+use crate::admission::Key;
+use crate::clock::Clock;
+use crate::deployment::Exposure;
+use crate::error::Error;
+use crate::guardrail::{Answered, Question, Unclear, Verdict};
+use crate::plaintext::{Plaintext, Secret};
+use crate::race::{Won, race};
+use crate::route::wishes::Wishes;
+use crate::screening::inquiry::Inquiry;
+use crate::screening::report::Report;
+use crate::upstream::{BodyParts, HeaderValue, Progress, Upstream, UpstreamBody, UpstreamCall};
+
+/// Most bytes of a service's answer besides what it was asked about.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// Whose content it is, and how far it may be exposed.
+pub(super) struct Asker<'a> {
+    pub(super) request_id: &'a str,
+    pub(super) key_id: &'a str,
+    pub(super) model: &'a str,
+    pub(super) most: Exposure,
+}
+
+/// How far content may be exposed: the narrowest of what key, request and labels say.
+pub(super) fn most(
+    key: &Key,
+    wishes: &Wishes,
+    labels: &[Arc<str>],
+    ceilings: &crate::route::tree::Ceilings,
+) -> Exposure {
+    let labelled = labels.iter().filter_map(|label| ceilings.get(&**label).copied()).min();
+    [wishes.exposure_max, labelled].into_iter().flatten().fold(key.rules.exposure_max, Exposure::min)
+}
+
+/// A service's word; nothing if it has none, is too late, says too much, or must not see this content.
+pub(super) async fn ask<U: Upstream, C: Clock>(
+    inquiry: &Inquiry,
+    asker: &Asker<'_>,
+    answer: bool,
+    means: &Means<'_, U, C>,
+) -> Option<Verdict> {
+    let (service, at) = inquiry.check.asks()?;
+    if at.exposure > asker.most {
+        return None;
+    }
+    let question = Question {
+        answer,
+        request_id: asker.request_id,
+        key_id: asker.key_id,
+        model: asker.model,
+        guardrail: &inquiry.check.name,
+        unix_seconds: means.clock.now().unix_ms.wrapping_div(1000),
+        texts: &inquiry.texts,
+    };
+    let secret = at.credential.as_ref().map_or(&[][..], |own| own.bare());
+    let mut asked = service.ask(&question, secret);
+    let body = Bytes::from(std::mem::take(&mut asked.body));
+    let most_bytes = body.len().saturating_mul(2).saturating_add(MAX_ANSWER);
+    let secret_value = |own: &Vec<u8>| HeaderValue::Secret(Arc::new(Secret::new(own.clone())));
+    let mut headers = vec![("content-type", HeaderValue::Static("application/json"))];
+    headers.extend(asked.headers.iter().map(|(name, value)| (*name, secret_value(value))));
+    let call = UpstreamCall {
+        deployment: Arc::clone(at),
+        method: "POST",
+        path: match format!("{}{}", at.base_path, asked.path) {
+            path if path.is_empty() => "/".to_owned(),
+            path => path,
+        },
+        headers,
+        passed_on: Vec::new(),
+        body: Plaintext::new(BodyParts::whole(body)),
+        timeouts: at.timeouts,
+    };
+    let answering = async {
+        let mut response = means.upstream.send(call).await.map_err(|_| Unclear)?;
+        if !(200..300).contains(&response.status) {
+            return Err(Unclear);
+        }
+        let mut body = Plaintext::new(Vec::new());
+        while response.body.read(body.expose_mut()).await.map_err(|_| Unclear)? == Progress::Data {
+            if body.expose().len() > most_bytes {
+                return Err(Unclear);
+            }
+        }
+        let named = |(name, _): &&(String, Vec<u8>)| name.eq_ignore_ascii_case("postern-signature");
+        let signature = response.headers.iter().find(named).map(|(_, value)| value.as_slice());
+        service.read(&question, &asked, &Answered { signature, body: body.expose() }, secret)
+    };
+    match race(answering, means.clock.sleep(at.timeouts.total)).await {
+        Won::First(verdict) => verdict.ok(),
+        Won::Second(()) => None,
+    }
+}
+
+/// Asks what is asked beside the call upstream, one service after the other; what all said, or the first refusal.
+pub(super) async fn beside<U: Upstream, C: Clock>(
+    inquiries: &[Inquiry],
+    asker: &Asker<'_>,
+    means: &Means<'_, U, C>,
+) -> (Report, Result<(), Error>) {
+    let mut report = Report::default();
+    for inquiry in inquiries {
+        let heard = ask(inquiry, asker, false, means).await;
+        let status = inquiry.status(heard.as_ref());
+        report.set(&inquiry.check.name, status);
+        if let Some(error) = inquiry.refuses(status) {
+            return (report, Err(error));
+        }
+    }
+    (report, Ok(()))
+}
