@@ -97,7 +97,13 @@ fn sign(secret: &[u8], first: &[u8], second: &[u8]) -> String {
     context.update(first);
     context.update(b".");
     context.update(second);
-    context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(64);
+    for byte in context.sign().as_ref() {
+        for digit in [byte.wrapping_shr(4), byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -135,7 +141,7 @@ mod tests {
             &br#"{"action":"GUARDRAIL_INTERVENED","texts":["1"]}"#[..],
             br#"{"action":"GUARDRAIL_INTERVENED"}"#,
             br#"{"action":"none"}"#,
-            br#"{}"#,
+            b"{}",
             b"",
             b"NONE",
         ] {

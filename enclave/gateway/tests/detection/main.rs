@@ -20,6 +20,7 @@
     clippy::print_stdout,
     clippy::too_many_lines,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     unreachable_pub,
     reason = "test code, which reads the tree and tells what was missed"
 )]

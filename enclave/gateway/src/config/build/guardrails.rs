@@ -159,7 +159,7 @@ fn service(
     };
     let confidentiality = Confidentiality::of(&endpoint);
     let service = Deployment::service(name, "guardrail", endpoint, &path);
-    Ok(Deployment { exposure, timeouts, credential, confidentiality, ..service })
+    Ok(Deployment { credential, confidentiality, exposure, timeouts, ..service })
 }
 
 /// A key that is set and that this kind does not read.
