@@ -10,14 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use attestation::digest::Sha384;
-use gateway::Gateway;
 use gateway::config::SecretSource;
 use gateway::governance::Governance;
 use gateway::settle::Books;
+use gateway::{Gateway, Secret};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, ConfigError, RootKeyFrom, State};
+use crate::config::{AdminConfig, Config, ConfigError, RootKeyFrom, ServiceUrl, State, WebhookConfig};
 use crate::secrets::{Given, Recording};
 use crate::telemetry::{Event, emit};
 
@@ -46,11 +46,25 @@ pub struct Active {
     pub public: Vec<u8>,
     /// SHA-384 of `public`, as in the claims.
     pub digest: Sha384,
+    /// Who is told of budgets; nobody while secrets are missing.
+    pub webhooks: Vec<Receiver>,
     /// Where request ids start.
     seed: u64,
     key: Arc<Zeroizing<[u8; 32]>>,
     standing: Standing,
 }
+
+/// A receiver of notices.
+#[derive(Clone)]
+pub struct Receiver {
+    /// Where.
+    pub url: ServiceUrl,
+    /// What signs them.
+    pub secret: Arc<Secret<Vec<u8>>>,
+}
+
+/// Shortest secret of a receiver, in bytes.
+const SHORTEST_SECRET: usize = 32;
 
 impl std::fmt::Debug for Active {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -87,7 +101,7 @@ impl std::fmt::Display for Unusable {
                 "CONFIG_VALUE: provisioning.operator: must be set, since a secret is sealed:NAME or state.root_key is \"provisioned\"; make a key with 'postern provision new-key'",
             ),
             Self::NoEgress => out.write_str(
-                "CONFIG_VALUE: host.egress: must be set, since a deployment or the store of state is reached over the network; point it at postern-host",
+                "CONFIG_VALUE: host.egress: must be set, since a deployment, a service or the store of state is reached over the network; point it at postern-host",
             ),
         }
     }
@@ -149,6 +163,7 @@ impl Active {
             // Whether it is there is for the opening of state to say, unless the operator gives it.
             drop(recording.read(password));
         }
+        let webhooks = webhooks(&config, &recording)?;
         let (sealed, missing) = recording.into_names();
         let awaits = config.state.as_ref().is_some_and(State::awaits_operator);
         if config.provisioning.is_none() && (awaits || !sealed.is_empty()) {
@@ -156,20 +171,24 @@ impl Active {
         }
         let networked = |deployment: &gateway::config::DeploymentConfig| deployment.provider != "builtin";
         let shared = config.state.as_ref().is_some_and(State::is_on_a_server);
-        let leaves = shared || config.gateway.deployments.values().any(networked);
+        let services = config.admin.as_ref().is_some_and(AdminConfig::is_networked);
+        let leaves = shared || services || config.gateway.deployments.values().any(networked);
         if config.host.egress.is_none() && leaves {
             return Err(Unusable::NoEgress);
         }
         let public = config.public(gateway.public_config(), &sealed).to_string().into_bytes();
         let digest = Sha384::of(&public);
         // With a stand-in for a secret in it, it must not exist.
-        let gateway = missing.is_empty().then_some(gateway);
+        let whole = missing.is_empty();
+        let gateway = whole.then_some(gateway);
+        let webhooks = if whole { webhooks } else { Vec::new() };
         Ok(Self {
             config,
             gateway,
             missing,
             public,
             digest,
+            webhooks,
             seed: 0,
             key: Arc::default(),
             standing: Standing::Open,
@@ -239,6 +258,20 @@ impl Active {
         }
         Ok(next.succeeding(self, self.standing.clone()))
     }
+}
+
+/// Receivers with their secrets, which nobody may guess (ST-20).
+fn webhooks(config: &Config, secrets: &Recording<'_>) -> Result<Vec<Receiver>, Unusable> {
+    let configured = config.admin.iter().flat_map(|own| &own.webhooks);
+    let read = |(place, own): (usize, &WebhookConfig)| {
+        let wrong = |problem| {
+            let path = format!("admin.webhooks[{place}].secret");
+            Unusable::Gateway(gateway::config::ConfigError { path, problem })
+        };
+        let secret = secrets.read_long(&own.secret, SHORTEST_SECRET).map_err(wrong)?;
+        Ok(Receiver { url: own.url.clone(), secret: Arc::new(secret) })
+    };
+    configured.enumerate().map(read).collect()
 }
 
 /// Holds the configuration in force.

@@ -30,6 +30,7 @@ mod admins;
 
 pub mod serve;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use crate::audit_log::AuditLog;
 use crate::clock::ProcessClock;
 use crate::config::AdminConfig;
 use crate::governance::Governor;
+use crate::upstream::Upstreams;
 use identity::{Permission, Principal};
 use oidc::Providers;
 use plan::{Asked, Plan};
@@ -147,6 +149,14 @@ impl AdminApi {
                 let written = self.acts.not_done(&matched, who, problem.code, now).await;
                 failed(written.as_ref().err().unwrap_or(&problem), Vec::new())
             }
+        }
+    }
+
+    /// Fetches the keys of identity providers, as long as this thread runs.
+    pub fn follow_keys(self: &Arc<Self>, upstreams: &Rc<Upstreams>) {
+        for place in 0..self.providers.len() {
+            let (api, upstreams) = (Arc::clone(self), Rc::clone(upstreams));
+            tokio::task::spawn_local(async move { api.providers.follow(place, &upstreams).await });
         }
     }
 

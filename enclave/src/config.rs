@@ -7,6 +7,7 @@ mod error;
 mod limits;
 mod metrics;
 mod operator;
+mod service;
 mod state;
 mod stream_shape;
 
@@ -16,11 +17,12 @@ use std::path::{Path, PathBuf};
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
-pub use self::admin::{AdminConfig, OidcConfig};
+pub use self::admin::{AdminConfig, OidcConfig, WebhookConfig};
 pub use self::error::ConfigError;
 pub use self::limits::Limits;
 pub use self::metrics::Metrics;
 pub use self::operator::OperatorKey;
+pub use self::service::ServiceUrl;
 pub use self::state::{Keeper, Mode, RootKeyFrom, State};
 pub use self::stream_shape::StreamShape;
 use crate::transport::Address;
@@ -201,14 +203,8 @@ impl Config {
                 "true together with the tables 'admin' and 'state', or none of the three",
             );
         }
-        if let Some(admin) = &self.admin {
-            let hex = |own: &String| attestation::digest::Sha256::from_hex(own).is_ok();
-            if !admin.claim_sha256.as_ref().is_none_or(hex) {
-                return refuse("admin.claim_sha256", "64 lower-case hexadecimal digits");
-            }
-            if admin.claim_sha256.is_none() && admin.oidc.is_empty() {
-                return refuse("admin", "claim_sha256 or an identity provider: nobody could administer");
-            }
+        if let Some((key, expected)) = self.admin.as_ref().and_then(AdminConfig::problem) {
+            return refuse(key, expected);
         }
         if self.listen.names.is_empty() || !self.listen.names.iter().all(valid_name) {
             return refuse("listen.names", "at least one DNS name or IP address, and nothing else");
@@ -283,10 +279,7 @@ impl Config {
         let provisioning = self
             .provisioning
             .map(|own| serde_json::json!({ "operator": own.operator.to_string(), "secrets": sealed }));
-        let admin = self.admin.as_ref().map(|own| {
-            let providers: Vec<&str> = own.oidc.iter().map(|own| own.issuer.as_str()).collect();
-            serde_json::json!({ "claim_sha256": own.claim_sha256, "oidc": providers })
-        });
+        let admin = self.admin.as_ref().map(AdminConfig::public);
         let mut public = serde_json::json!({
             "version": 1,
             "content_logging": false,

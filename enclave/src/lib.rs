@@ -60,6 +60,10 @@ pub mod state_server;
 
 pub mod kept;
 
+pub mod service;
+
+pub mod webhook;
+
 pub mod provisioning;
 
 pub mod worker;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gateway::Secret;
 use gateway::config::problems::NoSecrets;
-use gateway::config::{GatewayConfig, SecretError, SecretReference, SecretSource};
+use gateway::config::{GatewayConfig, Invalid, SecretError, SecretReference, SecretSource};
 
 /// The scheme of secrets that an operator gives over the provisioning channel.
 const SEALED: &str = "sealed";
@@ -97,6 +97,25 @@ impl<'s> Recording<'s> {
         Self { source, stand_in: NoSecrets::of(config), seen: RefCell::default() }
     }
 
+    /// A secret of so many bytes or more, where it is one: not so where an operator has yet to give it, or where secrets
+    /// are not read at all.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_long(
+        &self,
+        reference: &SecretReference,
+        shortest: usize,
+    ) -> Result<Secret<Vec<u8>>, Invalid> {
+        let secret = self.read(reference).map_err(|why| Invalid::Secret { why })?;
+        let sealed = reference.parts().and_then(|(scheme, name)| (scheme == SEALED).then_some(name));
+        let given = sealed.is_none_or(|name| self.seen.borrow().get(name).copied().unwrap_or(false));
+        if given && self.source.are_real() && secret.expose().len() < shortest {
+            return Err(Invalid::Value { expected: format!("at least {shortest} bytes") });
+        }
+        Ok(secret)
+    }
+
     /// The names of all sealed secrets that were asked for, and of those among them that are not there.
     pub fn into_names(self) -> (BTreeSet<String>, BTreeSet<String>) {
         let seen = self.seen.into_inner();
@@ -111,5 +130,37 @@ impl SecretSource for Recording<'_> {
         let Some((SEALED, name)) = reference.parts() else { return read };
         self.seen.borrow_mut().insert(name.to_owned(), read.is_ok());
         read.or_else(|_| self.stand_in.read(reference))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Short;
+
+    impl SecretSource for Short {
+        fn read(&self, reference: &SecretReference) -> Result<Secret<Vec<u8>>, SecretError> {
+            match reference.parts() {
+                Some(("file", path)) => Ok(Secret::new(vec![1; path.len()])),
+                _ => Err(SecretError::Missing),
+            }
+        }
+    }
+
+    #[test]
+    fn st_20_a_short_secret_of_a_receiver_is_refused() {
+        let config: GatewayConfig =
+            gateway::config::parse("version = 1\n[admission]\n[deployments]\n[models]\n").unwrap();
+        let recording = Recording::new(&Short, &config);
+        let read = |text: &str| {
+            let reference: SecretReference = serde_json::from_value(text.into()).unwrap();
+            recording.read_long(&reference, 32).map(|own| own.expose().len())
+        };
+        assert_eq!(read(&format!("file:{}", "a".repeat(32))), Ok(32));
+        let expected = "at least 32 bytes".to_owned();
+        assert_eq!(read(&format!("file:{}", "a".repeat(31))), Err(Invalid::Value { expected }));
+        assert!(read("env:MISSING").is_err());
+        assert!(read("sealed:later").is_ok(), "its operator has yet to give it");
     }
 }

@@ -24,6 +24,7 @@ use crate::telemetry::{Event, emit};
 use crate::tls::Acceptors;
 use crate::transport::{Address, Listener, Listening};
 use crate::upstream::Upstreams;
+use crate::webhook;
 use crate::wipe::wipe_stack;
 use crate::worker::{Phase, Shared, Worker};
 
@@ -172,9 +173,15 @@ async fn governing(shared: Arc<Shared>, admin: Option<(Listening, Arc<LateApi>)>
     };
     let Some(governed) = governed else { return };
     let (governor, cursor) = (Arc::clone(&governed.governor), governed.cursor);
+    let host = shared.in_force.now().config.host.egress.clone().map(HostLink::new);
+    let upstreams = Rc::new(Upstreams::new(host));
     if let Some(api) = api.and_then(|api| api.open(&governor, shared.agent.log())) {
+        api.follow_keys(&upstreams);
         tokio::task::spawn_local(async move { api.sweep().await });
     }
+    let (teller, told) = (Arc::clone(&governor), Arc::clone(&shared));
+    let crossings = move || teller.governance().take_crossings();
+    tokio::task::spawn_local(webhook::deliver(crossings, move || told.in_force.now(), upstreams));
     let follower = Arc::clone(&governor);
     tokio::task::spawn_local(async move { follower.follow(cursor).await });
     let lessor = Arc::clone(&governor);

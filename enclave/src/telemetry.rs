@@ -67,6 +67,11 @@ pub enum Event {
         /// How many.
         waiting: usize,
     },
+    /// Notices of budgets were given up, because a receiver did not take them.
+    NoticesLost {
+        /// How many.
+        notices: u64,
+    },
     /// A new session-binding key and keyset are in force.
     Rekeyed {
         /// Epoch number since boot.
@@ -95,6 +100,7 @@ pub fn emit(event: Event) {
             format!(r#""event":"awaits_provisioning","secrets":{secrets},"root_key":{root_key}"#)
         }
         Event::AuditStalled { waiting } => format!(r#""event":"audit_stalled","waiting":{waiting}"#),
+        Event::NoticesLost { notices } => format!(r#""event":"notices_lost","notices":{notices}"#),
         Event::Rekeyed { epoch } => format!(r#""event":"rekeyed","epoch":{epoch}"#),
     };
     write_line(&format!("{{\"time_ms\":{time},{fields}}}\n"));

@@ -28,6 +28,7 @@ mod e2e {
     mod metrics;
     mod provisioning;
     mod replicas;
+    mod services;
     mod shape;
     mod state;
     mod tls_settings;

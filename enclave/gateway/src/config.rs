@@ -21,7 +21,7 @@ mod build;
 
 pub mod problems;
 
-pub use build::build;
+pub use build::{Address, build, parse_url};
 pub use deployment::{
     AuthenticationConfig, DeploymentConfig, DeploymentLimitsConfig, LongContextConfig, PriceConfig,
     TierPriceConfig, TiersConfig, TimeoutsConfig,

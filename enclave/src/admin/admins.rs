@@ -32,7 +32,7 @@ impl AdminApi {
         if let Some(presented) = Presented::parse(Purpose::Administration, token.as_bytes()) {
             return self.by_admin_key(&presented, now).await.map(Some);
         }
-        let known = self.providers.recognise(token, now.unix_seconds());
+        let known = self.providers.recognise(token, now.unix_seconds()).await;
         known.map(Some).ok_or_else(Problem::unauthenticated)
     }
 

@@ -1,8 +1,10 @@
 //! Tokens of an identity provider (`OpenID` Connect): who signed, for whom, until when, and what role that gives.
 //!
 //! Issuer, audience and expiry are demanded of every token; algorithms are those of public keys and no others, so that a
-//! public key is never taken for a shared secret. The provider's keys come with the configuration, so nobody on the way
-//! can exchange them.
+//! public key is never taken for a shared secret. The provider's keys come with the configuration, or over TLS from where
+//! it says ([`keys`]); a token never says where keys are.
+
+mod keys;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +16,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use ring::digest;
 use serde_json::Value;
 
+use self::keys::KeyRing;
 use super::identity::{Principal, Reach, Role};
-use crate::config::OidcConfig;
+use crate::config::{OidcConfig, ServiceUrl};
+use crate::service::{Ask, ask};
+use crate::upstream::Upstreams;
 
 /// Clocks may differ by so many seconds.
 const LEEWAY_SECONDS: u64 = 60;
@@ -35,7 +40,7 @@ const ALGORITHMS: [Algorithm; 6] = [
 
 /// Every provider that is trusted, and tokens that were good a moment ago.
 pub struct Providers {
-    providers: Vec<(OidcConfig, JwkSet)>,
+    providers: Vec<(OidcConfig, KeyRing)>,
     /// By SHA-256 of the whole token, with its expiry: never a part of it, never longer than it is good.
     good: Mutex<BTreeMap<[u8; 32], (u64, Principal)>>,
 }
@@ -60,17 +65,61 @@ impl Providers {
             if own.issuer.is_empty() || own.audience.is_empty() {
                 return Err("issuer and audience that are not empty");
             }
-            let keys: JwkSet = serde_json::from_str(&own.jwks).map_err(|_| "a JSON Web Key Set as text")?;
-            if keys.keys.is_empty() {
-                return Err("at least one key in jwks");
-            }
+            let keys = match (&own.jwks, &own.jwks_url) {
+                (Some(text), None) => KeyRing::stated(text)?,
+                (None, Some(url)) => KeyRing::fetched_from(url.clone()),
+                _ => return Err("either jwks or jwks_url"),
+            };
             providers.push((own.clone(), keys));
         }
         Ok(Self { providers, good: Mutex::default() })
     }
 
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.providers.len()
+    }
+
+    /// Whether nobody is trusted.
+    pub const fn is_empty(&self) -> bool {
+        self.providers.is_empty()
+    }
+
+    /// Fetches the keys of one of them, again and again. Ends only if there is nothing to fetch.
+    pub async fn follow(&self, place: usize, upstreams: &Upstreams) {
+        let Some((_, keys)) = self.providers.get(place) else { return };
+        let fetch = async |url: &ServiceUrl| {
+            let headers = vec![("accept", "application/json".to_owned())];
+            let asked = Ask { url, method: "GET", headers, body: Vec::new() };
+            match ask(upstreams, asked).await {
+                Ok((200, body)) => Some(body),
+                Ok(_) | Err(_) => None,
+            }
+        };
+        keys.follow(fetch, || self.forget()).await;
+    }
+
+    /// Tokens are verified anew: a key that was withdrawn vouches for nothing more.
+    fn forget(&self) {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Who a token speaks for, also if its key is one that the provider has only just begun to use.
+    pub async fn recognise(&self, token: &str, now: u64) -> Option<Principal> {
+        if let Some(known) = self.look(token, now) {
+            return Some(known);
+        }
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
+        let lacks = |keys: &&KeyRing| keys.at(now).is_none_or(|set| set.find(&kid).is_none());
+        let mut asked = false;
+        for keys in self.providers.iter().map(|(_, keys)| keys).filter(lacks) {
+            asked |= keys.ask_again(now).await;
+        }
+        if asked { self.look(token, now) } else { None }
+    }
+
     /// Who a token speaks for; nothing if it does not hold at this time, in seconds since 1970.
-    pub fn recognise(&self, token: &str, now: u64) -> Option<Principal> {
+    fn look(&self, token: &str, now: u64) -> Option<Principal> {
         if token.len() > MAX_TOKEN || self.providers.is_empty() {
             return None;
         }
@@ -83,7 +132,7 @@ impl Providers {
             }
         }
         let (until, mut principal) =
-            self.providers.iter().find_map(|(own, keys)| verify(token, own, keys, now))?;
+            self.providers.iter().find_map(|(own, keys)| verify(token, own, keys.at(now)?.as_ref(), now))?;
         principal.credential = format!("token:{}", to_hex(hash.get(..8)?));
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         if good.len() < MAX_REMEMBERED {

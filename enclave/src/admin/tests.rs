@@ -32,6 +32,7 @@ async fn unclaimed(log: Option<Arc<AuditLog>>) -> AdminApi {
         address: "tcp:127.0.0.1:0".parse().unwrap(),
         claim_sha256: Some(hex(digest::digest(&digest::SHA256, CODE.as_bytes()).as_ref())),
         oidc: Vec::new(),
+        webhooks: Vec::new(),
     };
     AdminApi::new(Arc::new(governor), &config, log).unwrap()
 }

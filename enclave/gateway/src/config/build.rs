@@ -24,6 +24,8 @@ use crate::settle::Books;
 
 mod deployments;
 
+pub use deployments::{Address, parse_url};
+
 mod models;
 
 mod guardrails;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::budget::Budget;
+use super::budget::{Budget, Unit};
 use super::meters::{Circumstances, Grant, Meter};
 use super::policy::Policy;
 use super::record::{GroupRecord, KeyRecord};
@@ -48,6 +48,10 @@ pub struct Crossing {
     pub id: Arc<str>,
     /// The budget.
     pub budget: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// The window, by its number.
+    pub window: i64,
     /// The percentage.
     pub percent: u8,
     /// Spent so far, in the budget's unit.
@@ -293,7 +297,7 @@ impl Governance {
         circumstances(model, now, down, self.replicas.load(Ordering::Relaxed))
     }
 
-    pub(super) fn crossed(&self, scope: &Scope, budget: &Budget, percent: u8, spent: u64, now: Now) {
+    pub(super) fn crossed(&self, scope: &Scope, meter: &Meter, percent: u8, now: Now) {
         let mut waiting = self.crossings.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= MAX_CROSSINGS {
             waiting.pop_front();
@@ -301,10 +305,12 @@ impl Governance {
         waiting.push_back(Crossing {
             scope: scope.kind,
             id: Arc::clone(&scope.id),
-            budget: budget.name.clone(),
+            budget: meter.budget.name.clone(),
+            unit: meter.budget.unit,
+            window: meter.window,
             percent,
-            spent,
-            limit: budget.limit,
+            spent: meter.spent(),
+            limit: meter.budget.limit,
             at_unix_ms: now.unix_ms,
         });
     }

@@ -230,7 +230,7 @@ impl Reservation {
                 serials: &serials,
             };
             scope.meters().settle(&end, &at, |meter, percent| {
-                self.governance.crossed(scope, &meter.budget, percent, meter.spent(), now);
+                self.governance.crossed(scope, meter, percent, now);
             });
         }
     }

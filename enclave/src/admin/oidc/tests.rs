@@ -25,11 +25,15 @@ fn issuer() -> Issuer {
         "kty": "EC", "crv": "P-256", "kid": "k1", "alg": "ES256", "use": "sig",
         "x": base64(&public[1..33]), "y": base64(&public[33..65]),
     }] });
+    Issuer { pair, providers: providers(&format!("jwks = '{jwks}'")) }
+}
+
+fn providers(keys: &str) -> Providers {
     let config = format!(
-        "issuer = \"https://idp.example\"\naudience = \"postern-admin\"\njwks = '{jwks}'\n[roles]\nops = \"platform_admin\"\nlead = \"team_admin\"\n"
+        "issuer = \"https://idp.example\"\naudience = \"postern-admin\"\n{keys}\n[roles]\nops = \"platform_admin\"\nlead = \"team_admin\"\n"
     );
     let config: OidcConfig = toml::from_str(&config).unwrap();
-    Issuer { pair, providers: Providers::new(&[config]).unwrap() }
+    Providers::new(&[config]).unwrap()
 }
 
 fn claims() -> Value {
@@ -55,7 +59,7 @@ impl Issuer {
     }
 
     fn role(&self, token: &str, now: u64) -> Option<Role> {
-        self.providers.recognise(token, now).map(|own| own.role)
+        self.providers.look(token, now).map(|own| own.role)
     }
 }
 
@@ -68,7 +72,7 @@ fn a_token_that_holds_gives_its_role() {
     assert_eq!(issuer.role(&issuer.token(&lead), NOW), None, "a lead of nothing");
     lead["org"] = "acme".into();
     lead["team"] = "search".into();
-    let known = issuer.providers.recognise(&issuer.token(&lead), NOW).unwrap();
+    let known = issuer.providers.look(&issuer.token(&lead), NOW).unwrap();
     assert_eq!((known.role, known.reach.team.as_deref()), (Role::TeamAdmin, Some("search")));
     assert_eq!(known.id, "https://idp.example#ada");
 }
@@ -116,8 +120,73 @@ fn algorithms_are_those_of_public_keys_only() {
     for header in [json!({ "alg": "ES384", "kid": "k1" }), json!({ "alg": "ES256", "kid": "k2" })] {
         assert_eq!(issuer.role(&issuer.sign(&header, &claims()), NOW), None, "{header}");
     }
+    // Whoever signs with a key of his own and brings it along, or says where it is.
     let other = self::issuer();
+    let public = other.pair.public_key().as_ref();
+    let jwk =
+        json!({ "kty": "EC", "crv": "P-256", "x": base64(&public[1..33]), "y": base64(&public[33..65]) });
+    for header in [
+        json!({ "alg": "ES256", "jwk": jwk }),
+        json!({ "alg": "ES256", "kid": "k1", "jwk": jwk }),
+        json!({ "alg": "ES256", "kid": "k1", "jku": "https://evil.example/keys" }),
+        json!({ "alg": "ES256", "kid": "k1", "x5u": "https://evil.example/chain" }),
+        json!({ "alg": "ES256", "kid": "../../dev/null" }),
+        json!({ "alg": "ES256", "kid": "k1' OR '1'='1" }),
+        json!({ "alg": "ES256", "kid": "" }),
+    ] {
+        assert_eq!(issuer.role(&other.sign(&header, &claims()), NOW), None, "{header}");
+    }
     assert_eq!(issuer.role(&other.token(&claims()), NOW), None, "another signer");
+}
+
+/// A provider that begins to use another key, seen by an enclave that fetches them.
+#[tokio::test]
+async fn keys_are_fetched_again_when_a_token_names_another_one() {
+    let (old, new) = (issuer(), issuer());
+    let set = |issuer: &Issuer, kid: &str| {
+        let public = issuer.pair.public_key().as_ref();
+        let (x, y) = (base64(&public[1..33]), base64(&public[33..65]));
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y }] })
+            .to_string()
+            .into_bytes()
+    };
+    let providers = providers("jwks_url = \"https://idp.example/keys\"");
+    let (published, fetches) = (std::cell::RefCell::new(Some(set(&old, "k1"))), std::cell::Cell::new(0));
+    let fetch = async |url: &ServiceUrl| {
+        assert_eq!(url.to_string(), "https://idp.example:443/keys");
+        fetches.set(fetches.get() + 1);
+        published.borrow().clone()
+    };
+    let now = gateway::Clock::now(crate::clock::ProcessClock::shared()).unix_seconds();
+    let mut fresh = claims();
+    fresh["exp"] = (now + 200_000).into();
+    let by_old = old.token(&fresh);
+    let by_new = new.sign(&json!({ "alg": "ES256", "kid": "k2" }), &fresh);
+    let keys = &providers.providers[0].1;
+    let story = async {
+        assert!(providers.recognise(&by_old, now).await.is_some(), "it is waited for");
+        assert_eq!(fetches.get(), 1);
+        for _ in 0..50 {
+            assert!(providers.recognise(&by_new, now).await.is_none(), "not published");
+        }
+        assert_eq!(fetches.get(), 1, "tokens that anybody can make up do not make it ask");
+        published.replace(Some(set(&new, "k2")));
+        assert!(providers.recognise(&by_new, now + 31).await.is_some());
+        assert!(
+            providers.recognise(&by_old, now + 31).await.is_none(),
+            "withdrawn, also if it was remembered"
+        );
+        published.replace(Some(br#"{"keys":[]}"#.to_vec()));
+        let unknown = new.sign(&json!({ "alg": "ES256", "kid": "k3" }), &fresh);
+        assert!(providers.recognise(&unknown, now + 62).await.is_none());
+        assert!(providers.recognise(&by_new, now + 62).await.is_some(), "the last good keys count");
+        providers.forget();
+        assert!(providers.look(&by_new, now + 100_000).is_none(), "for a day");
+    };
+    tokio::select! {
+        () = keys.follow(fetch, || providers.forget()) => {}
+        () = story => {}
+    }
 }
 
 #[test]
@@ -138,7 +207,8 @@ fn providers_without_issuer_audience_or_keys_are_refused() {
     let config = |issuer: &str, audience: &str, jwks: &str| OidcConfig {
         issuer: issuer.to_owned(),
         audience: audience.to_owned(),
-        jwks: jwks.to_owned(),
+        jwks: Some(jwks.to_owned()),
+        jwks_url: None,
         role: "/role".to_owned(),
         org: "/org".to_owned(),
         team: "/team".to_owned(),
@@ -149,6 +219,7 @@ fn providers_without_issuer_audience_or_keys_are_refused() {
         ("i", "", r#"{"keys":[]}"#),
         ("i", "a", r#"{"keys":[]}"#),
         ("i", "a", "x"),
+        ("i", "a", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}"#),
     ] {
         assert!(Providers::new(&[config(issuer, audience, jwks)]).is_err());
     }

@@ -25,7 +25,7 @@ mod credential;
 
 mod price;
 
-use address::{Address, parse_url};
+pub use address::{Address, parse_url};
 
 /// Where a service that serves no model is: where to connect, and the beginning of its paths.
 pub(super) fn service_address(url: &str, plain: bool) -> Result<(Endpoint, String), &'static str> {

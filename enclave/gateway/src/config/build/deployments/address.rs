@@ -6,16 +6,18 @@ use std::sync::Arc;
 use crate::deployment::Endpoint;
 
 /// An address taken apart.
-pub(super) struct Address {
+pub struct Address {
     /// Where to connect.
-    pub(super) endpoint: Endpoint,
+    pub endpoint: Endpoint,
     /// The path, without a slash at its end.
-    pub(super) path: String,
+    pub path: String,
 }
 
+/// Takes an address apart: scheme, host, perhaps a port, and a plain path.
+///
 /// # Errors
 /// What would be right.
-pub(super) fn parse_url(url: &str, allow_plain_http: bool) -> Result<Address, &'static str> {
+pub fn parse_url(url: &str, allow_plain_http: bool) -> Result<Address, &'static str> {
     let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
         (None, Some(rest)) => (false, rest),
