@@ -2,7 +2,7 @@
 //!
 //! Issuer, audience and expiry are demanded of every token; algorithms are those of public keys and no others, so that a
 //! public key is never taken for a shared secret. The provider's keys come with the configuration, or over TLS from where
-//! it says ([`keys`]); a token never says where keys are.
+//! it says (`oidc/keys.rs`); a token never says where keys are.
 
 mod keys;
 
