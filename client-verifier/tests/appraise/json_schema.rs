@@ -35,6 +35,9 @@ pub(crate) fn check(root: &Value, schema: &Value, value: &Value, path: &str) -> 
             "minItems" => {
                 value.as_array().is_none_or(|own| own.len() as u64 >= rule.as_u64().expect("minItems"))
             }
+            "maxItems" => {
+                value.as_array().is_none_or(|own| own.len() as u64 <= rule.as_u64().expect("maxItems"))
+            }
             "required" => rule.as_array().expect("required").iter().all(|name| {
                 value.as_object().is_none_or(|own| own.contains_key(name.as_str().expect("name")))
             }),

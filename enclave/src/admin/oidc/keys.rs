@@ -92,6 +92,8 @@ impl KeyRing {
             if self.take(fetched, ProcessClock::shared().now().unix_seconds()) {
                 changed();
             }
+            // Whoever asked while these were on their way has them now: the wish is met, not kept for another fetch.
+            std::pin::pin!(self.wanted.notified()).as_mut().enable();
             self.tries.send_modify(|tries| *tries = tries.wrapping_add(1));
             let seldom = Duration::from_secs(SELDOM_SECONDS);
             if there {
