@@ -131,6 +131,11 @@ impl SecretSource for Recording<'_> {
         self.seen.borrow_mut().insert(name.to_owned(), read.is_ok());
         read.or_else(|_| self.stand_in.read(reference))
     }
+
+    /// Not once something stood in for a secret that the operator has not sent yet: then all is read once more.
+    fn are_real(&self) -> bool {
+        self.source.are_real() && self.seen.borrow().values().all(|given| *given)
+    }
 }
 
 #[cfg(test)]
@@ -162,5 +167,20 @@ mod tests {
         assert_eq!(read(&format!("file:{}", "a".repeat(31))), Err(Invalid::Value { expected }));
         assert!(read("env:MISSING").is_err());
         assert!(read("sealed:later").is_ok(), "its operator has yet to give it");
+    }
+
+    #[test]
+    fn an_account_that_its_operator_has_yet_to_give_is_not_looked_at() {
+        let text = "version = 1\n[admission]\nvirtual_keys = true\n[deployments.d]\nprovider = \"vertex\"\nmodel = \"gemini-2.5-pro\"\n\
+                    project = \"acme-models\"\nregion = \"global\"\ncredential = \"sealed:account\"\n[models.m]\ndeployments = [\"d\"]\n";
+        let config: GatewayConfig = gateway::config::parse(text).unwrap();
+        let recording = Recording::new(&Short, &config);
+        let built = gateway::config::build(&config, &recording).map(drop);
+        assert_eq!(built, Ok(()));
+        assert_eq!(recording.into_names().1, BTreeSet::from(["account".to_owned()]));
+        // Control: one that is there is looked at.
+        let there = text.replace("sealed:account", "file:account");
+        let config: GatewayConfig = gateway::config::parse(&there).unwrap();
+        assert!(gateway::config::build(&config, &Recording::new(&Short, &config)).is_err());
     }
 }
