@@ -123,7 +123,6 @@ impl AdminApi {
     ) -> Result<Plan, Problem> {
         let input: GroupInput = asked.body()?;
         let (before, version) = self.group(kind, id, who).await?;
-        asked.check_version(version)?;
         if input.id != id || input.org != before.org {
             return Err(Problem::invalid("id and org of a group do not change"));
         }
@@ -134,7 +133,10 @@ impl AdminApi {
             policy: input.policy,
             ..before.clone()
         };
-        self.put_group(kind, record, Some(before), Expect::Version(version), who).await
+        let plan = self.put_group(kind, record, Some(before), Expect::Version(version), who).await?;
+        // A precondition counts for what would have succeeded (RFC 9110 section 13.2.1).
+        asked.check_version(version)?;
+        Ok(plan)
     }
 
     async fn put_group(

@@ -73,8 +73,8 @@ impl AdminApi {
         asked: &Asked<'_>,
     ) -> Result<Plan, Problem> {
         let (before, version) = self.key(id, who).await?;
-        asked.check_version(version)?;
         let input = self.checked(asked.body()?, who).await?;
+        asked.check_version(version)?;
         let record = KeyRecord {
             name: input.name,
             owner: input.owner,

@@ -57,7 +57,7 @@ fn operation(route: &Route, takes: Option<&Value>, gives: Option<&Value>, proble
             "model",
             "query",
             true,
-            json!({ "type": "string", "pattern": "^[A-Za-z0-9._:@+-]{1,128}$" }),
+            json!({ "type": "string", "pattern": "^[A-Za-z0-9._:@+/-]{1,128}$" }),
         );
     }
     if wants_etag(route) {

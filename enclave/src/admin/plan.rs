@@ -48,7 +48,7 @@ impl<'r> Asked<'r> {
                 }
                 ("after", text) if pages && is_id(text) => own.after = Some(text),
                 ("model", text) if matched.route.action == Action::ShowAccess => {
-                    own.model = Some(text.replace("%2F", "/").replace("%2f", "/").replace("%3A", ":"));
+                    own.model = Some(model_name(text).ok_or_else(invalid)?);
                 }
                 _ => return Err(invalid()),
             }
@@ -164,6 +164,33 @@ impl identity::Principal {
             role: identity::Role::Developer,
             reach: identity::Reach::default(),
             ceiling: gateway::governance::Policy::default(),
+        }
+    }
+}
+
+/// The name of a model as a query spells it: 1 to 128 characters of A-Z a-z 0-9 . _ : @ + / -, any of them as `%XX`.
+fn model_name(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut name = parts.next()?.to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        name.push(char::from(u8::from_str_radix(code, 16).ok()?));
+        name.push_str(rest);
+    }
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@+/-".contains(&byte);
+    ((1..=128).contains(&name.len()) && name.bytes().all(known)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_models_come_out_of_queries() {
+        assert_eq!(model_name("gpt-5").as_deref(), Some("gpt-5"));
+        assert_eq!(model_name("meta%2Fllama%3A70b").as_deref(), Some("meta/llama:70b"));
+        for bad in ["", "%", "%2", "%zz", "a%00", "a b", "%C3%A4", &"a".repeat(129)] {
+            assert_eq!(model_name(bad), None, "{bad}");
         }
     }
 }
