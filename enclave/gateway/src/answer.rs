@@ -17,6 +17,7 @@ use crate::error::{Error, Shape};
 use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
 use crate::route::Routed;
+use crate::screening::Guard;
 use crate::screening::report;
 use crate::screening::stream::StreamGuard;
 use crate::settle::{Attempted, EXPLANATION, Exchange};
@@ -461,9 +462,9 @@ pub(crate) fn deliver<B>(
         }
         Received::Whole { body, usage, finish, .. } => {
             headers.push(("content-type", JSON.to_owned()));
-            if let Some((cache, fingerprint)) = store {
+            headers.extend(store.map(|_| ("postern-cache", "miss".to_owned())));
+            if let Some((cache, fingerprint)) = store.filter(|_| may_be_kept(guard, body.expose(), finish)) {
                 cache.store(fingerprint, &body, usage, now);
-                headers.push(("postern-cache", "miss".to_owned()));
             }
             exchange.reported(usage, finish);
             headers.extend(cost_header(&exchange));
@@ -472,6 +473,11 @@ pub(crate) fn deliver<B>(
             Answer { status: 200, headers, body: AnswerBody::Whole(body) }
         }
     }
+}
+
+/// Whether an answer may be given again: all that there was to say, and nothing that a guardrail wants kept nowhere.
+fn may_be_kept(guard: Option<Box<Guard>>, body: &[u8], finish: Option<FinishReason>) -> bool {
+    finish.is_none_or(FinishReason::is_whole) && guard.is_none_or(|mut own| own.keeps(body))
 }
 
 /// Gives a stored answer again.

@@ -74,8 +74,7 @@ pub fn look_up_as(asked: CacheUse, screened: Screened, cache: Option<&ExactCache
         CacheUse::Use => look_up(screened, cache, now),
         CacheUse::Off => Lookup::Miss(Missed { screened, fingerprint: None }),
         CacheUse::Refresh => {
-            let admitted = screened.admitted();
-            let fingerprint = cache.and_then(|_| Fingerprint::of(admitted.request(), &admitted.key().id));
+            let fingerprint = cache.and_then(|_| fingerprint(&screened));
             Lookup::Miss(Missed { screened, fingerprint })
         }
     }
@@ -84,12 +83,18 @@ pub fn look_up_as(asked: CacheUse, screened: Screened, cache: Option<&ExactCache
 /// Looks for an earlier answer. Without a cache (the default), everything misses.
 pub fn look_up(screened: Screened, cache: Option<&ExactCache>, now: Now) -> Lookup {
     let Some(cache) = cache else { return Lookup::Miss(Missed { screened, fingerprint: None }) };
-    let admitted = screened.admitted();
-    let Some(fingerprint) = Fingerprint::of(admitted.request(), &admitted.key().id) else {
+    let Some(fingerprint) = fingerprint(&screened) else {
         return Lookup::Miss(Missed { screened, fingerprint: None });
     };
     match cache.find(&fingerprint, now) {
         Some(answer) => Lookup::Hit(Hit { screened, answer }),
         None => Lookup::Miss(Missed { screened, fingerprint: Some(fingerprint) }),
     }
+}
+
+/// Under what a request is kept. Guardrails are part of it: an answer that passed some has not passed others.
+fn fingerprint(screened: &Screened) -> Option<Fingerprint> {
+    let admitted = screened.admitted();
+    let guardrails = screened.guard().map(Guard::names).into_iter().flatten();
+    Fingerprint::of(admitted.request(), &admitted.key().id, guardrails)
 }

@@ -114,6 +114,11 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// Whether the answer is all that the model had to say: neither cut short nor withheld.
+    pub const fn is_whole(self) -> bool {
+        matches!(self, Self::Stop | Self::ToolCalls | Self::FunctionCall)
+    }
+
     /// From `OpenAI`'s word.
     pub fn from_openai(word: &[u8]) -> Self {
         match word {

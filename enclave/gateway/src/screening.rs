@@ -167,6 +167,11 @@ struct Said {
 }
 
 impl Guard {
+    /// The guardrails that apply, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.checks.iter().map(|own| &*own.name)
+    }
+
     fn request(&mut self, request: &Request) -> Result<Passed, Error> {
         let body = request.body.expose();
         let Ok(view) = View::of(body, Body::Request) else { return Err(self.unreadable()) };

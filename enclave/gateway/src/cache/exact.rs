@@ -12,7 +12,7 @@ use crate::clock::Now;
 use crate::plaintext::Plaintext;
 use crate::wire::Request;
 
-/// What a request is stored under: a digest over the key's id, the API format and the whole body.
+/// What a request is stored under: a digest over the key's id, the API format, the guardrails that apply and the whole body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
@@ -49,15 +49,23 @@ struct Entry {
 
 impl Fingerprint {
     /// The fingerprint of a request that may be cached: streams are not.
-    pub fn of(request: &Request, key_id: &str) -> Option<Self> {
+    pub fn of<'a>(
+        request: &Request,
+        key_id: &str,
+        guardrails: impl Iterator<Item = &'a str>,
+    ) -> Option<Self> {
         if request.stream {
             return None;
         }
         let mut context = digest::Context::new(&digest::SHA256);
-        for part in [key_id.as_bytes(), request.wire.name().as_bytes(), request.body.expose().as_ref()] {
+        let mut add = |part: &[u8]| {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(part);
-        }
+        };
+        [key_id.as_bytes(), request.wire.name().as_bytes(), request.body.expose().as_ref()]
+            .into_iter()
+            .for_each(&mut add);
+        guardrails.map(str::as_bytes).for_each(add);
         context.finish().as_ref().try_into().ok().map(Self)
     }
 }

@@ -133,9 +133,11 @@ pub(super) async fn check<U: Upstream, C: Clock>(
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
     let gateway = means.gateway;
-    let Some(mut guard) = routed.take_guard().filter(|guard| guard.concerns_answers()) else {
+    let Some(mut guard) = routed.take_guard() else { return Ok(Reached::Fresh { committed, routed }) };
+    if !guard.concerns_answers() {
+        routed.keep_guard(guard);
         return Ok(Reached::Fresh { committed, routed });
-    };
+    }
     let Committed { received, at } = committed;
     let received = match received {
         Received::Whole { body, usage, finish, dropped } => {

@@ -286,6 +286,48 @@ fn the_exact_cache_answers_the_same_key_only() {
 }
 
 #[test]
+fn the_exact_cache_keeps_whole_answers_that_passed_the_same_guardrails() {
+    let rule = |name: &str, applies: &str, hook: &str, phrase: &str| {
+        format!(
+            "[guardrails.{name}]\nkind = \"deny_list\"\nphrases = [\"{phrase}\"]\n{applies}hooks = [\"{hook}\"]\n"
+        )
+    };
+    let more = [
+        "[cache.exact]\nttl_seconds = 60\nmax_bytes = 65536\n".to_owned(),
+        rule("asked", "applies = \"on_request\"\n", "output", "never said"),
+        rule("kept", "", "log", "not to be kept"),
+    ];
+    let gateway = gateway_with(&more.concat());
+    let with = |finish: &str, said: &str| {
+        format!(
+            r#"{{"id":"a","object":"chat.completion","created":1,"model":"gpt-x","choices":[{{"index":0,"message":{{"role":"assistant","content":"{said}"}},"finish_reason":"{finish}"}}],"usage":{{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}}}"#
+        )
+    };
+    let calls = |answers: &[String], headers: &[&[(&str, &[u8])]], body: &str| {
+        let upstream = FakeUpstream::new(answers.iter().map(|own| Reply::json(200, own.clone())));
+        for own in headers {
+            let all = [&[("x-api-key", crate::fake::KEY.as_bytes())], *own].concat();
+            assert!(ask_with(&gateway, &upstream, &head("POST", CHAT, &all), body.to_owned()).is_ok());
+        }
+        upstream.sent.borrow().len()
+    };
+    let body = |text: &str| ASK.replace("Say", text);
+    for (finish, said, sent) in
+        [("stop", "x", 1), ("length", "x", 2), ("content_filter", "", 2), ("stop", "not to be kept", 2)]
+    {
+        let answers = [with(finish, said), with(finish, said)];
+        assert_eq!(calls(&answers, &[&[], &[]], &body(&format!("{finish} {said}"))), sent, "{finish} {said}");
+    }
+    let named: &[(&str, &[u8])] = &[("postern-guardrails", b"asked")];
+    let answers = [with("stop", "x"), with("stop", "x")];
+    assert_eq!(
+        calls(&answers, &[&[], named, named], &body("guarded")),
+        2,
+        "once without and once with the guardrail"
+    );
+}
+
+#[test]
 fn embeddings_go_the_same_way() {
     let answer = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AAAA"}],"model":"gpt-x","usage":{"prompt_tokens":2,"total_tokens":2}}"#;
     let body = r#"{"input":["a"],"model":"smart","encoding_format":"base64"}"#;
