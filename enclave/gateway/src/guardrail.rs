@@ -182,6 +182,15 @@ pub struct Asked {
     pub body: Vec<u8>,
 }
 
+impl Asked {
+    /// JSON for a service that takes its secret, if it has one, as a bearer token (RFC 6750).
+    pub fn bearing(secret: &[u8], path: String, body: &serde_json::Value) -> Self {
+        let token = (!secret.is_empty()).then(|| [b"Bearer ".as_slice(), secret].concat());
+        let headers = token.map(|token| ("authorization", token)).into_iter().collect();
+        Self { path, headers, body: body.to_string().into_bytes() }
+    }
+}
+
 /// What a service answered with a status of success.
 pub struct Answered<'a> {
     /// The header `postern-signature`.

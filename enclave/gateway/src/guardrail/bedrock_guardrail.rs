@@ -52,8 +52,7 @@ impl Service for BedrockGuardrail {
         let content: Vec<_> =
             question.texts.iter().map(|text| serde_json::json!({ "text": { "text": text } })).collect();
         let body = serde_json::json!({ "source": source, "content": content });
-        let headers = vec![("authorization", [b"Bearer ".as_slice(), secret].concat())];
-        Asked { path: self.path.clone(), headers, body: body.to_string().into_bytes() }
+        Asked::bearing(secret, self.path.clone(), &body)
     }
 
     fn read(

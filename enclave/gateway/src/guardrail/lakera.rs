@@ -48,8 +48,7 @@ impl Service for Lakera {
         if let (Some(project), Some(body)) = (&self.project, body.as_object_mut()) {
             body.insert("project_id".to_owned(), project.as_str().into());
         }
-        let headers = vec![("authorization", [b"Bearer ".as_slice(), secret].concat())];
-        Asked { path: "/v2/guard".to_owned(), headers, body: body.to_string().into_bytes() }
+        Asked::bearing(secret, "/v2/guard".to_owned(), &body)
     }
 
     fn read(&self, _: &Question<'_>, _: &Asked, answer: &Answered<'_>, _: &[u8]) -> Result<Verdict, Unclear> {

@@ -43,12 +43,7 @@ struct OpenAiModeration {
 impl Service for OpenAiModeration {
     fn ask(&self, question: &Question<'_>, secret: &[u8]) -> Asked {
         let body = serde_json::json!({ "model": self.model, "input": question.texts });
-        let headers = if secret.is_empty() {
-            Vec::new()
-        } else {
-            vec![("authorization", [b"Bearer ".as_slice(), secret].concat())]
-        };
-        Asked { path: "/moderations".to_owned(), headers, body: body.to_string().into_bytes() }
+        Asked::bearing(secret, "/moderations".to_owned(), &body)
     }
 
     fn read(

@@ -48,12 +48,7 @@ impl Service for Presidio {
     fn ask(&self, question: &Question<'_>, secret: &[u8]) -> Asked {
         let text = question.texts.join(BETWEEN);
         let body = serde_json::json!({ "text": text, "language": self.language });
-        let headers = if secret.is_empty() {
-            Vec::new()
-        } else {
-            vec![("authorization", [b"Bearer ".as_slice(), secret].concat())]
-        };
-        Asked { path: "/analyze".to_owned(), headers, body: body.to_string().into_bytes() }
+        Asked::bearing(secret, "/analyze".to_owned(), &body)
     }
 
     fn read(
