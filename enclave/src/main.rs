@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: postern_alloc::ZeroOnFree = postern_alloc::ZeroOnFree::new();
 
-/// Freed memory that each worker keeps for its next requests, in bytes: a few large prompts at a time.
-const KEPT_MEMORY: u32 = 8 << 20;
+/// Freed large blocks that are kept for the next requests, in bytes: a few large prompts at a time.
+const KEPT_MEMORY: usize = 16 << 20;
 
 const USAGE: &str = "usage: postern-enclave --config FILE [--json-ready] [--exit-on-stdin-close]
        postern-enclave check [--without-secrets] FILE

@@ -17,25 +17,25 @@
 mod reuse;
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    alloc::{GlobalAlloc, Layout},
     ptr,
 };
 
-pub use reuse::{give_back, keep_freed};
+pub use reuse::{Reusing, give_back, keep_freed};
 
 /// Wraps an allocator and overwrites each block with zeros before giving it back.
 ///
 /// The wipe covers the whole requested size and cannot be optimised away. It costs one `memset` of the block
 /// for each free.
 #[derive(Debug, Default)]
-pub struct ZeroOnFree<A = System> {
+pub struct ZeroOnFree<A = Reusing> {
     inner: A,
 }
 
 impl ZeroOnFree {
-    /// The system allocator, wiping.
+    /// The system allocator, wiping, with large blocks [kept](keep_freed) for the next request.
     pub const fn new() -> Self {
-        Self { inner: System }
+        Self { inner: Reusing }
     }
 }
 
