@@ -21,7 +21,7 @@ use crate::tls::{PostQuantum, WebPki};
 use reader::{Section, Value};
 
 pub use error::{PolicyCode, PolicyError};
-pub use template::{PLACEHOLDER, Template};
+pub use template::{PLACEHOLDER, Table, Template};
 
 mod azure;
 mod error;

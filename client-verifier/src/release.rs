@@ -3,9 +3,12 @@
 
 use std::fmt;
 
-use attestation::Measurement;
+use attestation::{Measurement, Sha256, TeeType};
+use measurement::{Algorithm, tpm};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::Deserialize;
+
+use crate::policy_file::Table;
 
 /// A manifest whose signature holds.
 #[derive(Debug, Clone)]
@@ -52,6 +55,8 @@ struct Revoked {
 
 /// What is signed: this and the manifest's bytes.
 const LABEL: &[u8] = b"postern release manifest\0";
+/// Length of `MRTD` and its like.
+const REGISTER_BYTES: usize = 48;
 /// Longest manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
@@ -108,7 +113,7 @@ impl fmt::Display for ReleaseError {
             Self::Expired => out.write_str("the manifest has expired"),
             Self::Client(version) => write!(out, "the manifest is for clients from version {version} on"),
             Self::Revoked(version, reason) => write!(out, "release {version} was withdrawn: {reason}"),
-            Self::Nothing => out.write_str("the manifest has no launch measurement for that shape"),
+            Self::Nothing => out.write_str("the manifest has no value for such machines"),
         }
     }
 }
@@ -176,6 +181,70 @@ impl Manifest {
         if found.is_empty() { Err(ReleaseError::Nothing) } else { Ok(found) }
     }
 
+    /// Tables of a policy file for machines of this kind. What only the machine knows is left open in them. Where a
+    /// register of a TPM remembers the configuration, `configuration` (SHA-256 of the file) says which it must be.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Nothing`].
+    pub fn tables(&self, tee: TeeType, configuration: Option<&Sha256>) -> Result<Vec<Table>, ReleaseError> {
+        match tee {
+            TeeType::Snp => Ok(Vec::new()),
+            TeeType::Tdx => self.tdx(),
+            TeeType::AzureSnp => {
+                let open = ["measurement", "id_key_digest", "family_id", "image_id", "guest_svn"];
+                let paravisor = Table { name: "azure_paravisor", keys: open.map(|key| (key, None)).into() };
+                Ok(vec![self.azure(configuration)?, paravisor])
+            }
+            TeeType::AzureTdx => {
+                // The paravisor starts with empty registers; the TPM has the guest's.
+                let zero = |key| (key, Some("0".repeat(2 * REGISTER_BYTES)));
+                let keys = [("mrtd", None), zero("rtmr0"), zero("rtmr1"), zero("rtmr2"), ("xfam", None)];
+                Ok(vec![self.azure(configuration)?, Table { name: "tdx", keys: keys.into() }])
+            }
+        }
+    }
+
+    /// One's own host: QEMU has two orders of adding firmware's pages, and so there are two values of `MRTD`.
+    fn tdx(&self) -> Result<Vec<Table>, ReleaseError> {
+        let find = |register: &'static str| {
+            self.values("metal").filter(move |own| own.platform == "tdx-qemu" && own.register == register)
+        };
+        let only = |register| find(register).next().and_then(|own| own.value.clone());
+        let (rtmr1, rtmr2) = (only("RTMR1"), only("RTMR2"));
+        let table = |own: &ReferenceValue| Table {
+            name: "tdx",
+            keys: vec![
+                ("mrtd", own.value.clone()),
+                ("rtmr0", None),
+                ("rtmr1", rtmr1.clone()),
+                ("rtmr2", rtmr2.clone()),
+                ("xfam", None),
+            ],
+        };
+        let tables: Vec<Table> = find("MRTD").map(table).collect();
+        if tables.is_empty() || rtmr1.is_none() || rtmr2.is_none() {
+            return Err(ReleaseError::Nothing);
+        }
+        Ok(tables)
+    }
+
+    /// Registers of the paravisor's TPM; number 7, which is firmware's own, is recorded on the machine.
+    fn azure(&self, configuration: Option<&Sha256>) -> Result<Table, ReleaseError> {
+        let find = |register: &str| {
+            let is_it = |own: &&ReferenceValue| own.platform == "azure-vtpm" && own.register == register;
+            self.values("cloud").find(is_it).and_then(|own| own.value.clone())
+        };
+        let mut keys = Vec::new();
+        for (key, register) in [("pcr4", "PCR4"), ("pcr9", "PCR9"), ("pcr11", "PCR11"), ("pcr12", "PCR12")] {
+            keys.push((key, Some(find(register).ok_or(ReleaseError::Nothing)?)));
+        }
+        keys.push(("pcr7", find("PCR7")));
+        let remembered = configuration
+            .map(|hash| tpm::configuration_register(hash.as_bytes(), Algorithm::Sha256).to_hex());
+        keys.extend(remembered.map(|value| ("pcr15", Some(value))));
+        Ok(Table { name: "azure", keys })
+    }
+
     /// All other values, as `profile platform register shape = value (basis)`.
     pub fn others(&self) -> Vec<String> {
         let line = |profile: &str, own: &ReferenceValue| {
@@ -228,6 +297,12 @@ mod tests {
                 {"platform": "snp-qemu", "register": "MEASUREMENT", "shape": "EPYC-v4 x 1", "value": "ab".repeat(48), "basis": "computed"},
                 {"platform": "snp-qemu", "register": "MEASUREMENT", "shape": "EPYC-v4 x 2", "value": "cd".repeat(48), "basis": "computed"},
                 {"platform": "tdx-qemu", "register": "RTMR0", "shape": "", "value": null, "basis": "to-be-recorded-on-hardware"},
+            ]}, {"profile": "cloud", "reference_values": [
+                {"platform": "azure-vtpm", "register": "PCR4", "shape": "", "value": "04".repeat(32), "basis": "computed"},
+                {"platform": "azure-vtpm", "register": "PCR9", "shape": "", "value": "09".repeat(32), "basis": "predicted"},
+                {"platform": "azure-vtpm", "register": "PCR11", "shape": "", "value": "11".repeat(32), "basis": "predicted"},
+                {"platform": "azure-vtpm", "register": "PCR12", "shape": "", "value": "00".repeat(32), "basis": "predicted"},
+                {"platform": "azure-vtpm", "register": "PCR7", "shape": "", "value": null, "basis": "to-be-recorded-on-hardware"},
             ]}],
         });
         change(&mut value);
@@ -247,7 +322,44 @@ mod tests {
         assert_eq!(own.launch_measurements("").unwrap().len(), 2);
         assert_eq!(own.launch_measurements("EPYC-v4 x 2").unwrap()[0].to_hex(), "cd".repeat(48));
         assert_eq!(own.launch_measurements("EPYC-Milan"), Err(ReleaseError::Nothing));
-        assert_eq!(own.others(), ["metal tdx-qemu RTMR0 = ? (to-be-recorded-on-hardware)"]);
+        let others = own.others();
+        assert_eq!(others[0], "metal tdx-qemu RTMR0 = ? (to-be-recorded-on-hardware)");
+        assert_eq!(others.len(), 6);
+    }
+
+    #[test]
+    fn other_kinds_of_machines_have_tables() {
+        let own = verified(|_| ()).unwrap();
+        assert_eq!(own.tables(TeeType::Snp, None), Ok(Vec::new()));
+        let tables = own.tables(TeeType::AzureSnp, Some(&Sha256::new([1; 32]))).unwrap();
+        let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
+        assert_eq!(names, ["azure", "azure_paravisor"]);
+        let value = |key: &str| {
+            let found = tables[0].keys.iter().find(|(own, _)| *own == key);
+            found.map(|(_, value)| value.clone())
+        };
+        assert_eq!(value("pcr4"), Some(Some("04".repeat(32))));
+        assert_eq!(value("pcr7"), Some(None), "firmware's own is left open");
+        let register = tpm::configuration_register(&[1; 32], Algorithm::Sha256).to_hex();
+        assert_eq!(value("pcr15"), Some(Some(register)));
+        let without = own.tables(TeeType::AzureTdx, None).unwrap();
+        assert!(without[0].keys.iter().all(|(key, _)| *key != "pcr15"));
+        assert_eq!(without[1].name, "tdx");
+        // This release has nothing for TDX on one's own host.
+        assert_eq!(own.tables(TeeType::Tdx, None), Err(ReleaseError::Nothing));
+        let with = verified(|own| {
+            let row = |register: &str, shape: &str, value: Value| json!({"platform": "tdx-qemu", "register": register, "shape": shape, "value": value, "basis": "predicted"});
+            own["images"][0]["reference_values"] = json!([
+                row("MRTD", "single pass", json!("aa")),
+                row("MRTD", "two passes", json!("bb")),
+                row("RTMR0", "", Value::Null),
+                row("RTMR1", "direct boot", json!("cc")),
+                row("RTMR2", "", json!("dd")),
+            ]);
+        });
+        let tables = with.unwrap().tables(TeeType::Tdx, None).unwrap();
+        assert_eq!(tables.len(), 2);
+        assert_eq!(tables[1].keys[..2], [("mrtd", Some("bb".to_owned())), ("rtmr0", None)]);
     }
 
     #[test]

@@ -160,6 +160,10 @@ impl<'d> Value<'d> {
     }
 
     pub(super) fn integer(&self) -> Result<u64, PolicyError> {
+        if self.value.get_ref().is_str() {
+            // As in lists: a placeholder first.
+            self.text()?;
+        }
         self.value
             .get_ref()
             .as_integer()

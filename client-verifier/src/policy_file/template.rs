@@ -3,14 +3,35 @@
 
 use std::path::PathBuf;
 
-use attestation::{HardwareId, Measurement, Sha256};
+use attestation::{HardwareId, Measurement, Sha256, TeeType};
 
 /// A text that begins so is refused with `POL_PLACEHOLDER`.
 pub const PLACEHOLDER: &str = "FILL-IN";
 
+/// One `[[NAME]]` of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, for example `azure`.
+    pub name: &'static str,
+    /// Keys in order; without a value, a placeholder stands there.
+    pub keys: Vec<(&'static str, Option<String>)>,
+}
+
+impl Table {
+    fn render(&self) -> String {
+        let line = |(key, value): &(&str, Option<String>)| {
+            let open = || format!("{PLACEHOLDER}: recorded on a machine that you trust");
+            format!("{key} = {}\n", quoted(&value.clone().unwrap_or_else(open)))
+        };
+        format!("\n[[{}]]\n{}", self.name, self.keys.iter().map(line).collect::<String>())
+    }
+}
+
 /// What is known when the file is written.
 #[derive(Debug, Clone, Default)]
 pub struct Template {
+    /// Kind of machine; SEV-SNP when absent.
+    pub tee: Option<TeeType>,
     /// Launch measurements of acceptable releases.
     pub measurements: Vec<Measurement>,
     /// Acceptable processors.
@@ -25,6 +46,8 @@ pub struct Template {
     pub floors: Option<PathBuf>,
     /// SHA-256 of the enclave's configuration file, which the launch must name; a launch that names none when absent.
     pub configuration: Option<Sha256>,
+    /// Tables at the end: reference values of machines other than SEV-SNP.
+    pub tables: Vec<Table>,
     /// Lines of comment at the end: values of a release that the file has no place for yet.
     pub appendix: Vec<String>,
 }
@@ -47,12 +70,17 @@ impl Template {
             || "# configuration = \"64 hexadecimal digits\"".to_owned(),
             |hash| format!("configuration = {}", quoted(&hash.to_hex())),
         );
+        let tee = self.tee.unwrap_or(TeeType::Snp);
+        // Elsewhere what names a release is in tables, and the list has nothing to name.
+        let measurements = if tee == TeeType::Snp || !measurements.is_empty() {
+            list(&measurements, "the release's launch measurement (96 hexadecimal digits)")
+        } else {
+            "[]".to_owned()
+        };
         let text = TEXT
+            .replace("@TEE@", &quoted(tee.as_str()))
             .replace("@CONFIGURATION@", &configuration)
-            .replace(
-                "@MEASUREMENTS@",
-                &list(&measurements, "the release's launch measurement (96 hexadecimal digits)"),
-            )
+            .replace("@MEASUREMENTS@", &measurements)
             .replace("@HARDWARE@", &list(&hardware, "the processor's id (16 to 128 hexadecimal digits)"))
             .replace("@DEPLOYMENT@", &quoted(&deployment))
             .replace(
@@ -62,7 +90,8 @@ impl Template {
             .replace("@FLOORS@", &quoted(&floors))
             .replace("@WEBPKI@", &quoted(&webpki));
         let comment = |line: &String| format!("# {}\n", line.replace(char::is_control, " "));
-        [text, self.appendix.iter().map(comment).collect()].concat()
+        let tables = self.tables.iter().map(Table::render).collect();
+        [text, tables, self.appendix.iter().map(comment).collect()].concat()
     }
 }
 

@@ -359,6 +359,40 @@ fn azure_needs_registers_and_a_paravisor() {
     assert_eq!(refused(&wrong).code(), "POL_VALUE");
 }
 
+#[test]
+fn tables_of_a_release_are_written_and_read_again() {
+    let value = |byte: &str, bytes: usize| Some(byte.repeat(bytes));
+    let azure = Table {
+        name: "azure",
+        keys: vec![
+            ("pcr4", value("04", 32)),
+            ("pcr9", value("09", 32)),
+            ("pcr11", value("11", 32)),
+            ("pcr7", None),
+        ],
+    };
+    let tdx = Table {
+        name: "tdx",
+        keys: ["mrtd", "rtmr0", "rtmr1", "rtmr2"].map(|key| (key, value("0a", 48))).into(),
+    };
+    let template = |tee, tables: Vec<Table>| {
+        Template { tee: Some(tee), measurements: Vec::new(), tables, ..filled() }.render()
+    };
+    let open = template(TeeType::AzureTdx, vec![azure.clone(), tdx.clone()]);
+    assert!(open.contains("tee_types = [\"az-tdx\"]") && open.contains("measurements = []"), "{open}");
+    assert_eq!(refused(&open).code(), "POL_MISSING_KEY", "the table lacks xfam");
+    let whole = |mut azure: Table, mut tdx: Table| {
+        azure.keys[3].1 = value("07", 32);
+        tdx.keys.push(("xfam", Some("0xe7".to_owned())));
+        template(TeeType::AzureTdx, vec![azure, tdx])
+    };
+    let policy = parse(&whole(azure.clone(), tdx.clone()), Path::new("")).unwrap();
+    let PcrRule::Pinned(releases) = &policy.appraisal.azure.pcrs else { panic!("pinned") };
+    assert_eq!(releases[0].values[&7], attestation::Sha256::new([7; 32]));
+    let unfilled = whole(azure, tdx).replace(&format!("\"{}\"", "07".repeat(32)), "\"FILL-IN: x\"");
+    assert_eq!(refused(&unfilled).code(), "POL_PLACEHOLDER");
+}
+
 /// Google's endorsement of firmware and its root in a folder, and a policy for SEV-SNP that names them.
 fn google() -> (tempfile::TempDir, String) {
     use simtee::google::{Golden, GoogleAuthority};

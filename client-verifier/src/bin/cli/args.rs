@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use attestation::{HardwareId, Measurement, Sha256};
+use attestation::{HardwareId, Measurement, Sha256, TeeType};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 /// Check that a gateway is what it claims to be, then talk to it.
@@ -395,6 +395,9 @@ pub(crate) struct PolicyInit {
     /// Replace an existing file
     #[arg(long)]
     pub(crate) force: bool,
+    /// Kind of machine; az-* are guests behind Azure's paravisor
+    #[arg(long, value_name = "TEE", default_value = "snp", value_parser = tee)]
+    pub(crate) tee: TeeType,
     /// Launch measurement of an acceptable release; may be repeated
     #[arg(long, value_name = "HEX", value_parser = measurement)]
     pub(crate) measurement: Vec<Measurement>,
@@ -419,7 +422,7 @@ pub(crate) struct PolicyInit {
     /// Take only shapes that begin so, for example "EPYC-Genoa x 4"
     #[arg(long, value_name = "TEXT", requires = "release")]
     pub(crate) shape: Option<String>,
-    /// The enclave's configuration file: the launch must name its hash
+    /// The enclave's configuration file: the launch, or a register of the TPM, must name its hash
     #[arg(long, value_name = "FILE")]
     pub(crate) configuration: Option<PathBuf>,
     /// Whether a public certificate is demanded as well
@@ -437,6 +440,12 @@ fn address(text: &str) -> Result<String, &'static str> {
     let port =
         text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     if matches!(port, Some(Ok(_))) { Ok(text.to_owned()) } else { Err("an address to dial is HOST:PORT") }
+}
+
+fn tee(text: &str) -> Result<TeeType, String> {
+    let known = TeeType::ALL.map(TeeType::as_str);
+    let found = TeeType::ALL.into_iter().find(|tee| tee.as_str() == text);
+    found.ok_or_else(|| format!("known are {}", known.join(", ")))
 }
 
 fn measurement(text: &str) -> Result<Measurement, &'static str> {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use attestation::policy::Waiver;
-use attestation::{Measurement, Sha256};
-use postern_client::policy_file::{PLACEHOLDER, Template, load};
+use attestation::{Measurement, Sha256, TeeType};
+use postern_client::policy_file::{PLACEHOLDER, Table, Template, load};
 use postern_client::release::{MAX_MANIFEST_BYTES, Manifest, ReleaseError};
 use ring::digest::{SHA256, digest};
 
@@ -16,7 +16,7 @@ use crate::exit;
 use crate::output::{Output, printable};
 
 pub(crate) fn init(args: &PolicyInit, output: &Output) -> ExitCode {
-    let (measurements, appendix, configuration) = match released(args) {
+    let Released { measurements, tables, appendix, configuration } = match released(args) {
         Ok(found) => found,
         Err((code, what, hint)) => {
             output.failure(code, &what, hint);
@@ -24,7 +24,9 @@ pub(crate) fn init(args: &PolicyInit, output: &Output) -> ExitCode {
         }
     };
     let text = Template {
+        tee: Some(args.tee),
         measurements,
+        tables,
         configuration,
         appendix,
         hardware: args.hardware_id.clone(),
@@ -61,8 +63,14 @@ pub(crate) fn init(args: &PolicyInit, output: &Output) -> ExitCode {
     exit::verified()
 }
 
-/// What the command line and the manifests that it names say: measurements, comments, the configuration's hash.
-type Released = (Vec<Measurement>, Vec<String>, Option<Sha256>);
+/// What the command line and the manifests that it names say.
+struct Released {
+    measurements: Vec<Measurement>,
+    tables: Vec<Table>,
+    appendix: Vec<String>,
+    /// Where the launch can name it.
+    configuration: Option<Sha256>,
+}
 
 fn released(args: &PolicyInit) -> Result<Released, (&'static str, String, &'static str)> {
     let read = |path: &Path| {
@@ -85,10 +93,22 @@ fn released(args: &PolicyInit) -> Result<Released, (&'static str, String, &'stat
         manifests.push(Manifest::verify(&text, &signature, &key, now).map_err(refused)?);
     }
     Manifest::check_revocations(&manifests).map_err(refused)?;
-    let (mut measurements, mut appendix) = (args.measurement.clone(), Vec::new());
+    let configuration = match &args.configuration {
+        Some(path) => digest(&SHA256, &read(path)?).as_ref().try_into().ok().map(Sha256::new),
+        None => None,
+    };
+    let (mut measurements, mut tables, mut appendix) = (args.measurement.clone(), Vec::new(), Vec::new());
     for manifest in &manifests {
-        let shape = args.shape.as_deref().unwrap_or_default();
-        measurements.extend(manifest.launch_measurements(shape).map_err(refused)?);
+        if args.tee == TeeType::Snp {
+            let shape = args.shape.as_deref().unwrap_or_default();
+            measurements.extend(manifest.launch_measurements(shape).map_err(refused)?);
+        }
+        for table in manifest.tables(args.tee, configuration.as_ref()).map_err(refused)? {
+            // Of several releases on one kind of machine some tables are the same.
+            if !tables.contains(&table) {
+                tables.push(table);
+            }
+        }
         appendix.push(format!(
             "Release {}, number {}, on other platforms:",
             manifest.version(),
@@ -96,11 +116,9 @@ fn released(args: &PolicyInit) -> Result<Released, (&'static str, String, &'stat
         ));
         appendix.extend(manifest.others());
     }
-    let configuration = match &args.configuration {
-        Some(path) => digest(&SHA256, &read(path)?).as_ref().try_into().ok().map(Sha256::new),
-        None => None,
-    };
-    Ok((measurements, appendix, configuration))
+    let named_by_launch = matches!(args.tee, TeeType::Snp | TeeType::Tdx);
+    let configuration = configuration.filter(|_| named_by_launch);
+    Ok(Released { measurements, tables, appendix, configuration })
 }
 
 pub(crate) fn check(args: &PolicyCheck, output: &Output) -> ExitCode {
