@@ -1,6 +1,11 @@
-//! Addresses as operators write them: `tcp:IP:PORT`, `unix:/path`, `vsock:CID:PORT`.
+//! Addresses as operators write them: `tcp:IP:PORT`, `unix:/path`, `vsock:CID:PORT`, `hvsock:/path:PORT`.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -18,11 +23,35 @@ pub enum Address {
         /// Port.
         port: u32,
     },
+    /// The guest's vsock behind a Unix socket of its machine monitor: vhost-device-vsock, Cloud Hypervisor, Firecracker
+    /// ("hybrid vsock"). It needs nothing of the host's kernel.
+    Hvsock {
+        /// The monitor's socket.
+        path: PathBuf,
+        /// Port in the guest, or, to listen on, the port that the guest dials.
+        port: u32,
+    },
 }
 
 impl Address {
     /// `VMADDR_CID_ANY`, written `any`.
     pub const ANY_CID: u32 = u32::MAX;
+
+    /// The file of a Unix socket that listens here.
+    pub fn socket_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Unix(path) => Some(path.clone()),
+            Self::Hvsock { path, port } => Some(Self::hvsock_listener(path, *port)),
+            Self::Tcp(_) | Self::Vsock { .. } => None,
+        }
+    }
+
+    /// Where a monitor at `path` brings what the guest sends to `port` of its host.
+    pub fn hvsock_listener(path: &Path, port: u32) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("_{port}"));
+        name.into()
+    }
 }
 
 impl FromStr for Address {
@@ -40,6 +69,15 @@ impl FromStr for Address {
                 let (cid, port) = rest.split_once(':').ok_or(AddressError::Vsock)?;
                 let cid = if cid == "any" { Self::ANY_CID } else { number(cid)? };
                 Ok(Self::Vsock { cid, port: number(port)? })
+            }
+            "hvsock" => {
+                let (path, port) = rest.rsplit_once(':').ok_or(AddressError::Hvsock)?;
+                let port = number(port).map_err(|_| AddressError::Hvsock)?;
+                let listener = Self::hvsock_listener(Path::new(path), port);
+                if path.is_empty() || listener.as_os_str().len() > MAX_UNIX_PATH || path.contains('\0') {
+                    return Err(AddressError::Hvsock);
+                }
+                Ok(Self::Hvsock { path: path.into(), port })
             }
             _ => Err(AddressError::Scheme),
         }
@@ -62,6 +100,7 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Vsock { cid: Self::ANY_CID, port } => write!(f, "vsock:any:{port}"),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
+            Self::Hvsock { path, port } => write!(f, "hvsock:{}:{port}", path.display()),
         }
     }
 }
@@ -75,7 +114,7 @@ impl<'de> Deserialize<'de> for Address {
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {
-    /// Neither `tcp:`, `unix:` nor `vsock:`.
+    /// None of the four.
     Scheme,
     /// Not an IP address with a port.
     Tcp,
@@ -83,13 +122,15 @@ pub enum AddressError {
     Unix,
     /// Not a context and a port.
     Vsock,
+    /// Not a path and a port, or a path longer than a Unix socket's may be.
+    Hvsock,
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scheme => {
-                "an address starts with tcp:, unix: or vsock:, as in \"unix:/run/postern/enclave.sock\""
+                "an address starts with tcp:, unix:, vsock: or hvsock:, as in \"unix:/run/postern/enclave.sock\""
             }
             Self::Tcp => "a tcp address is an IP address and a port, as in \"tcp:127.0.0.1:7001\"",
             Self::Unix => {
@@ -97,6 +138,9 @@ impl fmt::Display for AddressError {
             }
             Self::Vsock => {
                 "a vsock address is a context and a port, as in \"vsock:3:7001\" or \"vsock:any:7002\""
+            }
+            Self::Hvsock => {
+                "an hvsock address is a path and a port, together at most 106 bytes, as in \"hvsock:/run/vm/vsock:8443\""
             }
         })
     }
@@ -128,6 +172,19 @@ mod tests {
             assert_eq!(bad.parse::<Address>(), Err(AddressError::Vsock), "{bad}");
         }
         assert_eq!("vsock:3:+5".parse::<Address>(), Err(AddressError::Vsock));
+    }
+
+    #[test]
+    fn hvsock_addresses() {
+        let address: Address = "hvsock:/run/a:b:8443".parse().unwrap();
+        assert_eq!(address, Address::Hvsock { path: "/run/a:b".into(), port: 8443 });
+        assert_eq!(address.to_string(), "hvsock:/run/a:b:8443");
+        assert_eq!(Address::hvsock_listener(Path::new("/run/v"), 9000), Path::new("/run/v_9000"));
+        for bad in ["hvsock:", "hvsock:/run/v", "hvsock::1", "hvsock:/run/v:+1", "hvsock:/run/v:4294967296"] {
+            assert_eq!(bad.parse::<Address>(), Err(AddressError::Hvsock), "{bad}");
+        }
+        let long = format!("hvsock:/{}:8443", "a".repeat(102));
+        assert_eq!(long.parse::<Address>(), Err(AddressError::Hvsock));
     }
 
     #[test]

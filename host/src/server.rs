@@ -148,7 +148,7 @@ impl Host {
             // A worker that panicked has nothing left to stop.
             drop(worker.join());
         }
-        if let Some(Address::Unix(path)) = &self.egress {
+        if let Some(path) = self.egress.as_ref().and_then(Address::socket_file) {
             // Somebody else may have tidied up.
             drop(fs::remove_file(path));
         }
@@ -191,7 +191,7 @@ impl Listening {
     fn ingress_addresses(&self) -> Vec<SocketAddr> {
         let tcp = |bound: &Bound| match bound.address() {
             Address::Tcp(address) => Some(*address),
-            Address::Unix(_) | Address::Vsock { .. } => None,
+            Address::Unix(_) | Address::Vsock { .. } | Address::Hvsock { .. } => None,
         };
         self.ingress.iter().filter_map(tcp).collect()
     }

@@ -15,7 +15,7 @@ use std::{
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     time::sleep,
 };
@@ -55,6 +55,7 @@ impl Stream {
             Address::Vsock { cid, port } => {
                 VsockStream::connect(VsockAddr::new(*cid, *port)).await.map(Self::Vsock)
             }
+            Address::Hvsock { path, port } => hybrid(path, *port).await.map(Self::Unix),
         }
     }
 
@@ -67,6 +68,29 @@ impl Stream {
         }
     }
 }
+
+/// Asks a machine monitor for a port of its guest, in its own small protocol: `CONNECT PORT`, answered by `OK` and a
+/// number, each a line. Where the guest does not listen, the monitor hangs up.
+async fn hybrid(path: &Path, port: u32) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(path).await?;
+    stream.write_all(format!("CONNECT {port}\n").as_bytes()).await?;
+    let mut line = Vec::new();
+    // What follows the line is the guest's already, so it is read byte by byte.
+    while line.last() != Some(&b'\n') {
+        if line.len() == HYBRID_ANSWER_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        line.push(stream.read_u8().await.map_err(|_| io::ErrorKind::ConnectionRefused)?);
+    }
+    if line.starts_with(b"OK ") { Ok(stream) } else { Err(io::ErrorKind::ConnectionRefused.into()) }
+}
+
+/// Longest answer to `CONNECT`.
+const HYBRID_ANSWER_BYTES: usize = 32;
+
+/// Most that is written to a vsock at once. User-space back ends stall on guests' larger packets since kernels split them
+/// over several descriptors, so both sides stay below.
+const VSOCK_WRITE_BYTES: usize = 32 * 1024;
 
 impl AsyncRead for Stream {
     fn poll_read(
@@ -87,7 +111,10 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Vsock(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Vsock(stream) => {
+                let capped = bytes.get(..VSOCK_WRITE_BYTES).unwrap_or(bytes);
+                Pin::new(stream).poll_write(cx, capped)
+            }
         }
     }
 
@@ -167,11 +194,8 @@ impl Bound {
     pub fn new(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => Self::tcp(*address),
-            Address::Unix(path) => {
-                remove_stale(path)?;
-                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                Self::listen(socket, &SockAddr::unix(path)?, address.clone())
-            }
+            Address::Unix(path) => Self::unix(path, address),
+            Address::Hvsock { path, port } => Self::unix(&Address::hvsock_listener(path, *port), address),
             Address::Vsock { cid, port } => {
                 let socket = Socket::new(Domain::VSOCK, Type::STREAM, None)?;
                 Self::listen(socket, &SockAddr::vsock(*cid, *port), address.clone())
@@ -187,6 +211,12 @@ impl Bound {
         let bound = socket.local_addr()?.as_socket().unwrap_or(address);
         socket.listen(BACKLOG)?;
         Ok(Self { socket, address: Address::Tcp(bound) })
+    }
+
+    fn unix(path: &Path, address: &Address) -> io::Result<Self> {
+        remove_stale(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        Self::listen(socket, &SockAddr::unix(path)?, address.clone())
     }
 
     fn listen(socket: Socket, at: &SockAddr, address: Address) -> io::Result<Self> {
@@ -212,7 +242,7 @@ impl Bound {
                 socket.listen(BACKLOG)?;
                 socket
             }
-            Address::Unix(_) | Address::Vsock { .. } => self.socket.try_clone()?,
+            Address::Unix(_) | Address::Vsock { .. } | Address::Hvsock { .. } => self.socket.try_clone()?,
         };
         Ok(Self { socket, address: self.address.clone() })
     }
@@ -224,7 +254,9 @@ impl Bound {
     pub fn into_listener(self) -> io::Result<Listener> {
         match self.address {
             Address::Tcp(_) => TcpListener::from_std(self.socket.into()).map(Listener::Tcp),
-            Address::Unix(_) => UnixListener::from_std(self.socket.into()).map(Listener::Unix),
+            Address::Unix(_) | Address::Hvsock { .. } => {
+                UnixListener::from_std(self.socket.into()).map(Listener::Unix)
+            }
             Address::Vsock { .. } => Ok(Listener::Vsock(VsockListener::from(OwnedFd::from(self.socket)))),
         }
     }
@@ -260,6 +292,8 @@ const UNIX_RETRY: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     fn loopback() -> Address {
@@ -286,6 +320,59 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, "somebody's file").unwrap();
         assert_eq!(Bound::new(&address).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    /// A monitor that answers `CONNECT 7` with `answer` and hands on what follows.
+    fn monitor(path: &Path, answer: &'static str) -> thread::JoinHandle<(String, Vec<u8>)> {
+        let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = [0; 10];
+            io::Read::read_exact(&mut stream, &mut asked).unwrap();
+            io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+            drop(stream.shutdown(std::net::Shutdown::Write));
+            let mut rest = Vec::new();
+            // Whoever did not like the answer may have left some of it.
+            drop(io::Read::read_to_end(&mut stream, &mut rest));
+            (String::from_utf8(asked.to_vec()).unwrap(), rest)
+        })
+    }
+
+    #[tokio::test]
+    async fn a_guest_is_reached_through_its_monitor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v");
+        let address = Address::Hvsock { path: path.clone(), port: 7 };
+        let good = monitor(&path, "OK 1073741824\nfrom the guest");
+        let mut stream = Stream::connect(&address).await.unwrap();
+        stream.write_all(b"to the guest").await.unwrap();
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).await.unwrap();
+        drop(stream);
+        assert_eq!(said, b"from the guest", "nothing of it is taken for the answer");
+        assert_eq!(good.join().unwrap(), ("CONNECT 7\n".to_owned(), b"to the guest".to_vec()));
+        for (answer, kind) in [
+            ("", io::ErrorKind::ConnectionRefused),
+            ("OK 1", io::ErrorKind::ConnectionRefused),
+            ("NO\n", io::ErrorKind::ConnectionRefused),
+            ("OK 00000000000000000000000000000000\n", io::ErrorKind::InvalidData),
+        ] {
+            fs::remove_file(&path).unwrap();
+            let bad = monitor(&path, answer);
+            assert_eq!(Stream::connect(&address).await.unwrap_err().kind(), kind, "{answer}");
+            bad.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_guest_dials_is_accepted_beside_the_monitors_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::Hvsock { path: folder.path().join("v"), port: 9000 };
+        let listener = Bound::new(&address).unwrap().into_listener().unwrap();
+        let dialled = UnixStream::connect(folder.path().join("v_9000"));
+        let (dialled, accepted) = tokio::join!(dialled, listener.accept());
+        dialled.unwrap();
+        assert_eq!(accepted.unwrap().1, Peer::Unix);
     }
 
     #[tokio::test]

@@ -88,7 +88,7 @@ fn each_bad_value_is_refused_in_one_line() {
         (full("\"[::1]:8443\"", "\"localhost:1\""), "CONFIG_INVALID", "0.0.0.0:8443"),
         (full("[\"127.0.0.1:8443\", \"[::1]:8443\"]", "[]"), "CONFIG_RANGE", "ingress.listen"),
         (full("vsock:16:7001", "vsock:any:7001"), "CONFIG_RANGE", "ingress.enclave"),
-        (full("vsock:16:7001", "16:7001"), "CONFIG_INVALID", "tcp:, unix: or vsock:"),
+        (full("vsock:16:7001", "16:7001"), "CONFIG_INVALID", "tcp:, unix:, vsock: or hvsock:"),
         (full("max_connections = 10", "max_connections = 0"), "CONFIG_RANGE", "ingress.max_connections"),
         (full("max_connections = 3", "max_connections = 0"), "CONFIG_RANGE", "egress.max_connections"),
         (full("idle_seconds = 30", "idle_seconds = 0"), "CONFIG_RANGE", "ingress.idle_seconds"),
