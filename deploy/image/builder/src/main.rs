@@ -36,6 +36,9 @@ enum Command {
         /// Where to build
         #[arg(long, default_value = "target/image/kernel")]
         folder: PathBuf,
+        /// How many compilers at once [default: as many as there are processors]
+        #[arg(long, short)]
+        jobs: Option<usize>,
     },
     /// Check a resolved kernel configuration against the policy
     CheckKernel {
@@ -94,7 +97,7 @@ enum Lane {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Build(arguments) => build(&arguments),
-        Command::Kernel { folder } => kernel(&folder),
+        Command::Kernel { folder, jobs } => kernel(&folder, jobs),
         Command::CheckKernel { configuration } => check_kernel(&configuration),
         Command::NewKey { file } => new_key(&file),
         Command::Sign { manifest, key } => sign(&manifest, &key),
@@ -201,13 +204,15 @@ fn revision() -> String {
     said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-fn kernel(folder: &Path) -> Result<(), Failure> {
+fn kernel(folder: &Path, jobs: Option<usize>) -> Result<(), Failure> {
     let inputs = Inputs::load(&Path::new(RECIPE).join("inputs.toml"))?;
     std::fs::create_dir_all(folder).map_err(Failure::file(folder))?;
     let folder = folder.canonicalize().map_err(Failure::file(folder))?;
     let recipe =
         Path::new(RECIPE).join("kernel").canonicalize().map_err(|error| Failure::new(error.to_string()))?;
-    let image = postern_image::kernel::build(&inputs, Path::new("target/image/inputs"), &recipe, &folder)?;
+    let jobs = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let cache = Path::new("target/image/inputs");
+    let image = postern_image::kernel::build(&inputs, cache, &recipe, &folder, jobs)?;
     let bytes = std::fs::read(&image).map_err(Failure::file(&image))?;
     println!("{}  {:>9} bytes  {}", release::sha256(&bytes), bytes.len(), image.display());
     Ok(())

@@ -31,8 +31,28 @@ pub struct Build<'a> {
     pub profile: &'a str,
 }
 
+/// Whether a variable of the builder's environment could change the programs. Where crates come from, and how many
+/// processors work, could not.
+fn decides(name: &str) -> bool {
+    let harmless = ["CARGO_BUILD_JOBS", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_"];
+    let decisive =
+        ["CARGO", "__CARGO", "RUSTC", "RUSTFLAGS", "CFLAGS", "CPPFLAGS", "LDFLAGS", "SOURCE_DATE_EPOCH"];
+    let begins = |list: &[&str]| list.iter().any(|start| name.starts_with(start));
+    begins(&decisive) && !begins(&harmless)
+}
+
+/// The compiler that the source is built with.
+fn pinned_toolchain(source: &Path) -> Result<String, Failure> {
+    let path = source.join("rust-toolchain.toml");
+    let text = std::fs::read_to_string(&path).map_err(Failure::file(&path))?;
+    let file: toml::Table =
+        text.parse().map_err(|_| Failure::new(format!("{}: not TOML", path.display())))?;
+    let channel = file.get("toolchain").and_then(|table| table.get("channel")?.as_str());
+    channel.map(str::to_owned).ok_or_else(|| Failure::new(format!("{}: no channel", path.display())))
+}
+
 impl Build<'_> {
-    /// Runs cargo.
+    /// Runs cargo, without what its own environment may say otherwise.
     ///
     /// # Errors
     /// [`Failure`] where the programs do not build.
@@ -56,18 +76,13 @@ impl Build<'_> {
             self.profile,
         ]);
         command.args(["-p", "postern-enclave", "-p", "postern-init", "--bins", "--target-dir"]).arg(&target);
-        command.env("CARGO_HOME", &home).env("CARGO_ENCODED_RUSTFLAGS", rust).env_remove("RUSTFLAGS");
-        command.env("CFLAGS", c.collect::<Vec<_>>().join(" ")).env("SOURCE_DATE_EPOCH", crate::image::EPOCH);
-        // Whoever builds this tool passes on what cargo told it; the inner build is none of that.
-        for (name, _) in std::env::vars_os() {
-            let own = name.to_string_lossy();
-            if own.starts_with("CARGO_PKG_")
-                || own.starts_with("CARGO_PROFILE_")
-                || own == "CARGO_MANIFEST_DIR"
-            {
-                command.env_remove(&name);
-            }
+        for (name, _) in std::env::vars_os().filter(|(name, _)| decides(&name.to_string_lossy())) {
+            command.env_remove(&name);
         }
+        command.env("CARGO_HOME", &home).env("CARGO_ENCODED_RUSTFLAGS", rust);
+        // Whoever asks for another compiler than the pinned one, or has crates that do, gets the pinned one.
+        command.env("RUSTUP_TOOLCHAIN", pinned_toolchain(&source)?);
+        command.env("CFLAGS", c.collect::<Vec<_>>().join(" ")).env("SOURCE_DATE_EPOCH", crate::image::EPOCH);
         let status =
             command.status().map_err(|error| Failure::new(format!("cargo does not start: {error}")))?;
         if !status.success() {
@@ -94,5 +109,21 @@ impl Build<'_> {
         };
         std::fs::create_dir_all(&home).map_err(Failure::file(&home))?;
         home.canonicalize().map_err(Failure::file(&home))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_decides_nothing() {
+        let out =
+            ["CARGO_PROFILE_IMAGE_OPT_LEVEL", "CARGO_BUILD_RUSTFLAGS", "RUSTC_WRAPPER", "CFLAGS_x86_64"];
+        assert!(out.iter().all(|name| decides(name)));
+        let kept = ["PATH", "HOME", "CARGO_BUILD_JOBS", "CARGO_REGISTRIES_X_INDEX", "RUSTUP_HOME"];
+        assert!(kept.iter().all(|name| !decides(name)));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        assert!(pinned_toolchain(&root).unwrap().starts_with("1."), "a version, not a channel that moves");
     }
 }

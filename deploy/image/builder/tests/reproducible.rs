@@ -9,31 +9,35 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use postern_image::image;
-use postern_image::programs::{Build, Programs};
+use postern_image::programs::Build;
 
 #[test]
-#[ignore = "builds the gateway twice, about eight minutes of one processor each; deploy/image/test runs it"]
+#[ignore = "builds the gateway in a second folder, about ten minutes of one processor; deploy/image/test runs it"]
 fn two_builds_in_two_folders_are_equal_bit_for_bit() {
+    // One where `deploy/image/build` has it, and so mostly there already; the other from nothing.
+    let root = root();
+    let one =
+        Build { source: &root, cargo_home: None, target: &root.join("target/image/cargo"), profile: "image" };
+    let one = one.run().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let build = |name: &str, cargo_home: Option<PathBuf>| -> Programs {
-        let source = folder.path().join(name).join("source");
-        copy_source(&source);
-        let target = folder.path().join(name).join("target");
-        Build { source: &source, cargo_home: cargo_home.as_deref(), target: &target, profile: "image" }
-            .run()
-            .unwrap()
-    };
-    let one = build("one", None);
-    let another = build("another/much/deeper", Some(another_cargo_home(folder.path())));
+    let (source, target) = (folder.path().join("much/deeper/source"), folder.path().join("much/target"));
+    copy_source(&source);
+    let home = another_cargo_home(folder.path());
+    let another = Build { source: &source, cargo_home: Some(&home), target: &target, profile: "image" };
+    let another = another.run().unwrap();
     assert!(one.init == another.init, "/init differs");
     assert!(one.gateway == another.gateway, "/postern-enclave differs");
     let disk = |programs| image::initial_ram_disk(programs, &[]).unwrap();
     assert!(disk(&one) == disk(&another), "the initial RAM disks differ");
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
+}
+
 /// Everything that git knows or would add.
 fn copy_source(to: &Path) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let root = root();
     let listed = Command::new("git")
         .args(["ls-files", "-co", "--exclude-standard"])
         .current_dir(&root)
