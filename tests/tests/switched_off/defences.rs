@@ -26,8 +26,11 @@ pub(super) struct Test {
     pub(super) name: &'static str,
 }
 
+/// The package whose tests start programs.
+pub(super) const SYSTEM: &str = "postern-tests";
+
 const fn system(target: &'static str, name: &'static str) -> Test {
-    Test { package: "postern-tests", target, name }
+    Test { package: SYSTEM, target, name }
 }
 
 const fn unit(package: &'static str, name: &'static str) -> Test {
@@ -236,7 +239,11 @@ pub(super) const DEFENCES: &[Defence] = &[
             "self.complete || self.terminal == Terminal::Framing",
             "self.complete || self.terminal == self.terminal",
         )],
-        fails: &[system("threats", "row_21_a_cut_answer_never_ends_normally")],
+        fails: &[Test {
+            package: "postern-client",
+            target: "it",
+            name: "an_answer_that_breaks_off_is_never_complete",
+        }],
     },
     Defence {
         name: "token of the local proxy",
@@ -351,11 +358,19 @@ pub(super) const DEFENCES: &[Defence] = &[
     },
     Defence {
         name: "limit of bodies",
-        edits: &[edit(
-            "enclave/src/ingress/http1/duplex.rs",
-            "Ok(length) if length <= limit =>",
-            "Ok(length) if length <= limit * 64 =>",
-        )],
+        // Looked at twice: in the head, and by whoever reads the body.
+        edits: &[
+            edit(
+                "enclave/gateway/src/pipeline.rs",
+                "if length.is_some_and(|length| length > limit) {",
+                "if length.is_some_and(|length| length > limit * 64) {",
+            ),
+            edit(
+                "enclave/src/ingress/http1/duplex.rs",
+                "Ok(length) if length <= limit =>",
+                "Ok(length) if length <= limit * 64 =>",
+            ),
+        ],
         fails: &[system("e2e", "a_long_body_is_refused_before_it_is_read")],
     },
     Defence {
