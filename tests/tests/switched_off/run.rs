@@ -175,7 +175,9 @@ fn without_any_one_defence_its_tests_fail() {
     for defence in chosen {
         let found = copy.without(defence);
         println!("{}: {}", defence.name, if found.is_empty() { "noticed" } else { "NOT NOTICED" });
-        found.iter().for_each(|problem| println!("{problem}"));
+        for problem in &found {
+            println!("{problem}");
+        }
         problems.extend(found);
     }
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
