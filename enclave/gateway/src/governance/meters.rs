@@ -60,6 +60,8 @@ pub struct Meter {
     pub serial: u64,
     /// The window that the numbers belong to.
     pub window: i64,
+    /// When it ends, in seconds since 1970; nothing if never.
+    ends: Option<i64>,
     /// Spent in the window as far as the store knows, by all replicas.
     pub known: u64,
     /// Spent here since the store was told.
@@ -92,6 +94,7 @@ impl Meter {
             budget,
             serial,
             window: i64::MIN,
+            ends: Some(i64::MIN),
             known: 0,
             untold: 0,
             reserved: 0,
@@ -104,9 +107,14 @@ impl Meter {
 
     /// Begins the window of this time, if it is another than the last.
     pub fn roll(&mut self, now: Now) {
-        let window = self.budget.window.at(now.unix_seconds()).id;
-        if window > self.window {
-            self.window = window;
+        // The calendar is asked once a window, not several times a request.
+        let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        if self.ends.is_none_or(|ends| seconds < ends) {
+            return;
+        }
+        let period = self.budget.window.at(now.unix_seconds());
+        if period.id > self.window {
+            (self.window, self.ends) = (period.id, period.ends);
             self.known = 0;
             // What the last window owes to the store is void with it; holds of requests in flight stay.
             self.untold = 0;
@@ -363,7 +371,7 @@ impl Meters {
             let (rule, unit) = (at.part(pace.rule), pace.rule.unit);
             pace.bucket.correct(end.first.rate(unit), end.actual.rate(unit), &rule);
         }
-        for serial in end.serials {
+        for (_, serial) in end.serials {
             let Some(meter) = self.with_serial(*serial) else { continue };
             let (held, took) = match meter.budget.unit {
                 Unit::Requests => (1, u64::from(end.counts)),
@@ -398,6 +406,6 @@ pub struct Settlement<'s> {
     pub actual: Amounts,
     /// Whether it counts as a request.
     pub counts: bool,
-    /// Budgets that it was taken from.
-    pub serials: &'s [u64],
+    /// Budgets of this scope that it was taken from, each with the place of the scope in its chain.
+    pub serials: &'s [(usize, u64)],
 }

@@ -202,6 +202,11 @@ impl Reservation {
         Ok(())
     }
 
+    /// Whose it is.
+    pub const fn key(&self) -> &Arc<LiveKey> {
+        &self.key
+    }
+
     /// Whether its key has been blocked, revoked or has expired since.
     pub fn is_revoked(&self, now: Now) -> bool {
         !self.key.is_good(now)
@@ -219,15 +224,18 @@ impl Reservation {
             input_tokens: actual.input_tokens,
             output_tokens: actual.output_tokens,
         };
+        // In the order of the chain, as they were taken.
+        let mut left = &state.serials[..];
         for (place, scope) in self.chain.iter().enumerate() {
-            let serials: Vec<u64> =
-                state.serials.iter().filter(|(own, _)| *own == place).map(|(_, serial)| *serial).collect();
+            let own = left.iter().take_while(|(of, _)| *of == place).count();
+            let (serials, rest) = left.split_at_checked(own).unwrap_or_default();
+            left = rest;
             let end = Settlement {
                 first: self.first,
                 held: state.held,
                 actual: took,
                 counts: actual.counts,
-                serials: &serials,
+                serials,
             };
             scope.meters().settle(&end, &at, |meter, percent| {
                 self.governance.crossed(scope, meter, percent, now);

@@ -153,16 +153,31 @@ fn base62(number: &[u8]) -> [u8; RANDOM] {
     digits
 }
 
+/// What each byte adds to a CRC-32.
+const CRC: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut left: &mut [u32] = &mut table;
+    let mut byte = 0_u32;
+    while let Some((slot, rest)) = left.split_first_mut() {
+        let (mut crc, mut bit) = (byte, 0_u8);
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            bit = bit.wrapping_add(1);
+        }
+        *slot = crc;
+        left = rest;
+        byte = byte.wrapping_add(1);
+    }
+    table
+};
+
 /// CRC-32 (IEEE 802.3) in base62: against typing errors, not against anybody.
 fn checksum_of(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let mut crc = !0_u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-        }
-    }
-    let mut left = !crc;
+    let step = |crc: u32, byte: &u8| {
+        let [low, ..] = (crc ^ u32::from(*byte)).to_le_bytes();
+        (crc >> 8) ^ CRC.get(usize::from(low)).copied().unwrap_or_default()
+    };
+    let mut left = !bytes.iter().fold(!0, step);
     let mut digits = [b'0'; CHECKSUM];
     for slot in digits.iter_mut().rev() {
         *slot = letter(left % 62);
