@@ -16,6 +16,7 @@ use crate::deployment::Deployment;
 use crate::error::{Error, Shape};
 use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
+use crate::race::race;
 use crate::route::Routed;
 use crate::screening::Guard;
 use crate::screening::report;
@@ -139,13 +140,13 @@ impl<B: UpstreamBody> AnswerStream<B> {
             return step;
         }
         let before = out.expose().len();
-        if self.guard.is_some() {
-            self.guarded(out.expose_mut()).await;
-        } else {
-            out.expose_mut().append(self.held.expose_mut());
-            while self.relay.end().is_none() && out.expose().len() == before {
-                self.relay.advance(out.expose_mut()).await;
+        let payer = self.exchange.payer();
+        let reading = self.read(out.expose_mut());
+        match payer {
+            Some(key) => {
+                race(reading, key.ends(clock)).await;
             }
+            None => reading.await,
         }
         let step = match self.end() {
             None => Step::More,
@@ -167,6 +168,18 @@ impl<B: UpstreamBody> AnswerStream<B> {
     /// Appends the event that ends the stream because of something on our side, above all a shutdown. Nothing may follow.
     pub fn append_failure(&mut self, error: &Error, out: &mut Plaintext<Vec<u8>>) {
         self.relay.append_failure(error, out.expose_mut());
+    }
+
+    /// Appends what comes next.
+    async fn read(&mut self, out: &mut Vec<u8>) {
+        if self.guard.is_some() {
+            return self.guarded(out).await;
+        }
+        let before = out.len();
+        out.append(self.held.expose_mut());
+        while self.relay.end().is_none() && out.len() == before {
+            self.relay.advance(out).await;
+        }
     }
 
     /// As [`Self::next`], with the guard between. What the relay gave is in `held` until the guard has taken it, so that

@@ -9,7 +9,7 @@ use crate::clock::Now;
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::governance::meters::Amounts;
-use crate::governance::{Actual, Reservation, ScopeKind};
+use crate::governance::{Actual, LiveKey, Reservation, ScopeKind};
 use crate::metrics::Metrics;
 use crate::price::{CostSource, NanoUsd, Price};
 use crate::route::Model;
@@ -239,6 +239,11 @@ impl Exchange {
             headers.push((reset, format!("{}ms", own.reset_ms)));
         }
         headers
+    }
+
+    /// The issued key that pays for it, if one does.
+    pub fn payer(&self) -> Option<Arc<LiveKey>> {
+        self.reservation.as_ref().map(|own| Arc::clone(own.key()))
     }
 
     /// Whether an answer that has come so far may go on: its key is still good, and no budget is overrun. Tokens are

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
@@ -10,8 +11,11 @@ use super::meters::Meters;
 use super::policy::Policy;
 use super::record::{KeyRecord, SecretVersion, Status};
 use super::secret::PublicId;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::deployment::{Deployment, Exposure};
+
+/// How often it is looked whether a key is still good, while nothing else happens.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What a [`Scope`] is of; ordered from the widest, which is also the order of locking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -178,6 +182,13 @@ impl LiveKey {
         standing.status == Status::Active
             && standing.expires_at_ms.is_none_or(|until| now.unix_ms < until)
             && self.chain().iter().all(|scope| !scope.rules().closed)
+    }
+
+    /// Ends once it is no longer good. So a revoked key is not kept at work by an upstream that says nothing for minutes.
+    pub async fn ends(&self, clock: &impl Clock) {
+        while self.is_good(clock.now()) {
+            clock.sleep(LOOK).await;
+        }
     }
 
     /// Whether everybody concerned permits it.

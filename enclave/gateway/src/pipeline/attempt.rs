@@ -155,9 +155,17 @@ pub(super) async fn once<U: Upstream, C: Clock>(
         let response = upstream.send(call).await?;
         answer::receive(response, awaited, gateway.max_answer_bytes(), clock).await
     };
-    match race(answering, clock.sleep(limit)).await {
+    let key = routed.missed().screened().admitted().key().issued();
+    let revoked = async {
+        match key {
+            Some(key) => key.ends(clock).await,
+            None => std::future::pending().await,
+        }
+    };
+    match race(answering, race(clock.sleep(limit), revoked)).await {
         Won::First(outcome) => outcome,
-        Won::Second(()) => Err(Error::UpstreamTimeout),
+        Won::Second(Won::First(())) => Err(Error::UpstreamTimeout),
+        Won::Second(Won::Second(())) => Err(Error::CredentialUnknown),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::audit::Outcome;
 use gateway::governance::record::{GroupRecord, KeyRecord, Owner, SecretVersion, Status};
@@ -10,7 +11,8 @@ use gateway::governance::{Governance, Policy, ScopeKind};
 use gateway::{AnswerBody, Gateway, Plaintext, Refused, Secret, Step};
 
 use crate::fake::{
-    CHAT, FakeBody, FakeUpstream, Piece, Reply, TestClock, collect, gateway_with, head, poll_once, run, text,
+    CHAT, FakeBody, FakeUpstream, Piece, Reply, TestClock, both, collect, gateway_with, head, poll_once, run,
+    text,
 };
 
 /// A dollar for a million tokens of answers: a thousand nano-dollars each. Prompts cost nothing.
@@ -240,6 +242,56 @@ fn a_key_that_is_revoked_stops_at_once_also_in_the_middle() {
     assert_eq!(world.gateway.books().journal.take().0[0].outcome, Outcome::Broken);
     let refused = world.ask(&FakeUpstream::new([]), &request("", "b")).err().expect("refused");
     assert_eq!(refused.code(), "invalid_api_key");
+}
+
+#[test]
+fn a_key_that_is_revoked_while_its_upstream_is_silent_stops_within_a_second() {
+    let world = world(10_000_000, r#"{"allowed_models":["*"]}"#);
+    let clock = TestClock::default();
+    let revoking = |after: Duration| {
+        let (clock, governance) = (clock.clone(), Arc::clone(&world.governance));
+        let record = KeyRecord { status: Status::Revoked, ..world.record.clone() };
+        async move {
+            gateway::Clock::sleep(&clock, after).await;
+            governance.put_key(&record);
+        }
+    };
+    let asking = |upstream: FakeUpstream, more: &'static str| {
+        let credential = format!("Bearer {}", world.secret);
+        let (clock, gateway) = (clock.clone(), &world.gateway);
+        async move {
+            let headers: &[(&str, &[u8])] = &[("authorization", credential.as_bytes())];
+            let now = gateway::Clock::now(&clock);
+            let opened = gateway::open(&head("POST", CHAT, headers), gateway, now)?;
+            let body = Plaintext::new(bytes::Bytes::from(request(more, "a")));
+            let mut answer = gateway::handle(opened, body, gateway, &upstream, &clock).await?;
+            let AnswerBody::Stream(stream) = &mut answer.body else { panic!("a stream") };
+            let (mut out, mut step) = (Plaintext::new(Vec::new()), Step::More);
+            while step == Step::More {
+                step = stream.next(&mut out, &clock).await;
+            }
+            Ok::<_, Refused>((text(out.expose()), step))
+        }
+    };
+    let elapsed = || gateway::Clock::now(&clock).monotonic;
+
+    // An answer that has begun, and then nothing for ever.
+    let silent = FakeUpstream::new([Reply::stream(vec![event(); 5]).then(Piece::Hang)]);
+    let cut = clock.run(both(asking(silent, r#","stream":true"#), revoking(Duration::from_secs(7))));
+    let (told, step) = cut.expect("it began");
+    assert_eq!(step, Step::Broken);
+    assert!(told.contains("invalid_api_key") && told.matches("\"delta\"").count() >= 4, "{told}");
+    assert!(elapsed() <= Duration::from_secs(8), "{:?}", elapsed());
+    assert_eq!(world.books().1, 0, "nothing is held any more");
+
+    // An answer that has not begun.
+    world.governance.put_key(&world.record);
+    let began = elapsed();
+    let refused =
+        clock.run(both(asking(FakeUpstream::new([Reply::Silence]), ""), revoking(Duration::from_secs(7))));
+    assert_eq!(refused.expect_err("refused").code(), "invalid_api_key");
+    assert!(elapsed() <= began + Duration::from_secs(8), "{began:?} {:?}", elapsed());
+    assert_eq!(world.books().1, 0);
 }
 
 #[test]
