@@ -14,9 +14,11 @@
     reason = "bench code"
 )]
 
+#[path = "measured/step.rs"]
+mod step;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use audit::SignedCheckpoint;
 use audit::entry::{Call, Event, Tokens};
@@ -27,6 +29,7 @@ use gateway::settle::Books;
 use postern_enclave::audit_log::{AuditLog, Opened};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use state::RootKey;
+use step::Step;
 
 const ORIGIN: &str = "postern/00/a";
 /// Records handed over at once, as the writer finds them after 50 ms at 20,000 requests a second.
@@ -127,30 +130,4 @@ async fn pass(log: &AuditLog, mut show: impl FnMut(u64, &audit::entry::Entry, &[
         auditor.bundle(&log.read(named).await.unwrap().unwrap(), &mut show).unwrap();
     }
     auditor.finish().unwrap()
-}
-
-/// One step, by both clocks.
-struct Step {
-    wall: Instant,
-    processor: f64,
-}
-
-impl Step {
-    fn begin() -> Self {
-        Self { wall: Instant::now(), processor: processor_seconds() }
-    }
-
-    fn end(self, name: &str, records: u64) {
-        let (processor, wall) = (processor_seconds() - self.processor, self.wall.elapsed().as_secs_f64());
-        let each = processor * 1e6 / records as f64;
-        println!("{name:>22}: {processor:.2} s of processor time ({each:.2} us a record), {wall:.2} s");
-    }
-}
-
-/// Of this process so far, all threads, from the kernel's counts of hundredths.
-fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let after = stat.rsplit(')').next().unwrap();
-    let ticks: u64 = after.split_whitespace().skip(11).take(2).map(|text| text.parse::<u64>().unwrap()).sum();
-    ticks as f64 / 100.0
 }
