@@ -102,6 +102,10 @@ impl AdminApi {
         if before.status == Status::Revoked {
             return Err(Problem::new(409, "revoked", "a revoked key gets no new secret"));
         }
+        // Whoever gets the secret may do what the key may, so that has to be within what he could give.
+        if Self::tightened(before.policy.clone(), who)? != before.policy {
+            return Err(Problem::exceeds("policy", "no more than whoever rotates it has"));
+        }
         let mut record = before.clone();
         let grace = u64::from(grace_seconds).saturating_mul(1000);
         let until = now.unix_ms.saturating_add(grace);

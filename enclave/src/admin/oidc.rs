@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use attestation::digest::to_hex;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::governance::Policy;
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use ring::digest;
 use serde_json::Value;
@@ -142,9 +144,16 @@ impl Providers {
     }
 }
 
+/// Whether its header names extensions that have to be understood (RFC 7515 section 4.1.11). None is.
+fn has_critical(token: &str) -> Option<bool> {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    Some(header.get("crit").is_some())
+}
+
 fn verify(token: &str, own: &OidcConfig, keys: &JwkSet, now: u64) -> Option<(u64, Principal)> {
     let header = jsonwebtoken::decode_header(token).ok()?;
-    if !ALGORITHMS.contains(&header.alg) {
+    if !ALGORITHMS.contains(&header.alg) || has_critical(token)? {
         return None;
     }
     let key = match &header.kid {
@@ -153,6 +162,9 @@ fn verify(token: &str, own: &OidcConfig, keys: &JwkSet, now: u64) -> Option<(u64
         None => return None,
     };
     // A key that says what it is for is for nothing else.
+    if key.common.public_key_use.as_ref().is_some_and(|own| *own != PublicKeyUse::Signature) {
+        return None;
+    }
     let named = key.common.key_algorithm.map(|own| own.to_string());
     if named.is_some_and(|named| named != format!("{:?}", header.alg)) {
         return None;

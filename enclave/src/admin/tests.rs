@@ -281,6 +281,55 @@ async fn nobody_gives_more_than_he_has() {
     assert_eq!(world.by(&lead, "POST /admin/v1/users", &user).await.0, 403);
 }
 
+/// ST-06: a secret is a right, so it goes to nobody who could not have given it.
+#[tokio::test]
+async fn st_06_nobody_rotates_his_way_to_more_than_he_has() {
+    let world = world().await;
+    let reach = json!({ "org": "acme", "team": "search" });
+    let ceiling = json!({ "allowed_models": ["gpt-4*"], "guardrails": ["pii"] });
+    let lead = world.admin(Role::TeamAdmin, &reach, Some(ceiling)).await;
+    let (id, secret) = world.key("search").await;
+    for policy in [
+        json!({ "allowed_models": ["gpt-*"], "guardrails": ["pii"] }),
+        json!({ "allowed_models": ["gpt-4*"] }),
+    ] {
+        let body = json!({ "owner": reach, "policy": policy });
+        assert_eq!(world.change(&world.root, &format!("PUT /admin/v1/keys/{id}"), &body).await.0, 200);
+        let (status, problem) =
+            world.by(&lead, &format!("POST /admin/v1/keys/{id}/rotate"), &json!({})).await;
+        assert_eq!((status, &problem["code"]), (403, &json!("exceeds_creator")), "{policy}");
+        assert!(world.lets_in(&secret), "nothing has changed");
+    }
+    // What takes nothing is his to do, and so is a key within his ceiling.
+    let status = format!("POST /admin/v1/keys/{id}/status");
+    assert_eq!(world.by(&lead, &status, &json!({ "status": "blocked" })).await.0, 200);
+    let body = json!({ "owner": reach, "policy": { "allowed_models": ["gpt-4*"] } });
+    let (_, own) = world.by(&lead, "POST /admin/v1/keys", &body).await;
+    let rotate = format!("POST /admin/v1/keys/{}/rotate", own["key"]["id"].as_str().unwrap());
+    assert_eq!(world.by(&lead, &rotate, &json!({})).await.0, 200);
+}
+
+/// ST-07, ST-18: an answer that was kept for one is never another's, and is lost with the right to ask.
+#[tokio::test]
+async fn st_18_an_idempotency_key_gives_nobody_what_he_may_not_have() {
+    let world = world().await;
+    let body = json!({ "owner": { "org": "acme", "team": "ads" }, "policy": { "allowed_models": ["*"] } });
+    let again = [("idempotency-key", "a-key-of-the-caller")];
+    let made = call(&world.api, "POST /admin/v1/keys", Some(&world.root), &again, &body).await;
+    assert_eq!(made.0, 201);
+    let auditor = world.admin(Role::Auditor, &json!({}), None).await;
+    let lead = world.admin(Role::TeamAdmin, &json!({ "org": "acme", "team": "search" }), None).await;
+    for (key, status) in [(auditor.as_str(), 403), (lead.as_str(), 403), ("psta_nobody", 401)] {
+        let (found, problem) = call(&world.api, "POST /admin/v1/keys", Some(key), &again, &body).await;
+        assert_eq!(found, status, "{problem}");
+        assert!(!problem.to_string().contains(made.1["key"]["id"].as_str().unwrap()));
+    }
+    assert_eq!(call(&world.api, "POST /admin/v1/keys", None, &again, &body).await.0, 401);
+    let id = &lead["psta_".len()..][..12];
+    assert_eq!(world.root(&format!("DELETE /admin/v1/admin-keys/{id}"), &Value::Null).await.0, 204);
+    assert_eq!(call(&world.api, "POST /admin/v1/keys", Some(&lead), &again, &body).await.0, 401);
+}
+
 #[tokio::test]
 async fn a_request_sent_again_is_answered_again_and_not_done_again() {
     let world = world().await;

@@ -1,8 +1,6 @@
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::*;
@@ -137,6 +135,26 @@ fn algorithms_are_those_of_public_keys_only() {
         assert_eq!(issuer.role(&other.sign(&header, &claims()), NOW), None, "{header}");
     }
     assert_eq!(issuer.role(&other.token(&claims()), NOW), None, "another signer");
+    // Signed well, and with something in it that would have to be understood.
+    for extension in ["b64", "exp", "unknown"] {
+        let header = json!({ "alg": "ES256", "kid": "k1", "crit": [extension], extension: false });
+        assert_eq!(issuer.role(&issuer.sign(&header, &claims()), NOW), None, "{header}");
+    }
+}
+
+#[test]
+fn a_key_for_something_else_signs_no_token() {
+    let own = issuer();
+    let public = own.pair.public_key().as_ref();
+    for (purpose, expected) in [("sig", Some(Role::PlatformAdmin)), ("enc", None), ("anything", None)] {
+        let jwks = json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "kid": "k1", "use": purpose,
+            "x": base64(&public[1..33]), "y": base64(&public[33..65]),
+        }] });
+        let providers = providers(&format!("jwks = '{jwks}'"));
+        let found = providers.look(&own.token(&claims()), NOW).map(|own| own.role);
+        assert_eq!(found, expected, "{purpose}");
+    }
 }
 
 /// A provider that begins to use another key, seen by an enclave that fetches them.
