@@ -11,6 +11,7 @@
     reason = "a test starts servers and fails by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -161,6 +162,47 @@ async fn two_replicas_share_one_postgresql() {
 async fn two_replicas_share_one_valkey() {
     if let Some(server) = keepers::valkey(None) {
         share(&server.url).await;
+    }
+}
+
+/// ST-03: whatever an id or a value looks like to a server's language, it is bytes to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn st_03_ids_and_values_are_never_read_as_commands() {
+    let servers = [keepers::postgres(None), keepers::valkey(None)];
+    for server in servers.iter().flatten() {
+        let store = ready(&server.url).await;
+        store.commit(vec![put("bystander", Expect::Absent, "untouched")]).await.unwrap();
+        let looks: BTreeSet<Vec<u8>> = [
+            "'; DROP TABLE rows; --",
+            "' OR '1'='1",
+            "%",
+            "_",
+            "\\",
+            "$1",
+            "*",
+            "[a-z]*",
+            "\r\nFLUSHALL\r\n",
+            "*3\r\n$3\r\nDEL\r\n$1\r\n*\r\n",
+            "\0",
+            "\u{202e}",
+        ]
+        .iter()
+        .map(|text| text.as_bytes().to_vec())
+        .chain((0..64).map(|seed| (0..=seed).map(|at: u8| at.wrapping_mul(197) ^ seed).collect()))
+        .collect();
+        for look in &looks {
+            let id = RecordId::new(look).unwrap();
+            let change = Change::put(Table::VirtualKeys, id.clone(), Expect::Absent, look.clone());
+            assert_eq!(store.commit(vec![change]).await, Ok(vec![1]), "{look:?}");
+            let found = store.get(Table::VirtualKeys, &id).await.unwrap().unwrap();
+            assert!(found.id == id && found.value[..] == look[..], "{look:?}");
+            // As where a page begins, too.
+            store.page(Table::VirtualKeys, Some(&id), 5).await.unwrap();
+        }
+        let all = ready(&server.url).await.page(Table::VirtualKeys, None, 500).await.unwrap();
+        assert_eq!(all.len(), looks.len() + 1);
+        let bystander = store.get(Table::VirtualKeys, &id("bystander")).await.unwrap().unwrap();
+        assert_eq!((bystander.version, &bystander.value[..]), (1, &b"untouched"[..]));
     }
 }
 

@@ -385,6 +385,38 @@ fn an_orderly_end_loses_nothing_of_a_slice() {
     assert_eq!((record.settled, record.slices.len()), (30, 0));
 }
 
+/// C-103: what each budget does while its store cannot be reached.
+#[test]
+fn without_its_store_a_budget_goes_on_with_its_slice_and_then_as_it_says() {
+    for (more, beyond) in [
+        (r#","fit":"strict""#, Some(Refusal::Slice)),
+        (r#","fit":"strict","on_store_failure":"closed""#, Some(Refusal::Slice)),
+        (r#","fit":"strict","on_store_failure":"open""#, None),
+    ] {
+        let governance = Arc::new(Governance::new(&Secret::new([7; 32]), true));
+        governance.put_group(ScopeKind::Org, &group("o", with_budget(1600, more)));
+        governance.put_group(ScopeKind::Team, &group("t1", Policy::everything()));
+        let (record, _) = key(&governance, 1, "t1", Policy::everything());
+        let key = governance.key(&PublicId::parse(&record.id).expect("an id")).expect("there");
+        let take = |tokens: u64| {
+            let hold = Reservation::take(&governance, &key, "m", &estimate(tokens), now(0))?;
+            hold.settle(actual(tokens), now(0));
+            Ok::<_, Refusal>(())
+        };
+        let dues = governance.dues(true, now(0));
+        let (_, leased) = lease::renew(None, &dues[0], "a", now(0).unix_ms);
+        governance.leased(&dues[0], leased);
+
+        governance.set_store_down(true);
+        assert_eq!(take(90), Ok(()), "{more}: out of the slice");
+        assert_eq!(take(50).err(), beyond, "{more}: beyond the slice");
+        assert_eq!(take(2000), Err(Refusal::Budget), "{more}: never beyond the budget");
+        // Once it answers again, the slice counts again.
+        governance.set_store_down(false);
+        assert_eq!(take(50).err(), Some(Refusal::Slice), "{more}");
+    }
+}
+
 #[test]
 fn many_threads_never_overspend() {
     const LIMIT: u64 = 50_000;

@@ -108,3 +108,23 @@ fn ceiling(text: &str, at: usize) -> usize {
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With an engine that backtracks this does not end while anybody waits for it.
+    #[test]
+    fn st_12_expressions_that_explode_elsewhere_end_here() {
+        let text = format!("{}b", "a".repeat(64 * 1024));
+        for source in ["(a+)+c", "(a|aa)+c", "(a|a?)+c", "(.*a){20}c", "a*a*a*a*a*a*a*c"] {
+            let own = Patterns { patterns: vec![compile(source).expect("within bounds")], window: 4096 };
+            let mut found = Vec::new();
+            own.find(&text, 0, 0, &mut found);
+            assert!(found.is_empty(), "{source}");
+        }
+        for source in ["a{1000000}", "(a{1000}){1000}", "(", r"(a)\1", "(?=a)b"] {
+            assert!(compile(source).is_err(), "{source}");
+        }
+    }
+}
