@@ -83,6 +83,8 @@ pub struct Given {
     pub config_digest_before: Sha384,
     /// The configuration that it has named since.
     pub config_digest: Sha384,
+    /// Whether its configuration has what was given kept in its state, sealed, so that it starts again without the operator.
+    pub kept: bool,
 }
 
 /// Why nothing was given, or nobody knows whether.
@@ -208,7 +210,7 @@ pub async fn provision(
     package: &Package,
 ) -> Result<Given, ProvisionError> {
     let mut channel = verifier.connect().await?;
-    check_configuration(channel.config(), operator, package)?;
+    let kept = check_configuration(channel.config(), operator, package)?;
     let message = seal(channel.verified(), operator, package)?;
     let digest = Sha384::of(&message);
     let receipt = post(&mut channel, message).await?;
@@ -220,16 +222,17 @@ pub async fn provision(
     if package.gateway.is_none() && receipt.config_digest != before {
         return Err(ProvisionError::Receipt);
     }
-    Ok(Given { config_digest_before: before, config_digest: receipt.config_digest })
+    Ok(Given { config_digest_before: before, config_digest: receipt.config_digest, kept })
 }
 
 /// Who holds the file of the enclave's configuration could name himself as operator, and then send the secrets to
-/// addresses of his own: so the operator looks himself up first, in what evidence commits to.
+/// addresses of his own: so the operator looks himself up first, in what evidence commits to. Tells whether that has secrets
+/// kept.
 fn check_configuration(
     public: &[u8],
     operator: &OperatorKey,
     package: &Package,
-) -> Result<(), ProvisionError> {
+) -> Result<bool, ProvisionError> {
     let public: Value = serde_json::from_slice(public).unwrap_or_default();
     let named = public.pointer("/provisioning/operator").and_then(Value::as_str);
     if named != Some(operator.public().as_str()) {
@@ -239,15 +242,16 @@ fn check_configuration(
     if package.root_key.is_some() && root_key != Some("provisioned") {
         return Err(ProvisionError::NoRootKey);
     }
+    let kept = public.pointer("/provisioning/keep").and_then(Value::as_str) == Some("sealed");
     if package.gateway.is_some() {
         // Which secrets that one names, the enclave will say.
-        return Ok(());
+        return Ok(kept);
     }
     let wanted = public.pointer("/provisioning/secrets").and_then(Value::as_array);
     let wanted: BTreeSet<&str> = wanted.into_iter().flatten().filter_map(Value::as_str).collect();
     let missing: Vec<String> =
         wanted.into_iter().filter(|name| !package.secrets.contains_key(*name)).map(str::to_owned).collect();
-    if missing.is_empty() { Ok(()) } else { Err(ProvisionError::Missing(missing)) }
+    if missing.is_empty() { Ok(kept) } else { Err(ProvisionError::Missing(missing)) }
 }
 
 /// The message for one verified enclave, and for no other.
@@ -348,11 +352,13 @@ mod tests {
         assert_eq!(check(&config("ed25519:00"), &package), Err("PROV_OPERATOR".to_owned()));
         assert_eq!(check(&config(&key.public()), &package), Err("PROV_MISSING".to_owned()));
         package.secrets.insert("b".to_owned(), Zeroizing::new(Vec::new()));
-        assert_eq!(check(&config(&key.public()), &package), Ok(()));
+        assert_eq!(check(&config(&key.public()), &package), Ok(false));
+        let kept = config(&key.public()).replacen(r#""secrets""#, r#""keep":"sealed","secrets""#, 1);
+        assert_eq!(check(&kept, &package), Ok(true));
         package.root_key = Some(new_root_key().unwrap());
         assert_eq!(check(&config(&key.public()), &package), Err("PROV_ROOT_KEY".to_owned()));
         let of_file = config(&key.public()).replacen('{', r#"{"state":{"root_key":"file"},"#, 1);
         assert_eq!(check(&of_file, &package), Err("PROV_ROOT_KEY".to_owned()));
-        assert_eq!(check(&of_file.replace("file", "provisioned"), &package), Ok(()));
+        assert_eq!(check(&of_file.replace("file", "provisioned"), &package), Ok(false));
     }
 }

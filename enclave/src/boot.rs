@@ -27,8 +27,9 @@ use crate::hardening::Hardened;
 use crate::host_link::HostLink;
 use crate::identity::{Identity, IdentityError};
 use crate::kept::{Keeping, KeptError, Wanted};
-use crate::provisioning::Provisioned;
-use crate::secrets::References;
+use crate::provisioning::{self, Provisioned};
+use crate::sealing_key::Chip;
+use crate::secrets::{Given, References};
 use crate::tee::{NoTee, Source};
 use crate::transport::{Address, Listening};
 use crate::worker::{Phase, Shared};
@@ -94,6 +95,7 @@ pub struct Measured {
 /// Keys exist.
 pub struct Keyed {
     config: Config,
+    chip: Chip,
     attester: Arc<dyn Attester>,
     event_log: Vec<u8>,
     deployment_id: [u8; 32],
@@ -113,6 +115,7 @@ pub struct Stated {
     log: Arc<OnceLock<Arc<AuditLog>>>,
     keeping: Keeping,
     in_force: InForce,
+    given: Given,
 }
 
 /// The hardware has vouched for the keys once; the listener is bound.
@@ -146,6 +149,7 @@ impl Measured {
     pub fn make_keys(self) -> Result<Keyed, BootError> {
         let Self { config, source, event_log, deployment_id } = self;
         let host = config.host.egress.clone().map(HostLink::new);
+        let chip = source.chip();
         let attester = source.open(host).map_err(BootError::NoTee)?;
         let made = || {
             let mut seeds = Seeds::open(Kernel::default(), Hardware)?;
@@ -154,17 +158,17 @@ impl Measured {
             Ok((Identity::generate(seeds, config.listen.names.clone(), now)?, gateway_key, fresh))
         };
         let (identity, gateway_key, fresh) = made().map_err(BootError::Identity)?;
-        Ok(Keyed { config, attester, event_log, deployment_id, identity, gateway_key, fresh })
+        Ok(Keyed { config, chip, attester, event_log, deployment_id, identity, gateway_key, fresh })
     }
 }
 
 impl Keyed {
-    /// Builds the gateway and opens state, as far as what they need is there already.
+    /// Builds the gateway and opens state, as far as what they need is there already, kept from an earlier start or not.
     ///
     /// # Errors
     /// [`BootError::Unusable`], [`BootError::Kept`].
     pub async fn open_state(self) -> Result<Stated, BootError> {
-        let Self { config, attester, event_log, deployment_id, identity, gateway_key, fresh } = self;
+        let Self { config, chip, attester, event_log, deployment_id, identity, gateway_key, fresh } = self;
         let active = Active::build(config, &References::default())
             .map_err(BootError::Unusable)?
             .seeded(request_id_seed(identity.instance()))
@@ -173,6 +177,8 @@ impl Keyed {
         let (books, log) = (Arc::new(Books::default()), Arc::new(OnceLock::new()));
         let wanted = Wanted {
             config: active.config.state.clone(),
+            provisioning: active.config.provisioning,
+            chip,
             host: active.config.host.egress.clone().map(HostLink::new),
             deployment_id,
             fresh,
@@ -183,8 +189,12 @@ impl Keyed {
         };
         let (keeping, standing) =
             Keeping::begin(wanted, &References::default()).await.map_err(BootError::Kept)?;
-        let in_force = InForce::new(active.standing(standing), served_under, books);
-        Ok(Stated { attester, event_log, deployment_id, identity, log, keeping, in_force })
+        let (active, given) = provisioning::reopen(active, standing, &keeping)
+            .await
+            .map_err(|error| BootError::Kept(error.into()))?;
+        served_under.send_replace(active.digest);
+        let in_force = InForce::new(active, served_under, books);
+        Ok(Stated { attester, event_log, deployment_id, identity, log, keeping, in_force, given })
     }
 }
 
@@ -194,7 +204,7 @@ impl Stated {
     /// # Errors
     /// [`BootError::NoEvidence`], [`BootError::Bind`].
     pub async fn attest(self) -> Result<Attested, BootError> {
-        let Self { attester, event_log, deployment_id, identity, log, keeping, in_force } = self;
+        let Self { attester, event_log, deployment_id, identity, log, keeping, in_force, given } = self;
         let active = in_force.now();
         let config = &active.config;
         let host = config.host.egress.clone().map(HostLink::new);
@@ -218,7 +228,7 @@ impl Stated {
             agent,
             limits: config.limits.clone(),
             in_force,
-            provisioned: Provisioned::default(),
+            provisioned: Provisioned::after(given),
             keeping,
             phase: watch::Sender::new(Phase::Serving),
             connections: AtomicUsize::new(0),
@@ -292,12 +302,11 @@ mod tests {
     #[test]
     fn the_routing_in_the_readme_is_accepted() {
         let text = include_str!("../../README.md");
-        let block = |number: usize| {
-            let rest = text.split("```toml\n").nth(number).unwrap();
-            rest.split("```").next().unwrap()
-        };
-        let (process, _) = block(1).split_once("[gateway]").unwrap();
-        let config = Config::parse(&format!("{process}{}", block(2))).unwrap();
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let mut gateways = blocks.filter(|block| block.contains("[gateway"));
+        let (first, routing) = (gateways.next().unwrap(), gateways.next().unwrap());
+        let (process, _) = first.split_once("[gateway]").unwrap();
+        let config = Config::parse(&format!("{process}{routing}")).unwrap();
         let secrets = gateway::config::problems::NoSecrets::of(&config.gateway);
         let built = gateway::config::build(&config.gateway, &secrets).map_err(|error| error.to_string());
         let built = built.unwrap();

@@ -7,6 +7,7 @@ mod error;
 mod limits;
 mod metrics;
 mod operator;
+mod provisioning;
 mod service;
 mod state;
 mod stream_shape;
@@ -14,6 +15,7 @@ mod stream_shape;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use attestation::digest::Sha384;
 use gateway::config::GatewayConfig;
 use serde::Deserialize;
 
@@ -22,6 +24,7 @@ pub use self::error::ConfigError;
 pub use self::limits::Limits;
 pub use self::metrics::Metrics;
 pub use self::operator::OperatorKey;
+pub use self::provisioning::{Keep, Provisioning};
 pub use self::service::ServiceUrl;
 pub use self::state::{Keeper, Mode, RootKeyFrom, State};
 pub use self::stream_shape::StreamShape;
@@ -63,6 +66,10 @@ pub struct Config {
     pub state: Option<State>,
     /// Keys, deployments and models.
     pub gateway: GatewayConfig,
+    /// SHA-384 of the text that all of this was read from. Unlike the digest of the public configuration it changes with
+    /// every character, so with what clients do not see too.
+    #[serde(skip, default = "nothing_read")]
+    pub source: Sha384,
 }
 
 /// `[listen]`
@@ -151,15 +158,6 @@ impl Default for Process {
     }
 }
 
-/// `[provisioning]`
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct Provisioning {
-    /// The operator's public key, `ed25519:` and 64 hex digits: what is not signed with it is not taken. Clients see it,
-    /// so nobody else can give this enclave provider accounts of his own.
-    pub operator: OperatorKey,
-}
-
 impl Config {
     /// Reads and checks the file.
     ///
@@ -188,7 +186,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = gateway::config::parse(text).map_err(ConfigError::Invalid)?;
         config.check()?;
-        Ok(config)
+        Ok(Self { source: Sha384::of(text.as_bytes()), ..config })
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -213,6 +211,10 @@ impl Config {
             return refuse("listen.workers", "1 to 1024");
         }
         if let Some((key, expected)) = self.state.as_ref().and_then(State::problem) {
+            return refuse(key, expected);
+        }
+        let provisioning = self.provisioning.and_then(|own| own.problem(self.state.as_ref()));
+        if let Some((key, expected)) = provisioning {
             return refuse(key, expected);
         }
         if let Some((key, expected)) = self.limits.problem() {
@@ -252,6 +254,7 @@ impl Config {
             admin,
             state,
             gateway: _,
+            source: _,
         } = self;
         [
             ("version", *version == other.version),
@@ -276,9 +279,11 @@ impl Config {
     /// Every behaviour that could betray a client is named here, so that switching it on shows. `sealed` are the names of
     /// the secrets that an operator gives.
     pub fn public(&self, gateway: &serde_json::Value, sealed: &BTreeSet<String>) -> serde_json::Value {
-        let provisioning = self
-            .provisioning
-            .map(|own| serde_json::json!({ "operator": own.operator.to_string(), "secrets": sealed }));
+        let provisioning = self.provisioning.map(|own| {
+            serde_json::json!({
+                "operator": own.operator.to_string(), "secrets": sealed, "keep": own.keep.as_str(),
+            })
+        });
         let admin = self.admin.as_ref().map(AdminConfig::public);
         let mut public = serde_json::json!({
             "version": 1,
@@ -304,6 +309,10 @@ impl Config {
         }
         public
     }
+}
+
+fn nothing_read() -> Sha384 {
+    Sha384::of(&[])
 }
 
 fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {

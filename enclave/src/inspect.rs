@@ -184,6 +184,7 @@ const SHOWN: &[&str] = &[
     "base_model",
     "exposure",
     "input",
+    "keep",
     "key_exchange",
     "kind",
     "model",

@@ -20,11 +20,15 @@ use zeroize::Zeroizing;
 
 use crate::active::Standing;
 use crate::audit_log::{AuditLog, Opened};
-use crate::config::{Keeper, Mode, State};
+use crate::config::{Keep, Keeper, Mode, Provisioning, State};
 use crate::governance::Governor;
 use crate::host_link::HostLink;
-use crate::sealing_key::{self, KeyError};
+use crate::sealing_key::{self, Chip, KeyError};
 use crate::state_server::ThroughHost;
+
+mod given;
+
+pub use given::{GivenRecord, Reopened, Unopened};
 
 /// Why there is no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,10 @@ impl std::fmt::Display for KeptError {
 pub struct Wanted {
     /// What the configuration says.
     pub config: Option<State>,
+    /// What it says of what the operator gives.
+    pub provisioning: Option<Provisioning>,
+    /// Who derives keys for what runs here.
+    pub chip: Chip,
     /// The way to servers of shared state.
     pub host: Option<HostLink>,
     /// Which deployment's state it is.
@@ -95,6 +103,7 @@ pub struct AtWork {
     store: Store,
     log: Option<Arc<AuditLog>>,
     governed: Option<Governed>,
+    given: Option<GivenRecord>,
     /// Of the root key, to recognise it by.
     mark: Zeroizing<[u8; 32]>,
 }
@@ -187,6 +196,11 @@ impl AtWork {
         self.governed.as_ref()
     }
 
+    /// The place for what the operator gives, if the configuration has it kept.
+    pub const fn given(&self) -> Option<&GivenRecord> {
+        self.given.as_ref()
+    }
+
     fn standing(&self) -> Standing {
         match &self.governed {
             Some(own) => Standing::Governed(Arc::clone(own.governor.governance())),
@@ -204,7 +218,7 @@ impl AtWork {
 
 impl Wanted {
     fn root(&self, given: Option<RootKey>) -> Result<RootKey, KeyError> {
-        sealing_key::obtain(self.config.as_ref(), given, &self.fresh)
+        sealing_key::obtain(self.config.as_ref(), given, &self.chip, &self.fresh)
     }
 
     async fn open(&self, given: Option<RootKey>, secrets: &dyn SecretSource) -> Result<AtWork, KeptError> {
@@ -214,6 +228,7 @@ impl Wanted {
         let password = reference.map(|own| secrets.read(own).map_err(|_| KeptError::Password)).transpose()?;
         let way = Way { host: self.host.clone(), password };
         let kept = Kept::open(self.config.as_ref(), root, &self.deployment_id, way).await?;
+        let given = self.given_record(&kept).await?;
         let digest = self.served_under.clone();
         let (store, log) = kept.start(&self.books, self.instance, move || digest.borrow().to_hex()).await?;
         let mut governed = None;
@@ -221,7 +236,18 @@ impl Wanted {
             let (governor, cursor) = Governor::open(store.clone(), self.instance).await?;
             governed = Some(Governed { governor: Arc::new(governor), cursor });
         }
-        Ok(AtWork { store, log, governed, mark })
+        Ok(AtWork { store, log, governed, given, mark })
+    }
+
+    /// The place for what the operator gives. Where it is no longer to be kept, what was kept goes.
+    async fn given_record(&self, kept: &Kept) -> Result<Option<GivenRecord>, StateError> {
+        let Some(config) = self.config.as_ref().filter(|own| own.keeps_records()) else { return Ok(None) };
+        let record = GivenRecord::new(kept.store.clone(), &kept.root, &config.replica)?;
+        if self.provisioning.is_some_and(|own| own.keep == Keep::Sealed) {
+            return Ok(Some(record));
+        }
+        record.forget().await?;
+        Ok(None)
     }
 }
 

@@ -48,9 +48,9 @@ pub mod azure_imds;
 
 pub mod sev_guest;
 
-pub mod tee;
-
 pub mod sealing_key;
+
+pub mod tee;
 
 pub mod tls;
 

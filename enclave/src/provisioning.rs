@@ -4,6 +4,9 @@
 //! The host cannot give its own: the operator's key is in the public configuration, and he signs. It cannot give an old
 //! message again: messages are sealed under evidence of this boot and numbered. It cannot send the secrets elsewhere:
 //! they are for the configuration that the operator has seen in that evidence.
+//!
+//! Where the configuration says so, they are kept sealed in the state, and a later start under the same configuration
+//! takes them from there ([`reopen`]).
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,9 +16,9 @@ use gateway::Secret;
 use state::{RootKey, StateError};
 use zeroize::Zeroize;
 
-use crate::active::{Active, InForce, Unusable};
+use crate::active::{Active, InForce, Standing, Unusable};
 use crate::agent::{Agent, AgentError};
-use crate::kept::{Keeping, KeptError};
+use crate::kept::{AtWork, Keeping, KeptError, Reopened, Unopened};
 use crate::secrets::Given;
 use crate::telemetry::{Event, emit};
 
@@ -93,13 +96,18 @@ impl From<ProvisioningError> for Refusal {
 }
 
 impl Provisioned {
+    /// After what was given before this start and is in force.
+    pub fn after(given: Given) -> Self {
+        Self { given: Mutex::new(given), turn: tokio::sync::Mutex::default() }
+    }
+
     /// What was given so far.
     pub fn given(&self) -> Given {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a message that came on a connection served under `active`: opens state if that waits for the root key, and puts
-    /// the outcome in force.
+    /// Takes a message that came on a connection served under `active`: opens state if that waits for the root key, keeps what
+    /// was given if that is configured, and puts the outcome in force.
     ///
     /// # Errors
     /// [`Refusal`]: what is in force has not changed.
@@ -133,22 +141,73 @@ impl Provisioned {
                 Err(Refusal::Evidence(AgentError::EvidenceUnknown))
             }
         };
-        let next = Given::new(number, secrets);
         let mut config = unchanged()?.config.clone();
-        if let Some(text) = gateway {
-            config.gateway = gateway::config::parse(&text).map_err(Refusal::Gateway)?;
+        if let Some(text) = &gateway {
+            config.gateway = gateway::config::parse(text).map_err(Refusal::Gateway)?;
         }
+        let next = self.given().followed_by(number, secrets, gateway.as_deref(), config.source);
         let built = Active::build(config, &next.references()).map_err(Refusal::Unusable)?;
         if !built.missing.is_empty() {
             return Err(Refusal::Missing(built.missing.into_iter().collect()));
         }
         // Last of what can fail but for a race: from here on there is state.
         let standing = keeping.open(root, &next.references()).await.map_err(Refusal::State)?;
-        let before = unchanged()?;
         let digest = built.digest;
+        if let Some(record) = keeping.at_work().and_then(AtWork::given) {
+            unchanged()?;
+            record.keep(&next, &digest).await.map_err(|error| Refusal::State(error.into()))?;
+        }
+        let before = unchanged()?;
         emit(Event::Provisioned { secrets: next.secrets(), visible: digest != before.digest });
         in_force.replace(built.succeeding(&before, standing));
         *self.given.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(agent.receipt(&Sha384::of(message), digest))
     }
+}
+
+/// Puts in force what the operator gave before this start, if it is kept and was given for this configuration. What is
+/// there and cannot be used is told, and waits for the operator to give it again.
+///
+/// # Errors
+/// What the store says: a start over a store that lies does not go on as if nothing had been given.
+pub async fn reopen(
+    active: Active,
+    standing: Standing,
+    keeping: &Keeping,
+) -> Result<(Active, Given), StateError> {
+    let Some(record) = keeping.at_work().and_then(AtWork::given) else {
+        return Ok((active.standing(standing), Given::default()));
+    };
+    let reopened = match record.open(&active.config.source).await {
+        Ok(None) => return Ok((active.standing(standing), Given::default())),
+        Ok(Some(reopened)) => in_force_with(&active, reopened),
+        Err(Unopened::State(error)) => return Err(error),
+        Err(Unopened::Configuration) => Err(KEPT_CONFIGURATION),
+    };
+    match reopened {
+        Ok((next, given)) => {
+            emit(Event::ProvisionedFromState { secrets: given.secrets() });
+            Ok((next.succeeding(&active, standing), given))
+        }
+        Err(reason) => {
+            emit(Event::KeptRefused { reason });
+            Ok((active.standing(standing), Given::default()))
+        }
+    }
+}
+
+/// What was kept is for another configuration than the one that it makes now.
+const KEPT_CONFIGURATION: &str = "PROV_KEPT_CONFIGURATION";
+
+fn in_force_with(active: &Active, kept: Reopened) -> Result<(Active, Given), &'static str> {
+    let Reopened { given, in_force } = kept;
+    let mut config = active.config.clone();
+    if let Some(text) = given.gateway() {
+        config.gateway = gateway::config::parse(text).map_err(|error| error.code())?;
+    }
+    let next = Active::build(config, &given.references()).map_err(|error| error.code())?;
+    if next.digest != in_force || !next.missing.is_empty() {
+        return Err(KEPT_CONFIGURATION);
+    }
+    Ok((next, given))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use attestation::attester::socket::SocketAttester;
 use sev::firmware::guest::{DerivedKey, Firmware, GuestFieldSelect};
 use state::{RootKey, StateError};
 use zeroize::Zeroizing;
@@ -44,7 +45,7 @@ impl std::fmt::Display for KeyError {
                 "state.root_key = \"provisioned\", and no key has been provisioned; give it with 'postern provision send --root-key FILE'"
             }
             Self::Chip => {
-                "state.bind_to_chip needs SEV-SNP and /dev/sev-guest; elsewhere the key must be released to it"
+                "state.root_key = \"chip\" and state.bind_to_chip need SEV-SNP and /dev/sev-guest; elsewhere no processor derives a key, and the operator must give it"
             }
             Self::File => "state.root_key names a file that cannot be read, or that is not 64 hex digits",
             Self::NotAwaited => {
@@ -57,24 +58,36 @@ impl std::fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
+/// Who derives the key of this measurement on this machine.
+#[derive(Clone, Debug)]
+pub enum Chip {
+    /// The security processor, through its own device.
+    Device,
+    /// The processor behind the socket that also gives evidence. Its host knows the key; and its evidence shows clients and
+    /// operators that it is no hardware.
+    Simulated(SocketAttester),
+}
+
 /// Gives the root sealing key: what the configuration names, `provisioned` (what the operator has sealed to this process, if
-/// anything yet), or `fresh`, which nobody keeps, for what ends with the process.
+/// anything yet), what `chip` derives, or `fresh`, which nobody keeps, for what ends with the process.
 ///
 /// # Errors
 /// [`KeyError`].
 pub fn obtain(
     config: Option<&State>,
     provisioned: Option<RootKey>,
+    chip: &Chip,
     fresh: &[u8; 32],
 ) -> Result<RootKey, KeyError> {
     let root = match (config.and_then(|own| own.root_key.as_ref()), provisioned) {
         (Some(RootKeyFrom::Provisioned), given) => given.ok_or(KeyError::Awaited)?,
         (_, Some(_)) => return Err(KeyError::NotAwaited),
         (Some(RootKeyFrom::File(path)), None) => from_file(path)?,
+        (Some(RootKeyFrom::Chip), None) => return Ok(RootKey::new(*chip.derive()?)),
         (None, None) => RootKey::new(*fresh),
     };
     let bound = config.is_some_and(|own| own.bind_to_chip);
-    if bound { Ok(root.bound_to_chip(&*derived_by_chip()?)) } else { Ok(root) }
+    if bound { Ok(root.bound_to_chip(&*chip.derive()?)) } else { Ok(root) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "start-up reads the key that its file names")]
@@ -85,9 +98,20 @@ fn from_file(path: &Path) -> Result<RootKey, KeyError> {
     Ok(RootKey::new(*bytes.as_bytes()))
 }
 
+impl Chip {
+    fn derive(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        match self {
+            Self::Device => derived_by_device(),
+            Self::Simulated(processor) => {
+                processor.derived_key().map(Zeroizing::new).map_err(|_| KeyError::Chip)
+            }
+        }
+    }
+}
+
 /// SEV-SNP firmware ABI, `MSG_KEY_REQ`: from the chip's own key, over measurement and guest policy, at level 0. Not over the
 /// firmware's version, since every update of it would lock the store.
-fn derived_by_chip() -> Result<Zeroizing<[u8; 32]>, KeyError> {
+fn derived_by_device() -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let mut fields = GuestFieldSelect::default();
     fields.set_guest_policy(true);
     fields.set_measurement(true);
@@ -117,7 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.key");
         let config = config(&format!("root_key = \"file:{}\"", path.display()));
-        assert_eq!(obtain(Some(&config), None, &[0; 32]).err(), Some(KeyError::File));
+        assert_eq!(obtain(Some(&config), None, &Chip::Device, &[0; 32]).err(), Some(KeyError::File));
         for (text, good) in [
             ("ab".repeat(32), true),
             (format!("{}\n", "ab".repeat(32)), true),
@@ -125,24 +149,27 @@ mod tests {
             ("zz".repeat(32), false),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(obtain(Some(&config), None, &[0; 32]).is_ok(), good);
+            assert_eq!(obtain(Some(&config), None, &Chip::Device, &[0; 32]).is_ok(), good);
         }
     }
 
     #[test]
     fn a_provisioned_key_is_awaited() {
         let config = config("root_key = \"provisioned\"");
-        assert_eq!(obtain(Some(&config), None, &[0; 32]).err(), Some(KeyError::Awaited));
-        assert!(obtain(Some(&config), Some(RootKey::new([1; 32])), &[0; 32]).is_ok());
+        assert_eq!(obtain(Some(&config), None, &Chip::Device, &[0; 32]).err(), Some(KeyError::Awaited));
+        assert!(obtain(Some(&config), Some(RootKey::new([1; 32])), &Chip::Device, &[0; 32]).is_ok());
     }
 
     #[test]
     fn a_key_that_nobody_waits_for_is_not_taken() {
         let given = || Some(RootKey::new([1; 32]));
         let of_file = config("root_key = \"file:/root.key\"");
-        assert_eq!(obtain(Some(&of_file), given(), &[0; 32]).err(), Some(KeyError::NotAwaited));
-        assert_eq!(obtain(None, given(), &[0; 32]).err(), Some(KeyError::NotAwaited));
-        assert!(obtain(None, None, &[0; 32]).is_ok());
+        assert_eq!(
+            obtain(Some(&of_file), given(), &Chip::Device, &[0; 32]).err(),
+            Some(KeyError::NotAwaited)
+        );
+        assert_eq!(obtain(None, given(), &Chip::Device, &[0; 32]).err(), Some(KeyError::NotAwaited));
+        assert!(obtain(None, None, &Chip::Device, &[0; 32]).is_ok());
     }
 
     #[test]
@@ -150,7 +177,16 @@ mod tests {
         if Path::new(crate::sev_guest::DEVICE).exists() {
             return;
         }
+        let chip = config("root_key = \"chip\"");
+        assert_eq!(obtain(Some(&chip), None, &Chip::Device, &[0; 32]).err(), Some(KeyError::Chip));
+        assert_eq!(
+            obtain(Some(&chip), Some(RootKey::new([1; 32])), &Chip::Device, &[0; 32]).err(),
+            Some(KeyError::NotAwaited)
+        );
         let config = config("root_key = \"provisioned\"\nbind_to_chip = true");
-        assert_eq!(obtain(Some(&config), Some(RootKey::new([1; 32])), &[0; 32]).err(), Some(KeyError::Chip));
+        assert_eq!(
+            obtain(Some(&config), Some(RootKey::new([1; 32])), &Chip::Device, &[0; 32]).err(),
+            Some(KeyError::Chip)
+        );
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use attestation::digest::Sha384;
+use attestation::provisioning::{Provisioning, ProvisioningError};
 use gateway::Secret;
 use gateway::config::problems::NoSecrets;
 use gateway::config::{GatewayConfig, Invalid, SecretError, SecretReference, SecretSource};
@@ -18,18 +20,58 @@ pub struct Given {
     number: u64,
     /// By the name after `sealed:`.
     secrets: Arc<BTreeMap<String, Secret<Vec<u8>>>>,
+    gateway: Option<Arc<str>>,
+    file: Option<Sha384>,
 }
 
 impl Given {
-    /// What a message with this number gives.
-    pub fn new(number: u64, secrets: BTreeMap<String, Vec<u8>>) -> Self {
+    /// What a message with this number gives, to an enclave whose file has this digest.
+    pub fn new(number: u64, secrets: BTreeMap<String, Vec<u8>>, gateway: Option<&str>, file: Sha384) -> Self {
         let secrets = secrets.into_iter().map(|(name, secret)| (name, Secret::new(secret))).collect();
-        Self { number, secrets: Arc::new(secrets) }
+        Self { number, secrets: Arc::new(secrets), gateway: gateway.map(Arc::from), file: Some(file) }
+    }
+
+    /// What a further message gives. A `[gateway]` that came with a message before stays in force until another comes.
+    #[must_use]
+    pub fn followed_by(
+        &self,
+        number: u64,
+        secrets: BTreeMap<String, Vec<u8>>,
+        gateway: Option<&str>,
+        file: Sha384,
+    ) -> Self {
+        Self::new(number, secrets, gateway.or(self.gateway.as_deref()), file)
     }
 
     /// Number of the message; 0 if there was none.
     pub const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The `[gateway]` in place of the file's, if one was given.
+    pub fn gateway(&self) -> Option<&str> {
+        self.gateway.as_deref()
+    }
+
+    /// Digest of the file with which the enclave ran when it was given this; nothing if nothing was given.
+    pub const fn file(&self) -> Option<Sha384> {
+        self.file
+    }
+
+    /// All of it as one text, in the form in which it came.
+    pub fn to_bytes(&self) -> Secret<Vec<u8>> {
+        let secrets = self.secrets.iter().map(|(name, own)| (name.clone(), own.expose().clone())).collect();
+        let gateway = self.gateway().map(str::to_owned);
+        Secret::new(Provisioning { number: self.number, secrets, gateway, root_key: None }.encode())
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`ProvisioningError::Malformed`].
+    pub fn from_bytes(bytes: &Secret<Vec<u8>>, file: Sha384) -> Result<Self, ProvisioningError> {
+        let Provisioning { number, secrets, gateway, .. } = Provisioning::decode(bytes.expose())?;
+        Ok(Self::new(number, secrets, gateway.as_deref(), file))
     }
 
     /// How many secrets were given.

@@ -14,6 +14,7 @@ use attestation::evidence::TeeType;
 
 use crate::azure_imds;
 use crate::host_link::HostLink;
+use crate::sealing_key::Chip;
 use crate::sev_guest::SevGuest;
 
 /// A source of evidence by name; looked for only once keys are to be made, so that a file can be checked on a
@@ -72,6 +73,15 @@ impl Source {
             }
             (_, Some(("socket", path))) if !path.is_empty() => Some(Self::Socket(PathBuf::from(path))),
             _ => None,
+        }
+    }
+
+    /// Who derives keys for what runs here, beside giving evidence.
+    pub fn chip(&self) -> Chip {
+        match self {
+            Self::Auto | Self::ConfigfsTsm | Self::SevGuest | Self::AzureVtpm => Chip::Device,
+            Self::Socket(path) => Chip::Simulated(SocketAttester::new(path, TeeType::Snp)),
+            Self::Processor(address) => Chip::Simulated(SocketAttester::over_tcp(*address, TeeType::Snp)),
         }
     }
 

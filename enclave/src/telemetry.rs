@@ -50,6 +50,16 @@ pub enum Event {
         /// Clients can tell the difference.
         visible: bool,
     },
+    /// What an operator has given before this start was opened again, and is in force.
+    ProvisionedFromState {
+        /// How many secrets.
+        secrets: usize,
+    },
+    /// What an operator has given before this start is not used; he has to give it again.
+    KeptRefused {
+        /// Why, as a stable code.
+        reason: &'static str,
+    },
     /// Something was posted as provisioning and not taken.
     ProvisioningRefused {
         /// Why, as a stable code.
@@ -93,6 +103,10 @@ pub fn emit(event: Event) {
         Event::Provisioned { secrets, visible } => {
             format!(r#""event":"provisioned","secrets":{secrets},"visible":{visible}"#)
         }
+        Event::ProvisionedFromState { secrets } => {
+            format!(r#""event":"provisioned_from_state","secrets":{secrets}"#)
+        }
+        Event::KeptRefused { reason } => format!(r#""event":"kept_refused","reason":"{reason}""#),
         Event::ProvisioningRefused { reason } => {
             format!(r#""event":"provisioning_refused","reason":"{reason}""#)
         }

@@ -62,6 +62,7 @@ pub struct Enclave {
     /// The model `fake` is served by this provider; `builtin` is served inside.
     pub upstream: Upstream,
     folder: TempDir,
+    setup: Setup,
 }
 
 impl Enclave {
@@ -124,12 +125,25 @@ impl Enclave {
         );
         let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
         let process = Running::start(&mut command(folder.path(), &config, setup));
-        let address = match process.said("listen").split_once(':') {
-            Some(("unix", socket)) => bridge(Path::new(socket)),
-            Some(("tcp", address)) => address.parse().expect("an address"),
-            _ => panic!("it listens neither on TCP nor on a Unix socket"),
-        };
-        Self { process, address, processor, upstream, folder }
+        let address = listening(&process);
+        Self { process, address, processor, upstream, folder, setup: setup.clone() }
+    }
+
+    /// Kills the process, as a power cut does, and starts it again with the same file.
+    pub fn restart(&mut self) {
+        self.try_restart().unwrap_or_else(|(_, said)| panic!("it does not start again: {said}"));
+    }
+
+    /// The same where it may not start: what it says then. It is gone after that.
+    ///
+    /// # Errors
+    /// What it says when it does not start.
+    pub fn try_restart(&mut self) -> Result<(), (ExitStatus, String)> {
+        self.process.kill();
+        let mut command = command(self.folder(), &self.config_file(), &self.setup);
+        self.process = Running::try_start(&mut command)?;
+        self.address = listening(&self.process);
+        Ok(())
     }
 
     /// Its configuration file.
@@ -148,6 +162,15 @@ impl Enclave {
     /// Its working folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+/// Where clients reach it.
+fn listening(process: &Running) -> SocketAddr {
+    match process.said("listen").split_once(':') {
+        Some(("unix", socket)) => bridge(Path::new(socket)),
+        Some(("tcp", address)) => address.parse().expect("an address"),
+        _ => panic!("it listens neither on TCP nor on a Unix socket"),
     }
 }
 

@@ -30,14 +30,7 @@ impl Stack {
     pub fn start(setup: &Setup) -> Self {
         let enclave = Enclave::with(setup);
         let folder = enclave.folder().to_owned();
-        let config = format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\nenclave = \"tcp:{}\"\nmax_connections_per_source = 0\nnew_connections_per_second_per_source = 0\n",
-            enclave.address
-        );
-        let config_file = folder.join("host.toml");
-        std::fs::write(&config_file, config).expect("the folder can be written to");
-        let host =
-            Running::start(Command::new(programs::path("postern-host")).arg("--config").arg(config_file));
+        let host = host(&enclave);
         let ingress = host.said("ingress").to_owned();
         let port = ingress.rsplit(':').next().expect("an address has a port");
         let url = format!("https://{NAME}:{port}");
@@ -56,6 +49,17 @@ impl Stack {
         let token = std::fs::read_to_string(folder.join("token")).expect("the proxy wrote its token");
         Self { enclave, host, proxy, base_url, token: token.trim().to_owned(), policy, url }
     }
+}
+
+/// A `postern-host` before this enclave. Its ready line says where: `ingress`.
+pub fn host(enclave: &Enclave) -> Running {
+    let config = format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\nenclave = \"tcp:{}\"\nmax_connections_per_source = 0\nnew_connections_per_second_per_source = 0\n",
+        enclave.address
+    );
+    let file = enclave.folder().join("host.toml");
+    std::fs::write(&file, config).expect("the folder can be written to");
+    Running::start(Command::new(programs::path("postern-host")).arg("--config").arg(file))
 }
 
 fn private(path: &std::path::Path) {

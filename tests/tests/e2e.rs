@@ -22,6 +22,7 @@ mod e2e {
     mod http2;
     mod import;
     mod isolation;
+    mod kept_secrets;
     mod life;
     mod limits;
     mod load;

@@ -1,4 +1,4 @@
-//! A security processor behind a socket: one request per connection.
+//! A security processor behind a socket: one request per connection, for evidence or for the guest's own key.
 //! The answer is untrusted bytes, exactly as from hardware; a verifier decides what they are worth.
 
 use crate::attester::{Attester, AttesterError, MAX_AUXILIARY_BYTES, Quote};
@@ -10,8 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// First bytes of every request.
+/// First bytes of a request for evidence; 64 bytes of report data follow.
 pub const MAGIC: &[u8; 8] = b"PSTNSP01";
+
+/// All of a request for the key that the processor derives for this guest (SEV-SNP firmware ABI, `MSG_KEY_REQ`).
+pub const KEY_MAGIC: &[u8; 8] = b"PSTNSK01";
+
+/// Length of a derived key, in bytes.
+pub const KEY_BYTES: usize = 32;
 
 /// How long one answer may take in total of each read and write.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -40,30 +46,47 @@ impl SocketAttester {
     pub const fn over_tcp(address: SocketAddr, tee: TeeType) -> Self {
         Self { place: Place::Tcp(address), tee }
     }
+
+    /// The key that the processor derives for this guest. The caller wipes it.
+    ///
+    /// # Errors
+    /// Whatever kept the processor from answering.
+    pub fn derived_key(&self) -> Result<[u8; KEY_BYTES], AttesterError> {
+        derived(&mut self.connect()?)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this file owns the connection to the security processor")]
+    fn connect(&self) -> Result<Box<dyn Stream>, AttesterError> {
+        let connecting = failed("connecting to the security processor");
+        match &self.place {
+            Place::Unix(path) => {
+                let stream = UnixStream::connect(path).map_err(connecting)?;
+                stream.set_read_timeout(Some(DEADLINE)).map_err(failed("setting the read deadline"))?;
+                stream.set_write_timeout(Some(DEADLINE)).map_err(failed("setting the write deadline"))?;
+                Ok(Box::new(stream))
+            }
+            Place::Tcp(address) => {
+                let stream = TcpStream::connect(address).map_err(connecting)?;
+                stream.set_read_timeout(Some(DEADLINE)).map_err(failed("setting the read deadline"))?;
+                stream.set_write_timeout(Some(DEADLINE)).map_err(failed("setting the write deadline"))?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
 }
+
+/// A connection to the processor.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
 
 impl Attester for SocketAttester {
     fn tee(&self) -> TeeType {
         self.tee
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this file owns the connection to the security processor")]
     fn quote(&self, report_data: &ReportData) -> Result<Quote, AttesterError> {
-        let connecting = failed("connecting to the security processor");
-        match &self.place {
-            Place::Unix(path) => {
-                let mut stream = UnixStream::connect(path).map_err(connecting)?;
-                stream.set_read_timeout(Some(DEADLINE)).map_err(failed("setting the read deadline"))?;
-                stream.set_write_timeout(Some(DEADLINE)).map_err(failed("setting the write deadline"))?;
-                exchange(&mut stream, report_data)
-            }
-            Place::Tcp(address) => {
-                let mut stream = TcpStream::connect(address).map_err(connecting)?;
-                stream.set_read_timeout(Some(DEADLINE)).map_err(failed("setting the read deadline"))?;
-                stream.set_write_timeout(Some(DEADLINE)).map_err(failed("setting the write deadline"))?;
-                exchange(&mut stream, report_data)
-            }
-        }
+        exchange(&mut self.connect()?, report_data)
     }
 }
 
@@ -76,9 +99,24 @@ fn exchange(stream: &mut (impl Read + Write), report_data: &ReportData) -> Resul
         return Err(AttesterError::Refused);
     }
     let auxiliary = block(stream, MAX_AUXILIARY_BYTES)?;
-    let mut extra = [0];
-    match stream.read(&mut extra).map_err(failed("reading the end"))? {
-        0 => Ok(Quote { bytes, auxiliary }),
+    finished(stream)?;
+    Ok(Quote { bytes, auxiliary })
+}
+
+fn derived(stream: &mut (impl Read + Write)) -> Result<[u8; KEY_BYTES], AttesterError> {
+    stream.write_all(KEY_MAGIC).map_err(failed("sending the request"))?;
+    let key = block(stream, KEY_BYTES)?;
+    if key.is_empty() {
+        return Err(AttesterError::Refused);
+    }
+    let key = key.try_into().map_err(|_| AttesterError::Malformed("a key of another length"))?;
+    finished(stream)?;
+    Ok(key)
+}
+
+fn finished(stream: &mut impl Read) -> Result<(), AttesterError> {
+    match stream.read(&mut [0]).map_err(failed("reading the end"))? {
+        0 => Ok(()),
         _ => Err(AttesterError::Malformed("bytes after the answer")),
     }
 }
@@ -139,12 +177,27 @@ mod tests {
         assert_eq!(sent, [MAGIC.as_slice(), &[7; 64]].concat());
     }
 
+    fn derive(answer: &[u8]) -> (Result<[u8; KEY_BYTES], AttesterError>, Vec<u8>) {
+        let mut fake = Fake { sent: Vec::new(), answer: io::Cursor::new(answer.to_vec()) };
+        (derived(&mut fake), fake.sent)
+    }
+
+    #[test]
+    fn asks_for_a_key_without_saying_anything() {
+        let (key, sent) = derive(&[b"\0\0\0\x20".as_slice(), &[5; 32]].concat());
+        assert_eq!((key, sent), (Ok([5; 32]), KEY_MAGIC.to_vec()));
+    }
+
     #[test]
     fn refusals_and_broken_answers_are_told_apart() {
         assert_eq!(ask(b"\0\0\0\0\0\0\0\0").0, Err(AttesterError::Refused));
         assert_eq!(ask(b"\0\x01\0\x01").0, Err(AttesterError::Malformed("a length over its limit")));
         assert_eq!(ask(b"\0\0\0\x01a\0\0\0\0!").0, Err(AttesterError::Malformed("bytes after the answer")));
         let cut = AttesterError::Io { doing: "reading the answer", kind: io::ErrorKind::UnexpectedEof };
+        assert_eq!(derive(b"\0\0\0\0").0, Err(AttesterError::Refused));
+        assert_eq!(derive(b"\0\0\0\x02ab").0, Err(AttesterError::Malformed("a key of another length")));
+        let long = [b"\0\0\0\x20".as_slice(), &[5; 33]].concat();
+        assert_eq!(derive(&long).0, Err(AttesterError::Malformed("bytes after the answer")));
         assert_eq!(ask(b"\0\0\0\x03ab").0, Err(cut));
     }
 }

@@ -24,8 +24,8 @@ pub struct State {
     /// How the store going back to an older state is dealt with; see [`Mode`].
     #[serde(default)]
     pub mode: Mode,
-    /// Where the root sealing key comes from: `file:PATH` with 64 hex digits, or `provisioned` by the operator. Needed for
-    /// anything that outlives the process; what does not is sealed under a key that nobody keeps.
+    /// Where the root sealing key comes from: `file:PATH` with 64 hex digits, `chip`, or `provisioned` by the operator. Needed
+    /// for anything that outlives the process; what does not is sealed under a key that nobody keeps.
     #[serde(default)]
     pub root_key: Option<RootKeyFrom>,
     /// Mixes in what the processor derives for this measurement, so that what is sealed opens on this machine and in this
@@ -120,6 +120,9 @@ impl Mode {
 pub enum RootKeyFrom {
     /// A file. Whoever starts the process can read it: for demonstrations, and for folders that only the image can open.
     File(PathBuf),
+    /// The processor, which derives it for this measurement: what is sealed opens on this machine and in this release only,
+    /// and nobody has to give anything. SEV-SNP with `/dev/sev-guest`.
+    Chip,
     /// The operator, after verifying this enclave.
     Provisioned,
 }
@@ -130,8 +133,9 @@ impl TryFrom<String> for RootKeyFrom {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         match text.split_once(':') {
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            None if text == "chip" => Ok(Self::Chip),
             None if text == "provisioned" => Ok(Self::Provisioned),
-            _ => Err("must be `file:PATH` or `provisioned`"),
+            _ => Err("must be `file:PATH`, `chip` or `provisioned`"),
         }
     }
 }
@@ -147,7 +151,7 @@ impl State {
         if self.root_key.is_none() && (self.outlives_the_process() || self.bind_to_chip) {
             return Some((
                 "state.root_key",
-                "`file:PATH` or `provisioned`, since something is to outlive the process",
+                "`file:PATH`, `chip` or `provisioned`, since something is to outlive the process",
             ));
         }
         let server = match &self.store {
@@ -180,6 +184,16 @@ impl State {
         self.root_key == Some(RootKeyFrom::Provisioned) || self.password.as_ref().is_some_and(sealed)
     }
 
+    /// Whether what is sealed opens on this machine and in this release only.
+    pub fn is_bound_to_chip(&self) -> bool {
+        self.bind_to_chip || self.root_key == Some(RootKeyFrom::Chip)
+    }
+
+    /// Whether records outlive the process.
+    pub const fn keeps_records(&self) -> bool {
+        !matches!(self.store, Keeper::Memory)
+    }
+
     /// Whether a server keeps it, which replicas share.
     pub const fn is_on_a_server(&self) -> bool {
         matches!(self.store, Keeper::Postgres(_) | Keeper::Valkey(_))
@@ -192,7 +206,7 @@ impl State {
 
     /// Whether anything outlives the process.
     pub const fn outlives_the_process(&self) -> bool {
-        !matches!(self.store, Keeper::Memory) || self.audit.is_some()
+        self.keeps_records() || self.audit.is_some()
     }
 
     /// What clients may know.
@@ -201,11 +215,12 @@ impl State {
             "store": self.store.kind(),
             "mode": self.mode.as_str(),
             "root_key": match self.root_key {
+                Some(RootKeyFrom::Chip) => "chip",
                 Some(RootKeyFrom::Provisioned) => "provisioned",
                 Some(RootKeyFrom::File(_)) => "file",
                 None => "none",
             },
-            "bound_to_chip": self.bind_to_chip,
+            "bound_to_chip": self.is_bound_to_chip(),
             "replica": self.replica,
             "audited": self.audit.is_some(),
         })

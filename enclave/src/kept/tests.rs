@@ -27,7 +27,7 @@ impl Machine {
         let config = self.config("mode = \"lease\"");
         // the thread of the process before may not have let go of the file yet
         for _ in 0..200 {
-            let root = sealing_key::obtain(Some(&config), None, &[0; 32])?;
+            let root = sealing_key::obtain(Some(&config), None, &Chip::Device, &[0; 32])?;
             match Kept::open(Some(&config), root, &[0; 32], Way::default()).await {
                 Err(KeptError::State(StateError::Locked)) => {
                     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -42,6 +42,8 @@ impl Machine {
     fn wanted(config: State) -> Wanted {
         Wanted {
             config: Some(config),
+            provisioning: None,
+            chip: Chip::Device,
             host: None,
             deployment_id: [0; 32],
             fresh: Zeroizing::new([0; 32]),

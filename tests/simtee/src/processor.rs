@@ -1,5 +1,6 @@
 //! A security processor: a chain, and a template of the reports it signs.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 
 use crate::SimteeError;
@@ -119,6 +120,20 @@ impl Processor {
         change(&mut report);
         let report = report.sign(&self.chain.key)?;
         Ok(Quote { report, certificate_table: self.certificate_table.clone() })
+    }
+
+    /// The key that it derives for its guest, over measurement and guest policy (`MSG_KEY_REQ`). Stays the same over restarts
+    /// of the processor with this chip id. Not secret, as nothing here is.
+    pub fn derived_key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        let material = [
+            b"simulated derived key".as_slice(),
+            &self.report.chip_id,
+            &self.report.policy.to_be_bytes(),
+            &self.report.measurement,
+        ];
+        key.copy_from_slice(digest(&SHA256, &material.concat()).as_ref());
+        key
     }
 
     /// The key and its certificates.

@@ -2,7 +2,8 @@
 //!
 //! One request per connection: the client sends the eight bytes `PSTNSP01` and 64 bytes of report data;
 //! the answer is a length (u32, big-endian) and the report, then a length and the certificate table.
-//! A report of length 0 means refused.
+//! A report of length 0 means refused. Or it sends the eight bytes `PSTNSK01` alone; the answer is a length and the key that
+//! is derived for the guest.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,8 +17,10 @@ use crate::SimteeError;
 use crate::authority::remove_if_there;
 use crate::processor::Processor;
 
-/// What a request starts with.
+/// What a request for a report starts with.
 pub const MAGIC: &[u8; 8] = b"PSTNSP01";
+/// A request for the guest's own key.
+pub const KEY_MAGIC: &[u8; 8] = b"PSTNSK01";
 /// How long one client may take to send its request or to read its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections served at once; more are closed unanswered.
@@ -74,6 +77,9 @@ fn answer(mut stream: &UnixStream, processor: &Processor) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut magic = [0; MAGIC.len()];
     stream.read_exact(&mut magic)?;
+    if magic == *KEY_MAGIC {
+        return stream.write_all(&prefixed(&processor.derived_key()));
+    }
     let mut report_data = [0; 64];
     stream.read_exact(&mut report_data)?;
     let answer = match processor.quote(&report_data) {

@@ -39,15 +39,20 @@ impl Operator {
         Self { folder, lines: String::from_utf8(output.stdout).unwrap() }
     }
 
-    fn setup(&self) -> Setup {
+    pub(super) fn setup(&self) -> Setup {
         Setup { process: self.lines.clone(), gateway: GATEWAY.to_owned(), ..Setup::default() }
     }
 
     /// `postern provision send` with these secrets on standard input.
     pub(super) fn send(&self, enclave: &Enclave, secrets: &str, more: &[&Path]) -> Output {
+        self.send_by(&enclave.address.to_string(), enclave, secrets, more)
+    }
+
+    /// The same, to the address of whoever relays it.
+    pub(super) fn send_by(&self, address: &str, enclave: &Enclave, secrets: &str, more: &[&Path]) -> Output {
         let policy = policies::write(enclave);
         let mut command = Command::new(programs::path("postern"));
-        command.args(["provision", "send", "https://localhost", "--connect", &enclave.address.to_string()]);
+        command.args(["provision", "send", "https://localhost", "--connect", address]);
         command.arg("--policy").arg(policy).args(["--secrets", "-", "--operator-key"]);
         command.arg(self.folder.path().join("operator.key"));
         command.arg("--state-file").arg(self.folder.path().join("remembered.json")).args(more);

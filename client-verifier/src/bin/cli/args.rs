@@ -506,8 +506,8 @@ The configuration goes to stdout, the report to stderr. Secrets are never copied
 const PROVISION_HELP: &str = "\
 Secrets that a configuration refers to as sealed:NAME are given to a running enclave, which serves evidence only until
 it has them. They are bound to this boot of the enclave and to the configuration that was verified, and kept in its
-memory only: give them again after a restart. So is the root key, where state.root_key says `provisioned`. Keep a copy of
-it: who loses it loses what is sealed under it.
+memory only: give them again after a restart, unless provisioning.keep says `sealed`. So is the root key, where
+state.root_key says `provisioned`. Keep a copy of it: who loses it loses what is sealed under it.
 
   postern provision new-key operator.key
   postern provision new-root-key root.key

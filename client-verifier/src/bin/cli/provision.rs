@@ -73,6 +73,9 @@ pub(crate) async fn send(args: &ProvisionSend, output: &Output) -> ExitCode {
             if package.root_key.is_some() {
                 output.data("  root_key       given\n");
             }
+            if given.kept {
+                output.data("  kept           sealed in the enclave's state\n");
+            }
             if before != now {
                 output.data(&format!("  before         {before}\n"));
             }
