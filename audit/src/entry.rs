@@ -88,8 +88,12 @@ pub struct Call {
     pub stream: bool,
     /// Deployments tried.
     pub attempts: u32,
-    /// Whether the cache answered.
+    /// Whether a cache answered.
     pub cache_hit: bool,
+    /// What the caches did: `hit`, `semantic-hit`, `miss`, `refresh` or `bypass`; absent without any.
+    pub cache: Option<String>,
+    /// What was not spent because a cache answered, in nano-dollars, if that is known.
+    pub saved_nano_usd: Option<u64>,
     /// `complete`, `refused`, `broken` or `cancelled`.
     pub outcome: String,
     /// `error.type`.

@@ -14,6 +14,7 @@
 mod e2e {
     mod administration;
     mod answers;
+    mod caching;
     mod chaos;
     mod configuration;
     mod forwarding;

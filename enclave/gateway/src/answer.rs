@@ -8,8 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::audit::RequestId;
-use crate::cache::exact::ExactCache;
-use crate::cache::{Hit, Missed};
+use crate::cache::{CacheState, Ended, Hit, Missed, Replay};
 use crate::chat::{FinishReason, Usage};
 use crate::clock::{Clock, Now};
 use crate::deployment::Deployment;
@@ -18,7 +17,6 @@ use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
 use crate::race::race;
 use crate::route::Routed;
-use crate::screening::Guard;
 use crate::screening::report;
 use crate::screening::stream::StreamGuard;
 use crate::settle::{Attempted, EXPLANATION, Exchange};
@@ -33,11 +31,16 @@ mod forward;
 
 mod translate;
 
+mod keeping;
+
+pub(crate) mod vector;
+
 pub(crate) mod shadow;
 
 use forward::Forward;
+use keeping::Keeping;
 pub(crate) use relay::Relay as Relayed;
-use relay::{End, Relay};
+use relay::{End, Relay, Replayed};
 use translate::Translation;
 
 /// Most bytes of an upstream's error body that are read.
@@ -81,6 +84,8 @@ pub struct AnswerStream<B> {
     guarded: bool,
     /// The guard refuses to let the rest out.
     refused: Option<Error>,
+    /// For a cache.
+    keeping: Option<Keeping>,
 }
 
 /// What [`AnswerStream::next`] did.
@@ -96,7 +101,7 @@ pub enum Step {
 }
 
 /// How a stream ended, for its client.
-enum Ended {
+enum Ending {
     Complete,
     Failed,
 }
@@ -148,13 +153,15 @@ impl<B: UpstreamBody> AnswerStream<B> {
             }
             None => reading.await,
         }
+        let new = out.expose().get(before..).unwrap_or_default();
+        self.keeping = self.keeping.take().and_then(|own| own.with(new));
         let step = match self.end() {
             None => Step::More,
-            Some(Ended::Complete) => {
+            Some(Ending::Complete) => {
                 self.append_cost(out.expose_mut());
                 Step::Complete
             }
-            Some(Ended::Failed) => {
+            Some(Ending::Failed) => {
                 self.tell_failure(out.expose_mut());
                 Step::Broken
             }
@@ -212,11 +219,11 @@ impl<B: UpstreamBody> AnswerStream<B> {
     }
 
     /// How the stream ended, the guard's word before the upstream's.
-    const fn end(&self) -> Option<Ended> {
+    const fn end(&self) -> Option<Ending> {
         match (&self.refused, self.relay.end()) {
             (None, None) => None,
-            (None, Some(End::Complete)) => Some(Ended::Complete),
-            (Some(_), _) | (None, Some(End::Failed { .. })) => Some(Ended::Failed),
+            (None, Some(End::Complete)) => Some(Ending::Complete),
+            (Some(_), _) | (None, Some(End::Failed { .. })) => Some(Ending::Failed),
         }
     }
 
@@ -247,8 +254,9 @@ impl<B: UpstreamBody> AnswerStream<B> {
         self.shape
     }
 
-    /// The upstream's body after [`Step::Complete`], so that the shell can read it to its end and keep the connection.
-    pub fn into_upstream_body(self) -> B {
+    /// The upstream's body after [`Step::Complete`], so that the shell can read it to its end and keep the connection;
+    /// nothing if a cache answered.
+    pub fn into_upstream_body(self) -> Option<B> {
         self.relay.into_body()
     }
 
@@ -311,8 +319,15 @@ impl<B: UpstreamBody> AnswerStream<B> {
                 self.exchange.blame(error);
                 self.exchange.broken(error.code(), now);
             }
-            (None, Some(End::Complete) | None) => self.exchange.complete(now),
+            (None, Some(End::Complete) | None) => {
+                if let Some(keeping) = self.keeping.take() {
+                    keeping.store(&ended(&self.exchange, self.relay.usage(), self.relay.finish()), now);
+                }
+                self.exchange.complete(now);
+            }
         }
+        // Whoever waits for this answer waits no longer.
+        self.keeping = None;
     }
 }
 
@@ -421,14 +436,13 @@ fn embedded<B>(
 /// Turns what was received into the client's answer.
 pub(crate) fn deliver<B>(
     received: Received<B>,
-    at: &Deployment,
-    missed: Missed,
-    cache: Option<&ExactCache>,
+    at: &Arc<Deployment>,
+    mut missed: Missed,
     mut exchange: Exchange,
     now: Now,
 ) -> Answer<B> {
     let shape = missed.screened().admitted().request().wire.shape();
-    let store = cache.zip(missed.fingerprint().copied());
+    let keep = missed.take_keep();
     let (admitted, guard) = missed.into_screened().into_parts();
     exchange.keep(admitted.into_hold());
     let mut headers = common_headers(exchange.id());
@@ -449,6 +463,7 @@ pub(crate) fn deliver<B>(
     if !exchange.is_priced() {
         headers.push((PRICE_UNKNOWN, "true".to_owned()));
     }
+    headers.extend(exchange.cache().map(cache_header));
     exchange.first_content(now);
     let (Received::Stream { dropped, .. } | Received::Whole { dropped, .. }) = &received;
     if !dropped.is_empty() {
@@ -456,8 +471,7 @@ pub(crate) fn deliver<B>(
     }
     match received {
         Received::Stream { relay, held, .. } => {
-            headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
-            headers.push(("cache-control", "no-cache".to_owned()));
+            headers.extend(stream_headers());
             let guard = guard.filter(|own| own.concerns_answers()).map(|own| Box::new(StreamGuard::new(own)));
             let guarded = !exchange.guardrails().is_empty();
             let stream = AnswerStream {
@@ -470,16 +484,16 @@ pub(crate) fn deliver<B>(
                 guard,
                 guarded,
                 refused: None,
+                keeping: keep.map(|keep| Keeping::new(keep, Arc::clone(at))),
             };
             Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Received::Whole { body, usage, finish, .. } => {
             headers.push(("content-type", JSON.to_owned()));
-            headers.extend(store.map(|_| ("postern-cache", "miss".to_owned())));
-            if let Some((cache, fingerprint)) = store.filter(|_| may_be_kept(guard, body.expose(), finish)) {
-                cache.store(fingerprint, &body, usage, now);
-            }
             exchange.reported(usage, finish);
+            if let Some(keep) = keep.filter(|_| guard.is_none_or(|mut own| own.keeps(body.expose()))) {
+                keep.store(body.expose(), &ended(&exchange, usage, finish), at, now);
+            }
             headers.extend(cost_header(&exchange));
             exchange.answered(body.expose());
             exchange.complete(now);
@@ -488,26 +502,62 @@ pub(crate) fn deliver<B>(
     }
 }
 
-/// Whether an answer may be given again: all that there was to say, and nothing that a guardrail wants kept nowhere.
-fn may_be_kept(guard: Option<Box<Guard>>, body: &[u8], finish: Option<FinishReason>) -> bool {
-    finish.is_none_or(FinishReason::is_whole) && guard.is_none_or(|mut own| own.keeps(body))
+/// How an answer ended, for a cache.
+fn ended(exchange: &Exchange, usage: Option<Usage>, finish: Option<FinishReason>) -> Ended {
+    Ended { usage, finish, cost: exchange.cost() }
 }
 
 /// Gives a stored answer again.
 pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B> {
-    let Hit { screened, answer } = hit;
+    let Hit { screened, replay } = hit;
+    let Replay { state, body, stream, usage, finish, age, left, entry, similarity, .. } = replay;
     let (admitted, _) = screened.into_parts();
+    let (wire, shape) = (admitted.request().wire, admitted.request().wire.shape());
     exchange.keep(admitted.into_hold());
     let mut headers = common_headers(exchange.id());
+    if !exchange.guardrails().is_empty() {
+        headers.push((report::HEADER, exchange.guardrails().to_string()));
+    }
+    headers.push(cache_header(state));
+    headers.push(("postern-cache-age", age.as_secs().to_string()));
+    headers.push(("postern-cache-ttl", left.as_secs().to_string()));
+    headers.push(("postern-cache-entry", entry));
+    headers.extend(similarity.map(|own| ("postern-cache-similarity", format!("{own:.4}"))));
+    headers.extend(exchange.allowance_headers(now));
+    exchange.reported(usage, finish);
+    exchange.first_content(now);
+    if stream {
+        headers.extend(stream_headers());
+        let relay = Relay::Replayed(Replayed::new(body, usage, finish, wire));
+        let stream = AnswerStream {
+            relay,
+            held: Plaintext::default(),
+            exchange,
+            shape,
+            over: None,
+            cut: None,
+            guard: None,
+            guarded: false,
+            refused: None,
+            keeping: None,
+        };
+        return Answer { status: 200, headers, body: AnswerBody::Stream(Box::new(stream)) };
+    }
     headers.push(("content-type", JSON.to_owned()));
-    headers.push(("postern-cache", "hit".to_owned()));
-    headers.push(("postern-cache-age", answer.age.as_secs().to_string()));
-    exchange.cache_hit();
-    exchange.reported(answer.usage, None);
     headers.extend(cost_header(&exchange));
-    exchange.answered(answer.body.expose());
+    exchange.answered(body.expose());
     exchange.complete(now);
-    Answer { status: 200, headers, body: AnswerBody::Whole(answer.body) }
+    Answer { status: 200, headers, body: AnswerBody::Whole(body) }
+}
+
+/// What the caches did.
+fn cache_header(state: CacheState) -> (&'static str, String) {
+    ("postern-cache", state.as_str().to_owned())
+}
+
+fn stream_headers() -> [(&'static str, String); 2] {
+    let content_type = ("content-type", "text/event-stream; charset=utf-8".to_owned());
+    [content_type, ("cache-control", "no-cache".to_owned())]
 }
 
 /// Gives an estimated count of tokens.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ring::hmac;
 use serde::Serialize;
 
+use crate::cache::CacheState;
 use crate::chat::{FinishReason, Usage};
 use crate::price::NanoUsd;
 use crate::screening::report::Report;
@@ -54,8 +55,14 @@ pub struct AuditRecord {
     pub stream: bool,
     /// Deployments tried.
     pub attempts: u32,
-    /// Whether the cache answered.
+    /// Whether a cache answered.
     pub cache_hit: bool,
+    /// What the caches did; absent without any.
+    pub cache: Option<CacheState>,
+    /// What was not spent because a cache answered, if that is known.
+    pub saved_nano_usd: Option<NanoUsd>,
+    /// What it cost to find out whether a cache has an answer to the same question in other words, if that is known.
+    pub embedding_nano_usd: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,
     /// `error.type`, if it did not end well.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::rules::Sharing;
 use crate::deployment::Exposure;
 use crate::plaintext::Secret;
 
@@ -124,22 +125,94 @@ pub struct KeyConfig {
     pub routing: KeyRoutingConfig,
 }
 
-/// Caches.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+/// Caches: none unless configured, and then as strict as can be unless configured otherwise.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
-    /// Answers byte-identical buffered requests of the same key again.
+    /// Whose answers are shared with whom.
+    pub partition: Sharing,
+    /// Models whose answers are stored; those of all if absent.
+    pub models: Option<Vec<String>>,
+    /// Whether answers that call tools are stored.
+    pub tool_calls: bool,
+    /// Answers drawn at a higher temperature are not stored; who states none has 1. 0 to 2.
+    pub max_temperature: f64,
+    /// Answers the same request again.
     pub exact: Option<ExactCacheConfig>,
+    /// Answers a question again that was asked in other words.
+    pub semantic: Option<SemanticCacheConfig>,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        let (partition, models, exact, semantic) = (Sharing::default(), None, None, None);
+        Self { partition, models, tool_calls: false, max_temperature: 1.0, exact, semantic }
+    }
 }
 
 /// Settings of the exact cache.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExactCacheConfig {
-    /// How long an answer may be given again; 1 to 86,400.
+    /// How long an answer may be given again; 1 second to 30 days.
+    #[serde(default = "usual_ttl")]
     pub ttl_seconds: u64,
-    /// Most bytes of stored answers; 64 KiB to 1 GiB.
+    /// Most bytes of all that is stored; 64 KiB to 1 GiB.
     pub max_bytes: u64,
+    /// Most bytes that one partition stores; an eighth of `max_bytes` if absent.
+    #[serde(default)]
+    pub max_partition_bytes: Option<u64>,
+    /// How long a request waits for another that asks the same at the time; 0 not to wait.
+    #[serde(default = "usual_wait")]
+    pub wait_ms: u64,
+}
+
+/// Settings of the semantic cache.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SemanticCacheConfig {
+    /// The deployment that embeds questions. It sees all that may be cached, so it must be attested.
+    pub embeddings: String,
+    /// Least cosine between two questions that count as one; 0.5 to 1.
+    #[serde(default = "usual_threshold")]
+    pub threshold: f32,
+    /// How long an answer may be given again; 1 second to 30 days.
+    #[serde(default = "usual_ttl")]
+    pub ttl_seconds: u64,
+    /// Most bytes of all that is stored; 64 KiB to 1 GiB.
+    pub max_bytes: u64,
+    /// Most bytes that one partition stores; an eighth of `max_bytes` if absent.
+    #[serde(default)]
+    pub max_partition_bytes: Option<u64>,
+    /// Longer conversations are not looked up; 1 to 100.
+    #[serde(default = "usual_turns")]
+    pub max_turns: u32,
+    /// How many of a hundred hits are answered anew and compared; 0 to 100.
+    #[serde(default)]
+    pub sample_percent: u8,
+    /// Least cosine between two answers that say the same; 0.5 to 1.
+    #[serde(default = "usual_agreement")]
+    pub agreement: f32,
+}
+
+const fn usual_ttl() -> u64 {
+    300
+}
+
+const fn usual_wait() -> u64 {
+    30_000
+}
+
+const fn usual_threshold() -> f32 {
+    0.95
+}
+
+const fn usual_agreement() -> f32 {
+    0.9
+}
+
+const fn usual_turns() -> u32 {
+    3
 }
 
 /// Where a secret is, never the secret: `scheme:place`, as the shell's [`SecretSource`] understands it.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::audit::{AuditRecord, Outcome, micros};
+use crate::cache::CacheState;
 use crate::chat::Usage;
 use crate::price::NanoUsd;
 
@@ -189,6 +190,33 @@ pub struct Metrics {
     attempts: Mutex<Attempts>,
     shadows: Mutex<BTreeMap<Arc<str>, ShadowSeries>>,
     reloads: Reloads,
+    caches: Mutex<CacheCounts>,
+}
+
+/// What the caches did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Exchanges, by what the caches did for them.
+    pub states: BTreeMap<CacheState, u64>,
+    /// What was not spent because of them.
+    pub saved_nano_usd: u64,
+    /// What embedding has cost.
+    pub embedding_nano_usd: u64,
+    /// What else happened.
+    pub events: BTreeMap<CacheCounter, u64>,
+}
+
+/// Something that happened in the semantic cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CacheCounter {
+    /// A text was embedded.
+    Embedded,
+    /// A text could not be embedded.
+    NotEmbedded,
+    /// A stored answer said something else than a fresh one.
+    SampledFalse,
+    /// A stored answer said the same as a fresh one.
+    SampledTrue,
 }
 
 /// See [`RELOADS`].
@@ -209,6 +237,24 @@ impl Metrics {
         };
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry(labels).or_default().count(record);
+        drop(all);
+        if let Some(state) = record.cache {
+            let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+            add(caches.states.entry(state).or_default(), 1);
+            add(&mut caches.saved_nano_usd, record.saved_nano_usd.unwrap_or_default().0);
+            add(&mut caches.embedding_nano_usd, record.embedding_nano_usd.unwrap_or_default());
+        }
+    }
+
+    /// Counts what happened in the semantic cache.
+    pub fn count_cache(&self, event: CacheCounter) {
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        add(caches.events.entry(event).or_default(), 1);
+    }
+
+    /// A copy of what the caches did so far.
+    pub fn caches(&self) -> CacheCounts {
+        self.caches.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts one attempt at a deployment, with its error code if it failed.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::admission::{self, Authenticated};
 use crate::answer::{self, Answer};
 use crate::audit::RequestId;
-use crate::cache::{self, Hit, Lookup};
+use crate::cache::{Hit, Lookup};
 use crate::clock::{Clock, Now};
 use crate::config::Gateway;
 use crate::deployment::Deployment;
@@ -37,6 +37,8 @@ mod refused;
 mod shadow;
 
 mod guarded;
+
+mod cached;
 
 mod inquiry;
 
@@ -125,12 +127,15 @@ pub async fn handle<U: Upstream>(
     let asking = Asking { wire, asked, body, wishes, named };
     let reached = match infer(asking, who, &mut exchange, &means).await {
         Ok(Reached::Fresh { committed, routed }) => {
-            guarded::check(committed, routed, &mut exchange, &means).await
+            match guarded::check(committed, routed, &mut exchange, &means).await {
+                Ok(reached) => Ok(cached::compare(reached, &mut exchange, &means).await),
+                Err(error) => Err(error),
+            }
         }
         other => other,
     };
     match reached {
-        Ok(reached) => Ok(reached.into_answer(gateway, exchange, clock.now())),
+        Ok(reached) => Ok(reached.into_answer(exchange, clock.now())),
         Err(error) => {
             exchange.refuse(&error, clock.now());
             Err(Refused::new(error, &exchange))
@@ -206,7 +211,7 @@ async fn reach<U: Upstream, C: Clock>(
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
     let Means { gateway, clock, .. } = means;
-    let missed = match cache::look_up_as(wishes.cache, screened, gateway.cache(), clock.now()) {
+    let missed = match cached::look_up(screened, &wishes, exchange, means).await {
         Lookup::Hit(hit) => return Ok(Reached::Cached(hit)),
         Lookup::Miss(missed) => missed,
     };
@@ -265,12 +270,12 @@ enum Reached<B> {
 }
 
 impl<B> Reached<B> {
-    fn into_answer(self, gateway: &Gateway, exchange: Exchange, now: Now) -> Answer<B> {
+    fn into_answer(self, exchange: Exchange, now: Now) -> Answer<B> {
         match self {
             Self::Cached(hit) => answer::replay(hit, exchange, now),
             Self::Counted { tokens, routed } => answer::count(tokens, routed.into_missed(), exchange, now),
             Self::Fresh { committed: Committed { received, at }, routed } => {
-                answer::deliver(received, &at, routed.into_missed(), gateway.cache(), exchange, now)
+                answer::deliver(received, &at, routed.into_missed(), exchange, now)
             }
         }
     }

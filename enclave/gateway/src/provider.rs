@@ -19,7 +19,8 @@ use crate::scan::{Fields, Kind};
 use crate::upstream::{HeaderValue, UpstreamCall};
 use crate::wire::dialect::{Dialect, Expressible, FrontDialect, Target};
 use crate::wire::embedding::{self, EmbeddingDialect};
-use crate::wire::{OperationName, Request, Wire};
+use crate::wire::openai_embeddings::OpenAiEmbeddings;
+use crate::wire::{Asked, OperationName, Request, Wire};
 
 mod splice;
 
@@ -274,7 +275,7 @@ pub fn encode(routed: &Routed, at: &Arc<Deployment>, now: Now) -> Result<Encoded
     if request.wire.operation() == OperationName::Embeddings
         && let Some(from) = provider.embeds(at)
     {
-        return embed(routed, provider, from, at, now);
+        return embed((request, tenant), provider, from, at, now);
     }
     let asked = request.wire.dialect();
     let dialect = asked.map(|asked| provider.speaks(asked, at));
@@ -302,14 +303,12 @@ pub fn encode(routed: &Routed, at: &Arc<Deployment>, now: Now) -> Result<Encoded
 
 /// Encodes a request for embeddings in the API of a provider that does not speak `OpenAI`'s.
 fn embed(
-    routed: &Routed,
+    (request, tenant): (&Request, &str),
     provider: &dyn Provider,
     from: &'static dyn EmbeddingDialect,
     at: &Arc<Deployment>,
     now: Now,
 ) -> Result<Encoded, Error> {
-    let admitted = routed.missed().screened().admitted();
-    let (request, tenant) = (admitted.request(), &*admitted.key().id);
     let mut expressible = Expressible::new(at.on_unsupported);
     let wanted = embedding::read_request(request, &mut expressible)?;
     let translated = Some(from.write_request(&wanted, &at.model, &mut expressible)?);
@@ -326,6 +325,26 @@ fn embed(
         dropped: expressible.told().to_vec(),
     };
     Ok(Encoded { call, reading: Reading::Embedded(embedded) })
+}
+
+/// Encodes a question of the gateway's own: what a text means. Not a client's request, so nothing of routing applies; who
+/// configures the deployment says that it may see every client's text.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_text(text: &str, at: &Arc<Deployment>, tenant: &str, now: Now) -> Result<Encoded, Error> {
+    let provider = find(at.provider).ok_or(Error::NoCompliantDeployment)?;
+    let body =
+        serde_json::json!({ "model": *at.model, "input": text, "encoding_format": "float" }).to_string();
+    let request = OpenAiEmbeddings.parse(Asked::default(), Plaintext::new(body.into()))?;
+    if let Some(from) = provider.embeds(at) {
+        return embed((&request, tenant), provider, from, at, now);
+    }
+    let expressible = &mut Expressible::new(at.on_unsupported);
+    let (request, dialect, embedding, translated) = (&request, None, None, None);
+    let outgoing = Outgoing { request, dialect, embedding, translated, tenant, expressible, now };
+    let call = provider.encode(outgoing, at)?;
+    Ok(Encoded { call, reading: Reading::Same { dropped: Vec::new() } })
 }
 
 /// The most that an answer to this prompt can have: what the model gives, less what the context does not hold beside the

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::Key;
-use crate::cache::Missed;
+use crate::cache::{Missed, Sampled};
 use crate::clock::Now;
 use crate::deployment::{Deployment, Exposure};
 use crate::error::{Error, Reason};
@@ -233,6 +233,10 @@ impl Routed {
     }
 
     /// Gives out the guard, to be used up on the answer.
+    pub(crate) const fn take_sampled(&mut self) -> Option<Sampled> {
+        self.missed.take_sampled()
+    }
+
     pub(crate) fn take_guard(&mut self) -> Option<Box<Guard>> {
         self.missed.take_guard()
     }

@@ -172,6 +172,16 @@ impl Guard {
         self.checks.iter().map(|own| &*own.name)
     }
 
+    /// Whether something of the request was masked reversibly.
+    pub fn has_masked(&self) -> bool {
+        !self.masks.is_empty()
+    }
+
+    /// Whether a check has a say in what may be kept.
+    pub fn looks_at_what_is_kept(&self) -> bool {
+        self.checks.iter().any(|own| own.looks_at(Hook::Log))
+    }
+
     fn request(&mut self, request: &Request) -> Result<Passed, Error> {
         let body = request.body.expose();
         let Ok(view) = View::of(body, Body::Request) else { return Err(self.unreadable()) };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::admission::{Authenticated, Hold};
 use crate::audit::{AuditRecord, Commitments, FORMAT, Journal, Outcome, RequestId, finished, micros};
+use crate::cache::CacheState;
 use crate::chat::{FinishReason, Usage};
 use crate::clock::Now;
 use crate::deployment::Deployment;
@@ -102,6 +103,9 @@ impl Exchange {
             stream: false,
             attempts: 0,
             cache_hit: false,
+            cache: None,
+            saved_nano_usd: None,
+            embedding_nano_usd: None,
             outcome: Outcome::Cancelled,
             error: None,
             guardrail: None,
@@ -271,7 +275,8 @@ impl Exchange {
         // Refused before an answer began: nothing was delivered and, as far as anybody knows, nothing is billed. Left
         // while an upstream was at it: the prompt is, and what had come.
         let at_work = self.record.attempts > 0 && outcome != Outcome::Refused;
-        let hedges = self.record.hedge_cost_nano_usd.unwrap_or(0);
+        let embedding = self.record.embedding_nano_usd.unwrap_or(0);
+        let hedges = self.record.hedge_cost_nano_usd.unwrap_or(0).saturating_add(embedding);
         let (input_tokens, output_tokens) = match self.record.usage {
             _ if cached => (0, 0),
             Some(usage) => (usage.input_tokens, usage.output_tokens),
@@ -293,10 +298,30 @@ impl Exchange {
         self.hold = Some(hold);
     }
 
-    /// The cache answers.
-    pub fn cache_hit(&mut self) {
+    /// A cache answers; it saves so much.
+    pub fn cache_hit(&mut self, state: CacheState, saved: Option<NanoUsd>) {
         self.record.cache_hit = true;
+        self.record.cache = Some(state);
+        self.record.saved_nano_usd = saved;
         self.price = None;
+    }
+
+    /// No cache answers.
+    pub const fn looked_up(&mut self, state: Option<CacheState>) {
+        self.record.cache = state;
+    }
+
+    /// Something was embedded to look for an answer.
+    pub fn embedded(&mut self, at: &Deployment, usage: Option<&Usage>) {
+        if let Some(cost) = at.price.as_ref().zip(usage).and_then(|(price, usage)| price.cost(usage)) {
+            let before = self.record.embedding_nano_usd.unwrap_or(0);
+            self.record.embedding_nano_usd = Some(before.saturating_add(cost.0));
+        }
+    }
+
+    /// What the caches did.
+    pub const fn cache(&self) -> Option<CacheState> {
+        self.record.cache
     }
 
     /// What the guardrails have said.

@@ -64,6 +64,8 @@ fn call(record: &AuditRecord, config: &str) -> Call {
         stream: record.stream,
         attempts: record.attempts,
         cache_hit: record.cache_hit,
+        cache: record.cache.map(|state| state.as_str().to_owned()),
+        saved_nano_usd: record.saved_nano_usd.map(|saved| saved.0),
         outcome: match record.outcome {
             Outcome::Broken => "broken",
             Outcome::Cancelled => "cancelled",

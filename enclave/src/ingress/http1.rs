@@ -268,7 +268,9 @@ impl Http1 {
             match step {
                 Step::More => silence.broken(),
                 Step::Complete => {
-                    stream.into_upstream_body().finish();
+                    if let Some(body) = stream.into_upstream_body() {
+                        body.finish();
+                    }
                     return next;
                 }
                 Step::Broken => return Next::Abort,

@@ -189,7 +189,12 @@ async fn rest(mut stream: Shaped, worker: &Worker, sender: mpsc::Sender<Result<B
         }
         match step {
             Step::More => {}
-            Step::Complete => return stream.into_upstream_body().finish(),
+            Step::Complete => {
+                if let Some(body) = stream.into_upstream_body() {
+                    body.finish();
+                }
+                return;
+            }
             // Ends as RST_STREAM: never a normal end of the body.
             Step::Broken => return drop(sender.send(Err(Cut)).await),
         }

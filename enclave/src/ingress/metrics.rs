@@ -40,7 +40,10 @@ impl Page {
     fn now(&mut self, worker: &Worker) -> &str {
         if self.made.is_none_or(|made| made.elapsed() >= self.interval) {
             let active = worker.shared.in_force.now();
-            let render = |own: &gateway::Gateway| prometheus::render(&own.books().metrics, own.models());
+            let render = |own: &gateway::Gateway| {
+                let caches = own.caches().map(AsRef::as_ref);
+                prometheus::render(&own.books().metrics, own.models(), caches)
+            };
             self.text = active.gateway.as_ref().map(render).unwrap_or_default();
             self.made = Some(Instant::now());
         }

@@ -88,7 +88,7 @@ impl Shaped {
     }
 
     /// See [`AnswerStream::into_upstream_body`].
-    pub fn into_upstream_body(self) -> UpstreamBody {
+    pub fn into_upstream_body(self) -> Option<UpstreamBody> {
         self.stream.into_upstream_body()
     }
 

@@ -1,10 +1,14 @@
 //! A stream on its way from an upstream to the client, whichever way it goes, and what has been seen of it.
 
+use bytes::Bytes;
+
 use super::forward::Forward;
 use super::translate::Translation;
 use crate::chat::{Delta, FinishReason, Usage};
 use crate::error::Error;
+use crate::plaintext::Plaintext;
 use crate::upstream::UpstreamBody;
+use crate::wire::Wire;
 
 /// A stream from upstream, on its way to the client.
 pub(crate) enum Relay<B> {
@@ -12,6 +16,41 @@ pub(crate) enum Relay<B> {
     Same(Forward<B>),
     /// In another one.
     Translated(Translation<B>),
+    /// From a cache.
+    Replayed(Replayed),
+}
+
+/// A stored stream on its way to the client, event by event.
+pub(crate) struct Replayed {
+    events: Plaintext<Bytes>,
+    at: usize,
+    wire: &'static dyn Wire,
+    seen: Seen,
+}
+
+impl Replayed {
+    /// The events of a complete stream.
+    pub(crate) fn new(
+        events: Plaintext<Bytes>,
+        usage: Option<Usage>,
+        finish: Option<FinishReason>,
+        wire: &'static dyn Wire,
+    ) -> Self {
+        let seen = Seen { usage, finish, content: true, ..Seen::default() };
+        Self { events, at: 0, wire, seen }
+    }
+
+    fn advance(&mut self, out: &mut Vec<u8>) {
+        let rest = self.events.expose().get(self.at..).unwrap_or_default();
+        let end = memchr::memmem::find(rest, b"\n\n").map_or(rest.len(), |at| at.saturating_add(2));
+        out.extend_from_slice(rest.get(..end).unwrap_or_default());
+        self.at = self.at.saturating_add(end);
+        self.seen.events = self.seen.events.saturating_add(1);
+        if self.at >= self.events.expose().len() {
+            self.seen.end_mark = if self.wire.has_end_mark() { end } else { 0 };
+            self.seen.end = Some(End::Complete);
+        }
+    }
 }
 
 /// What has been seen of a stream.
@@ -45,6 +84,7 @@ impl<B: UpstreamBody> Relay<B> {
         match self {
             Self::Same(forward) => forward.advance(out).await,
             Self::Translated(translation) => translation.advance(out).await,
+            Self::Replayed(replayed) => replayed.advance(out),
         }
     }
 }
@@ -54,6 +94,15 @@ impl<B> Relay<B> {
         match self {
             Self::Same(forward) => forward.seen(),
             Self::Translated(translation) => translation.seen(),
+            Self::Replayed(replayed) => &replayed.seen,
+        }
+    }
+
+    const fn seen_mut(&mut self) -> &mut Seen {
+        match self {
+            Self::Same(forward) => forward.seen_mut(),
+            Self::Translated(translation) => translation.seen_mut(),
+            Self::Replayed(replayed) => &mut replayed.seen,
         }
     }
 
@@ -84,10 +133,7 @@ impl<B> Relay<B> {
 
     /// A failure before the first content, as an error of the attempt.
     pub(crate) fn take_early_failure(&mut self) -> Option<Error> {
-        let seen = match self {
-            Self::Same(forward) => forward.seen_mut(),
-            Self::Translated(translation) => translation.seen_mut(),
-        };
+        let seen = self.seen_mut();
         match seen.end.take() {
             Some(End::Failed { error, .. }) => Some(error),
             other => {
@@ -99,10 +145,7 @@ impl<B> Relay<B> {
 
     /// How it ended.
     pub(crate) fn into_end(mut self) -> Option<End> {
-        match &mut self {
-            Self::Same(forward) => forward.seen_mut().end.take(),
-            Self::Translated(translation) => translation.seen_mut().end.take(),
-        }
+        self.seen_mut().end.take()
     }
 
     /// Appends the event that tells how a failed stream ended, if the client has not been told.
@@ -118,13 +161,18 @@ impl<B> Relay<B> {
         match self {
             Self::Same(forward) => forward.append_failure(error, out),
             Self::Translated(translation) => translation.append_failure(error, out),
+            Self::Replayed(replayed) => {
+                let number = u64::try_from(replayed.seen.events).unwrap_or(u64::MAX);
+                replayed.wire.append_failure(error, number, out);
+            }
         }
     }
 
-    pub(crate) fn into_body(self) -> B {
+    pub(crate) fn into_body(self) -> Option<B> {
         match self {
-            Self::Same(forward) => forward.into_body(),
-            Self::Translated(translation) => translation.into_body(),
+            Self::Same(forward) => Some(forward.into_body()),
+            Self::Translated(translation) => Some(translation.into_body()),
+            Self::Replayed(_) => None,
         }
     }
 }

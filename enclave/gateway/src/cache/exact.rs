@@ -1,128 +1,140 @@
-//! Answers byte-identical buffered requests of the same key again, from the enclave's memory only. Off by default.
+//! Answers the same request again: same but for the order of its fields, and for what cannot change the answer.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use ring::digest;
+use ring::hmac;
 
-use crate::chat::Usage;
+use super::digest::{Digest, Fingerprint, Partition};
+use super::flight::Flights;
+use super::kept::Kept;
+use super::store::Store;
 use crate::clock::Now;
-use crate::plaintext::Plaintext;
-use crate::wire::Request;
+use crate::screening::{Guard, Screened};
 
-/// What a request is stored under: a digest over the key's id, the API format, the guardrails that apply and the whole body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fingerprint([u8; 32]);
+/// Fields that cannot change the answer: who asks, for which books, and in which form it comes.
+pub(super) const IDLE: [&str; 6] =
+    ["metadata", "prompt_cache_key", "safety_identifier", "stream", "stream_options", "user"];
 
-/// An answer as the client gets it.
-pub struct CachedAnswer {
-    /// The whole body.
-    pub body: Plaintext<Bytes>,
-    /// What it cost when it was made.
-    pub usage: Option<Usage>,
-    /// How long ago.
-    pub age: Duration,
+/// Bounds of the exact cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExactSettings {
+    /// How long an answer may be given again.
+    pub ttl: Duration,
+    /// Most bytes of all that is stored.
+    pub max_bytes: usize,
+    /// Most bytes of one partition.
+    pub max_partition_bytes: usize,
+    /// How long a request waits for another that asks the same; zero not to wait.
+    pub wait: Duration,
 }
 
-/// The cache: bounded by bytes, oldest out first, entries expire.
+/// The exact cache.
 pub struct ExactCache {
-    ttl: Duration,
-    max_bytes: usize,
-    state: Mutex<State>,
+    settings: ExactSettings,
+    store: Mutex<Store<Arc<Kept>>>,
+    flights: Arc<Flights>,
 }
 
-#[derive(Default)]
-struct State {
-    entries: BTreeMap<Fingerprint, Entry>,
-    /// In the order they came, so the first is both the oldest and the first to expire.
-    order: VecDeque<(Fingerprint, Duration)>,
-    bytes: usize,
+/// A stored answer and its age.
+pub struct Found {
+    /// The answer.
+    pub kept: Arc<Kept>,
+    /// How long ago it was stored.
+    pub age: Duration,
+    /// How long it may still be given.
+    pub left: Duration,
 }
 
-struct Entry {
-    body: Plaintext<Bytes>,
-    usage: Option<Usage>,
-    stored: Duration,
-}
-
-impl Fingerprint {
-    /// The fingerprint of a request that may be cached: streams are not.
-    pub fn of<'a>(
-        request: &Request,
-        key_id: &str,
-        guardrails: impl Iterator<Item = &'a str>,
-    ) -> Option<Self> {
-        if request.stream {
-            return None;
-        }
-        let mut context = digest::Context::new(&digest::SHA256);
-        let mut add = |part: &[u8]| {
-            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(part);
-        };
-        [key_id.as_bytes(), request.wire.name().as_bytes(), request.body.expose().as_ref()]
-            .into_iter()
-            .for_each(&mut add);
-        guardrails.map(str::as_bytes).for_each(add);
-        context.finish().as_ref().try_into().ok().map(Self)
-    }
+/// How much is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filling {
+    /// Answers.
+    pub entries: usize,
+    /// Bytes with what it takes to find them.
+    pub bytes: usize,
+    /// Answers that had to make room.
+    pub evicted: u64,
 }
 
 impl ExactCache {
-    /// A cache whose entries live `ttl` and whose bodies together take at most `max_bytes`.
-    pub fn new(ttl: Duration, max_bytes: usize) -> Self {
-        Self { ttl, max_bytes, state: Mutex::default() }
+    /// An empty cache.
+    pub fn new(settings: ExactSettings) -> Self {
+        let store = Mutex::new(Store::new(settings.max_bytes, settings.max_partition_bytes));
+        Self { settings, store, flights: Arc::default() }
     }
 
-    /// An answer that has not expired.
-    pub fn find(&self, fingerprint: &Fingerprint, now: Now) -> Option<CachedAnswer> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.expire(now.monotonic, self.ttl);
-        let entry = state.entries.get(fingerprint)?;
-        let age = now.monotonic.saturating_sub(entry.stored);
-        Some(CachedAnswer { body: Plaintext::new(entry.body.expose().clone()), usage: entry.usage, age })
+    /// An answer that has not ended and is not older than that.
+    pub fn find(&self, fingerprint: &Fingerprint, max_age: Option<Duration>, now: Now) -> Option<Found> {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = store.find(fingerprint, now.monotonic)?;
+        let found = Found { kept: Arc::clone(found.value), age: found.age, left: found.left };
+        max_age.is_none_or(|most| found.age < most).then_some(found)
     }
 
-    /// Stores an answer; one larger than a quarter of the cache is not kept.
-    pub fn store(&self, fingerprint: Fingerprint, body: &Plaintext<Bytes>, usage: Option<Usage>, now: Now) {
-        let size = body.expose().len();
-        if size > self.max_bytes.wrapping_div(4) {
-            return;
-        }
-        // A copy of its own: the original may share a larger buffer.
-        let body = Plaintext::new(Bytes::copy_from_slice(body.expose()));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.expire(now.monotonic, self.ttl);
-        state.remove(&fingerprint);
-        while state.bytes.saturating_add(size) > self.max_bytes && state.drop_oldest() {}
-        state.bytes = state.bytes.saturating_add(size);
-        state.entries.insert(fingerprint, Entry { body, usage, stored: now.monotonic });
-        state.order.push_back((fingerprint, now.monotonic));
-    }
-}
-
-impl State {
-    fn expire(&mut self, now: Duration, ttl: Duration) {
-        let old = |(_, stored): &(Fingerprint, Duration)| now.saturating_sub(*stored) >= ttl;
-        while self.order.front().is_some_and(old) && self.drop_oldest() {}
+    /// Stores an answer, for no longer than `ttl`.
+    pub fn store(&self, at: (Fingerprint, Partition), kept: &Arc<Kept>, ttl: Option<Duration>, now: Now) {
+        let ttl = ttl.map_or(self.settings.ttl, |own| own.min(self.settings.ttl));
+        // Dropped after the lock.
+        let mut gone = Vec::new();
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        store.insert(at, Arc::clone(kept), kept.size(), (now.monotonic, ttl), &mut gone);
+        drop(store);
     }
 
-    fn drop_oldest(&mut self) -> bool {
-        let Some((fingerprint, stored)) = self.order.pop_front() else { return false };
-        if self.entries.get(&fingerprint).is_some_and(|entry| entry.stored == stored) {
-            self.remove(&fingerprint);
-        }
-        true
+    /// How much is stored.
+    pub fn filling(&self) -> Filling {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        Filling { entries: store.entries(), bytes: store.bytes(), evicted: store.evicted() }
     }
 
-    fn remove(&mut self, fingerprint: &Fingerprint) {
-        if let Some(entry) = self.entries.remove(fingerprint) {
-            self.bytes = self.bytes.saturating_sub(entry.body.expose().len());
-        }
+    pub(super) const fn flights(&self) -> &Arc<Flights> {
+        &self.flights
+    }
+
+    /// See [`ExactSettings::wait`].
+    pub const fn wait(&self) -> Duration {
+        self.settings.wait
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// What a request is stored under: everything that can change its answer, fields that nobody here knows included. Guardrails
+/// are part of it: an answer that passed some has not passed others. `variant` is what else the client asked of routing.
+pub fn fingerprint(
+    screened: &Screened,
+    partition: &Partition,
+    variant: &str,
+    secret: &hmac::Key,
+) -> Fingerprint {
+    let mut digest = Digest::new(secret, "exact");
+    common(&mut digest, screened, partition, variant);
+    let request = screened.admitted().request();
+    let document = request.body.expose();
+    let counts = |own: &&crate::scan::Field| own.known(document, &IDLE).is_none();
+    let mut fields: Vec<_> = request.fields.iter().filter(counts).collect();
+    fields.sort_by_key(|own| document.get(own.name.clone()));
+    digest.count(fields.len());
+    for field in fields {
+        digest.add(document.get(field.name.clone()).unwrap_or_default());
+        digest.add(field.value(document));
+    }
+    Fingerprint(digest.finish())
+}
+
+/// What all fingerprints of a request have in common: whose it is, and everything but its body.
+pub(super) fn common(digest: &mut Digest, screened: &Screened, partition: &Partition, variant: &str) {
+    let request = screened.admitted().request();
+    digest.add(&partition.0);
+    digest.add(request.wire.name().as_bytes());
+    digest.add(request.model.as_bytes());
+    digest.add(request.asked.query.unwrap_or_default().as_bytes());
+    digest.add(variant.as_bytes());
+    digest.count(request.asked.passed_on.len());
+    for (name, value) in &request.asked.passed_on {
+        digest.add(name.as_bytes());
+        digest.add(value.expose());
+    }
+    let guardrails = || screened.guard().map(Guard::names).into_iter().flatten();
+    digest.count(guardrails().count());
+    guardrails().for_each(|name| digest.add(name.as_bytes()));
+}

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use ring::hmac;
 
 use super::parse::closest;
 use super::routing::KeyRoutingConfig;
 use super::{
-    AdmissionConfig, CacheConfig, ConfigError, Gateway, GatewayConfig, Invalid, KeyConfig, KeyFile,
-    SecretReference, SecretSource, VERSION, parse,
+    AdmissionConfig, ConfigError, Gateway, GatewayConfig, Invalid, KeyConfig, KeyFile, SecretReference,
+    SecretSource, VERSION, parse,
 };
 use crate::admission::key_file::{DIGEST, KeyTable, Scheme};
 use crate::admission::{AllowedModels, Key, KeyRules, Level, USUAL_PRIORITY};
-use crate::cache::exact::ExactCache;
 use crate::deployment::{Deployment, Exposure};
 use crate::plaintext::Secret;
 use crate::provider;
@@ -29,6 +27,8 @@ pub use deployments::{Address, parse_url};
 mod models;
 
 mod guardrails;
+
+mod caches;
 
 /// Checks everything and builds the gateway; the first problem ends it.
 pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gateway, ConfigError> {
@@ -44,14 +44,14 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
     let models = models::build(&config.models, &sensitivity, &deployments, &states)?;
     let keys = keys(&config.admission, &models, secrets)?;
     let guardrails = guardrails::build(&config.guardrails, &models, secrets)?;
-    let cache = cache(&config.cache)?;
+    let caches = caches::build(&config.cache, &models, &deployments)?;
     let public = public(config, &deployments);
     Ok(Gateway {
         keys,
         governance: None,
         models,
         guardrails,
-        cache,
+        caches,
         books: Arc::new(Books::default()),
         shadows: Arc::default(),
         max_body_bytes,
@@ -185,13 +185,6 @@ fn rules(own: &KeyRoutingConfig, path: &str) -> Result<KeyRules, ConfigError> {
         tier,
         may_explain: own.explain,
     })
-}
-
-fn cache(configured: &CacheConfig) -> Result<Option<ExactCache>, ConfigError> {
-    let Some(exact) = &configured.exact else { return Ok(None) };
-    within("cache.exact.ttl_seconds", exact.ttl_seconds, 1..=86_400)?;
-    let max_bytes = within("cache.exact.max_bytes", exact.max_bytes, 64 * 1024..=1024 * MIB)?;
-    Ok(Some(ExactCache::new(Duration::from_secs(exact.ttl_seconds), max_bytes)))
 }
 
 /// What every client may know, as part of what the evidence commits to.

@@ -7,20 +7,20 @@ use ring::hmac;
 
 use crate::admission::key_file::KeyTable;
 use crate::audit::RequestId;
-use crate::cache::exact::ExactCache;
+use crate::cache::Caches;
 use crate::governance::Governance;
 use crate::guardrail::Guardrails;
 use crate::route::Models;
 use crate::settle::Books;
 use crate::shadow::Shadows;
 
-/// Everything the stages need. Immutable but for the books, the cache and a counter; share it in an `Arc`.
+/// Everything the stages need. Immutable but for the books, the caches and a counter; share it in an `Arc`.
 pub struct Gateway {
     pub(super) keys: KeyTable,
     pub(super) governance: Option<Arc<Governance>>,
     pub(super) models: Models,
     pub(super) guardrails: Guardrails,
-    pub(super) cache: Option<ExactCache>,
+    pub(super) caches: Option<Arc<Caches>>,
     pub(super) books: Arc<Books>,
     pub(super) shadows: Arc<Shadows>,
     pub(super) max_body_bytes: usize,
@@ -121,8 +121,14 @@ impl Gateway {
         &self.guardrails
     }
 
-    pub(crate) const fn cache(&self) -> Option<&ExactCache> {
-        self.cache.as_ref()
+    /// The caches, if there are any.
+    pub const fn caches(&self) -> Option<&Arc<Caches>> {
+        self.caches.as_ref()
+    }
+
+    /// The key of placeholders and of what caches store things under.
+    pub(crate) fn secret(&self) -> &hmac::Key {
+        &self.secret
     }
 
     pub(crate) const fn max_answer_bytes(&self) -> usize {

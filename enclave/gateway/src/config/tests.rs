@@ -200,7 +200,7 @@ fn says_what_is_missing_or_of_the_wrong_kind() {
         (
             "version = 1",
             "version = 1\ncache.exact = { ttl_seconds = 0, max_bytes = 65536 }",
-            "CONFIG_VALUE: cache.exact.ttl_seconds: expected 1 to 86400",
+            "CONFIG_VALUE: cache.exact.ttl_seconds: expected 1 to 2592000",
         ),
         (
             "version = 1",

@@ -4,15 +4,21 @@
 
 use std::fmt::Write as _;
 
-use super::{Histogram, Labels, Metrics, Series, ShadowSeries};
+use super::{CacheCounter, CacheCounts, Histogram, Labels, Metrics, Series, ShadowSeries};
+use crate::cache::exact::Filling;
+use crate::cache::{CacheState, Caches};
 use crate::route::Models;
 use crate::route::health::breaker::Phase;
 
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 /// Everything counted so far, and how the deployments are doing.
-pub fn render(metrics: &Metrics, models: &Models) -> String {
+pub fn render(metrics: &Metrics, models: &Models, caches: Option<&Caches>) -> String {
     let series = metrics.snapshot();
     let mut page = Page::default();
     page.counters(&series);
@@ -21,6 +27,9 @@ pub fn render(metrics: &Metrics, models: &Models) -> String {
     page.shadows(metrics);
     page.deployments(models);
     page.queues(models);
+    if let Some(caches) = caches {
+        page.caches(&metrics.caches(), caches);
+    }
     let (ok, failed) = metrics.reloads();
     page.family("postern_config_reloads_total", "counter", "Configurations read again.");
     page.sample("postern_config_reloads_total", &[("result", "ok")], ok);
@@ -55,6 +64,62 @@ impl Page {
             self.text.push('}');
         }
         let _infallible = writeln!(self.text, " {value}");
+    }
+
+    fn caches(&mut self, counts: &CacheCounts, caches: &Caches) {
+        self.family("postern_cache_requests_total", "counter", "Exchanges by what the caches did for them.");
+        for state in CacheState::ALL {
+            let count = counts.states.get(&state).copied().unwrap_or(0);
+            self.sample("postern_cache_requests_total", &[("state", state.as_str())], count);
+        }
+        let events = [
+            (
+                "postern_cache_embeddings_total",
+                "Texts embedded for the semantic cache.",
+                "result",
+                [("ok", CacheCounter::Embedded), ("failed", CacheCounter::NotEmbedded)],
+            ),
+            (
+                "postern_cache_sampled_total",
+                "Semantic hits that were compared with a fresh answer.",
+                "agrees",
+                [("true", CacheCounter::SampledTrue), ("false", CacheCounter::SampledFalse)],
+            ),
+        ];
+        for (name, help, label, values) in events {
+            self.family(name, "counter", help);
+            for (value, event) in values {
+                self.sample(name, &[(label, value)], counts.events.get(&event).copied().unwrap_or(0));
+            }
+        }
+        let saved = "What the caches saved, in billionths of a dollar.";
+        self.family("postern_cache_saved_nano_usd_total", "counter", saved);
+        self.sample("postern_cache_saved_nano_usd_total", &[], counts.saved_nano_usd);
+        let spent = "What embedding for the semantic cache cost, in billionths of a dollar.";
+        self.family("postern_cache_embedding_nano_usd_total", "counter", spent);
+        self.sample("postern_cache_embedding_nano_usd_total", &[], counts.embedding_nano_usd);
+        let exact = caches.exact.as_ref().map(|own| ("exact", own.filling()));
+        let semantic = caches.semantic.as_ref().map(|own| ("semantic", own.filling()));
+        let all: Vec<_> = [exact, semantic].into_iter().flatten().collect();
+        type Read = fn(&Filling) -> u64;
+        let families: [(&str, &str, &str, Read); 3] = [
+            ("postern_cache_entries", "gauge", "Stored answers.", |own| count(own.entries)),
+            (
+                "postern_cache_bytes",
+                "gauge",
+                "Bytes of stored answers and of what it takes to find them.",
+                |own| count(own.bytes),
+            ),
+            ("postern_cache_evicted_total", "counter", "Stored answers that had to make room.", |own| {
+                own.evicted
+            }),
+        ];
+        for (name, kind, help, read) in families {
+            self.family(name, kind, help);
+            for (cache, own) in &all {
+                self.sample(name, &[("cache", *cache)], read(own));
+            }
+        }
     }
 
     fn counters(&mut self, series: &[(Labels, Series)]) {
@@ -265,7 +330,7 @@ mod tests {
         metrics.attempted(&Arc::from("main"), None);
         metrics.attempted(&Arc::from("main"), Some("upstream_timeout"));
         metrics.reloaded(true);
-        let text = render(&metrics, &Models::default());
+        let text = render(&metrics, &Models::default(), None);
         let mut families = std::collections::BTreeSet::new();
         let mut current = String::new();
         for line in text.lines() {

@@ -24,6 +24,7 @@ mod generator;
 mod chat;
 
 mod embeddings;
+mod words;
 
 pub use chat::Events;
 pub(crate) use generator::mix;

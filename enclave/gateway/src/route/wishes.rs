@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::cache::CacheUse;
+use crate::cache::wanted::{CacheUse, Wanted};
 use crate::deployment::Exposure;
 use crate::error::Error;
 use crate::wire::RequestHead;
@@ -15,6 +15,8 @@ mod body;
 
 /// Longest value of a header that is looked at.
 const MAX_VALUE: usize = 8 * 1024;
+/// Longest name of a part of a cache.
+const MAX_NAMESPACE: usize = 128;
 /// Longest time that can be asked for.
 const MAX_MS: u64 = 3_600_000;
 /// Headers whose value keeps a conversation at one deployment, the first that is there: our own, then those of coding
@@ -61,8 +63,9 @@ pub struct Wishes {
     pub tags: Vec<String>,
     /// The gateways that it has come by.
     pub hops: Hops,
-    /// `postern-cache`: `use`, `refresh` or `off`. Said twice, the one that uses less of it counts.
-    pub cache: CacheUse,
+    /// `postern-cache`, `postern-cache-ttl`, `postern-cache-namespace` and `cache-control`. Said twice, what uses less of
+    /// the caches counts.
+    pub cache: Wanted,
     /// Guardrails that the body asks for; it can only add.
     pub guardrails: Vec<String>,
     /// Models that the body names to be tried after the one it asks for.
@@ -82,6 +85,8 @@ impl Wishes {
         for (name, value) in head.headers {
             if let Some(own) = name.get(..8).filter(|start| start.eq_ignore_ascii_case("postern-")) {
                 wishes.take(name.get(own.len()..).unwrap_or_default(), value)?;
+            } else if name.eq_ignore_ascii_case("cache-control") {
+                wishes.cache.control(text(value).unwrap_or("no-store"));
             } else {
                 foreign::take(&mut wishes, name, value)?;
             }
@@ -96,6 +101,12 @@ impl Wishes {
             }
         }
         Ok(wishes)
+    }
+
+    /// What of the wishes can change the answer, as a text that differs where they do: which models may answer, and in
+    /// which order.
+    pub fn variant(&self) -> String {
+        format!("{:?}", (&self.instead, self.sort, &self.headers))
     }
 
     fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
@@ -119,13 +130,20 @@ impl Wishes {
             "no-fallback" => self.no_fallback = boolean(value, "postern-no-fallback")?,
             "explain" => self.explain = boolean(value, "postern-explain")?,
             "cache" => {
-                let asked = match value {
-                    "use" => CacheUse::Use,
-                    "refresh" => CacheUse::Refresh,
-                    "off" => CacheUse::Off,
-                    _ => return Err(wrong("postern-cache", "'use', 'refresh' or 'off'")),
-                };
-                self.cache = self.cache.max(asked);
+                let expected = "'use', 'read-only', 'refresh' or 'off'";
+                let asked = CacheUse::from_word(value).ok_or_else(|| wrong("postern-cache", expected))?;
+                self.cache.narrow(asked);
+            }
+            "cache-ttl" => {
+                let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
+                let expected = "a number of seconds, at least 1";
+                self.cache.no_longer_than(seconds.ok_or_else(|| wrong("postern-cache-ttl", expected))?);
+            }
+            "cache-namespace" => {
+                let fits = !value.is_empty() && value.len() <= MAX_NAMESPACE;
+                let expected = "1 to 128 characters";
+                let name = fits.then_some(value).ok_or_else(|| wrong("postern-cache-namespace", expected))?;
+                self.cache.namespace = Some(name.to_owned());
             }
             "metadata" => self.metadata.extend(pairs(value)?),
             "tags" => self.tags.extend(words(value)),

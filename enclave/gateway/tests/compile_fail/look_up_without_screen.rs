@@ -1,5 +1,7 @@
-fn skip(admitted: gateway::admission::Admitted) {
-    let _lookup = gateway::cache::look_up(admitted, None, gateway::Now::default());
+use gateway::cache::{Begun, Beside, ask};
+
+fn skip(admitted: gateway::admission::Admitted, beside: &Beside<'_>, secret: &ring::hmac::Key) -> Begun {
+    ask(admitted, beside, None, secret)
 }
 
 fn main() {}

@@ -331,3 +331,70 @@ fn headers_tell_what_is_left_of_the_tightest_limit() {
     let refused = world.ask(&FakeUpstream::new([]), &request("", "c")).err().expect("refused");
     assert_eq!((refused.code(), refused.retry_after_ms()), ("rate_limit_exceeded", Some(30_000)));
 }
+
+/// A key of an organisation, and its secret.
+fn key_of(org: &str, name: &str, entropy: u8, governance: &Governance) -> String {
+    let (id, secret) = mint(Purpose::Inference, None, [entropy; ENTROPY]);
+    let presented = Presented::parse(Purpose::Inference, secret.expose().as_bytes()).expect("its form");
+    let tag = governance.pepper().tag(&presented);
+    governance.put_key(&KeyRecord {
+        id: id.as_str().to_owned(),
+        name: name.to_owned(),
+        owner: Owner { org: org.to_owned(), team: None, user: None },
+        created_by: "test".to_owned(),
+        created_at_ms: 0,
+        expires_at_ms: None,
+        status: Status::Active,
+        secrets: vec![SecretVersion { version: 1, tag, created_at_ms: 0, valid_until_ms: None }],
+        policy: serde_json::from_str(r#"{"allowed_models":["*"]}"#).expect("a policy"),
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
+    });
+    secret.expose().clone()
+}
+
+#[test]
+fn answers_are_shared_as_far_as_configured_and_no_further() {
+    let governance = Arc::new(Governance::new(&Secret::new([7; 32]), false));
+    for id in ["o", "p"] {
+        let record = GroupRecord {
+            id: id.to_owned(),
+            name: String::new(),
+            org: None,
+            team: None,
+            blocked: false,
+            policy: serde_json::from_str(r#"{"allowed_models":["*"]}"#).expect("a policy"),
+            created_by: "test".to_owned(),
+            created_at_ms: 0,
+        };
+        governance.put_group(ScopeKind::Org, &record);
+    }
+    // The same name in another organisation is another key.
+    let keys = [("o", "a", 1), ("o", "b", 2), ("p", "a", 3)];
+    let secrets = keys.map(|(org, name, entropy)| key_of(org, name, entropy, &governance));
+    for (sharing, expected) in [
+        ("key", ["miss", "miss", "miss", "hit", "hit", "hit"]),
+        ("team", ["miss", "miss", "miss", "hit", "hit", "hit"]),
+        ("organisation", ["miss", "hit", "miss", "hit", "hit", "hit"]),
+    ] {
+        let settings = format!("[cache]\npartition = \"{sharing}\"\n{PRICED}");
+        let gateway = gateway_with(&settings).governed(Arc::clone(&governance));
+        let upstream = FakeUpstream::new([whole(1), whole(1), whole(1)]);
+        let clock = TestClock::default();
+        let states: Vec<String> = secrets
+            .iter()
+            .chain(&secrets)
+            .map(|secret| {
+                let credential = format!("Bearer {secret}");
+                let headers: &[(&str, &[u8])] = &[("authorization", credential.as_bytes())];
+                let opened =
+                    gateway::open(&head("POST", CHAT, headers), &gateway, gateway::Clock::now(&clock));
+                let body = Plaintext::new(bytes::Bytes::from(request("", "shared")));
+                let handled = gateway::handle(opened.expect("opens"), body, &gateway, &upstream, &clock);
+                let answer = run(handled).expect("answers");
+                answer.headers.iter().find(|(name, _)| *name == "postern-cache").expect("told").1.clone()
+            })
+            .collect();
+        assert_eq!(states, expected, "{sharing}");
+    }
+}

@@ -15,6 +15,7 @@
 )]
 
 mod anthropic;
+mod caching;
 mod canary;
 mod chaos;
 mod cloud;

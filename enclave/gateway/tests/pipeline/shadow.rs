@@ -116,7 +116,7 @@ fn a_copy_is_made_after_the_answer_and_only_counted() {
     assert_eq!(records.len(), 2, "copies are nobody's requests");
     assert!(records.iter().all(|record| record.attempts == 1));
     assert!(
-        !gateway::metrics::prometheus::render(&world.gateway.books().metrics, world.gateway.models())
+        !gateway::metrics::prometheus::render(&world.gateway.books().metrics, world.gateway.models(), None)
             .contains("secret")
     );
 }

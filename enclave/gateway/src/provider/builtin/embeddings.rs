@@ -1,14 +1,19 @@
-//! Embeddings of the built-in model: a direction that depends on the input's bytes only. Equal inputs are equal, all
-//! others are unrelated: good for tests of the path, useless for search.
+//! Embeddings of the built-in models.
+//!
+//! `postern-words` gives texts with the same content words the same direction, without any weights: good for finding the
+//! same question in other phrasing, blind to synonyms. Any other model gives a direction that depends on the input's bytes
+//! only: equal inputs are equal, all others are unrelated, which is good for tests of the path.
 
 use bytes::Bytes;
 use ring::digest;
 
 use super::generator::mix;
-use super::{Reply, refuse};
+use super::{Reply, refuse, words};
 use crate::scan::{Fields, Kind, elements, unescape};
 use crate::wire::embedding::append_vector;
 
+/// The model that looks at words.
+const WORDS: &str = "postern-words";
 /// Dimensions unless the client asks for fewer or more.
 const DEFAULT_DIMENSIONS: usize = 256;
 /// Most dimensions.
@@ -54,7 +59,7 @@ fn write(body: &[u8], fields: &Fields) -> Result<Vec<u8>, &'static str> {
             out.push(b',');
         }
         out.extend_from_slice(format!(r#"{{"object":"embedding","index":{place},"embedding":"#).as_bytes());
-        append_vector(&mut out, &vector(text, dimensions), base64);
+        append_vector(&mut out, &direction(&model, text, dimensions), base64);
         out.push(b'}');
         tokens = tokens.saturating_add(text.split(|byte| matches!(byte, b' ' | b',')).count());
     }
@@ -89,6 +94,15 @@ fn inputs(value: &[u8], kind: Kind) -> Result<Vec<Vec<u8>>, &'static str> {
         return Err("input");
     }
     Ok(inputs)
+}
+
+/// What the model makes of one input, which is JSON.
+fn direction(model: &str, input: &[u8], dimensions: usize) -> Vec<f32> {
+    let inner = input.strip_prefix(b"\"").and_then(|own| own.strip_suffix(b"\""));
+    match inner.filter(|_| model == WORDS).and_then(unescape) {
+        Some(text) => words::vector(&text, dimensions),
+        None => vector(input, dimensions),
+    }
 }
 
 /// A unit vector from the text's digest.

@@ -6,8 +6,8 @@
 
 use bytes::Bytes;
 
-use super::{Sort, Wishes};
-use crate::cache::CacheUse;
+use super::{MAX_NAMESPACE, Sort, Wishes};
+use crate::cache::wanted::CacheUse;
 use crate::deployment::Exposure;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
@@ -84,15 +84,30 @@ impl Wishes {
         Ok(())
     }
 
-    /// `LiteLLM`'s `cache`: how long and under which name is the configuration's to say.
+    /// `LiteLLM`'s `cache`. How long is at most what the configuration says, and a name is one within the partition.
     fn use_of_cache(&mut self, object: &[u8]) -> Result<(), Error> {
         let mut inner = Fields::new();
         let expected = "an object without duplicate fields";
         inner.scan_utf8(object).map_err(|_| Error::FieldInvalid { param: "cache", expected })?;
         for (name, asked) in [("no-cache", CacheUse::Refresh), ("no-store", CacheUse::Off)] {
             if inner.find(object, name).is_some_and(|own| own.kind == Kind::True) {
-                self.cache = self.cache.max(asked);
+                self.cache.narrow(asked);
             }
+        }
+        let seconds = |name| inner.find(object, name).and_then(|own| own.unsigned(object));
+        if let Some(seconds) = seconds("ttl").filter(|seconds| *seconds > 0) {
+            self.cache.no_longer_than(seconds);
+        }
+        if let Some(seconds) = seconds("s-maxage") {
+            self.cache.no_older_than(seconds);
+        }
+        if let Some(name) = inner.find(object, "namespace").and_then(|own| own.raw_string(object)) {
+            let name = unescape(name).filter(|own| !own.is_empty() && own.len() <= MAX_NAMESPACE);
+            self.cache.namespace =
+                Some(name.ok_or(Error::FieldInvalid {
+                    param: "cache",
+                    expected: "a namespace of 1 to 128 bytes",
+                })?);
         }
         Ok(())
     }

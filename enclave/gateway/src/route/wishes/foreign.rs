@@ -5,7 +5,7 @@
 //! that it gets is refused: whoever sends it expects it to count. Anything else of theirs means nothing here.
 
 use super::Wishes;
-use crate::cache::CacheUse;
+use crate::cache::wanted::CacheUse;
 use crate::error::Error;
 
 /// What a header of another gateway means.
@@ -25,11 +25,15 @@ enum Meaning {
 }
 
 const HEADERS: &[(&str, Meaning)] = &[
+    ("cf-aig-cache-key", Meaning::Ours("cache-namespace")),
+    ("cf-aig-cache-ttl", Meaning::Ours("cache-ttl")),
     ("cf-aig-max-attempts", Meaning::Attempts),
     ("cf-aig-metadata", Meaning::Metadata),
     ("cf-aig-request-timeout", Meaning::Ours("timeout-ms")),
     ("cf-aig-skip-cache", Meaning::Cache(true, CacheUse::Off)),
     ("helicone-cache-enabled", Meaning::Cache(false, CacheUse::Off)),
+    ("helicone-cache-seed", Meaning::Ours("cache-namespace")),
+    ("x-bf-cache-key", Meaning::Ours("cache-namespace")),
     ("x-litellm-api-base", Meaning::Redirects),
     ("x-litellm-num-retries", Meaning::Ours("retries")),
     ("x-litellm-spend-logs-metadata", Meaning::Metadata),
@@ -37,6 +41,7 @@ const HEADERS: &[(&str, Meaning)] = &[
     ("x-litellm-tags", Meaning::Ours("tags")),
     ("x-litellm-timeout", Meaning::Seconds("timeout-ms")),
     ("x-portkey-cache-force-refresh", Meaning::Cache(true, CacheUse::Refresh)),
+    ("x-portkey-cache-namespace", Meaning::Ours("cache-namespace")),
     ("x-portkey-custom-host", Meaning::Redirects),
     ("x-portkey-forward-headers", Meaning::Redirects),
     ("x-portkey-metadata", Meaning::Metadata),
@@ -77,7 +82,7 @@ fn mean(wishes: &mut Wishes, param: &'static str, meaning: &Meaning, value: &[u8
         }
         Meaning::Cache(when, asked) => {
             if super::boolean(&text.to_ascii_lowercase(), param)? == *when {
-                wishes.cache = wishes.cache.max(*asked);
+                wishes.cache.narrow(*asked);
             }
         }
         Meaning::Metadata => {
@@ -142,7 +147,7 @@ mod tests {
             ("helicone-cache-enabled", "true", CacheUse::Use),
             ("x-portkey-cache-force-refresh", "True", CacheUse::Refresh),
         ] {
-            assert_eq!(read(&[(name, value.as_bytes())]).unwrap().cache, asked, "{name}: {value}");
+            assert_eq!(read(&[(name, value.as_bytes())]).unwrap().cache, asked.into(), "{name}: {value}");
         }
     }
 
