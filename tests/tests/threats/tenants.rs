@@ -65,8 +65,8 @@ impl Tenant {
 
 /// What an answer says: each has an id and a time of its own.
 fn said(answer: &Answer) -> String {
-    let body: serde_json::Value = serde_json::from_str(answer.text().trim()).expect("JSON");
-    body["choices"][0]["message"]["content"].as_str().expect("content").to_owned()
+    let body: serde_json::Value = serde_json::from_str(answer.text().trim()).unwrap();
+    body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
 }
 
 /// What an answer's head says, less what is another's for each request.
