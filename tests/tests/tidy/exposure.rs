@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("enclave/gateway/src/cache/exact.rs", "makes the keyed digest that a request is stored under"),
     ("enclave/gateway/src/cache/kept.rs", "stores answers for one partition, in memory"),
     ("enclave/gateway/src/cache/replay.rs", "gives stored answers in the form that is wanted"),
+    ("enclave/gateway/src/cache/rules.rs", "looks at the fields that say whether an answer may be stored"),
     ("enclave/gateway/src/cache/semantic/question.rs", "takes out what is compared by meaning"),
     ("enclave/gateway/src/config/build.rs", "hands secrets from their source to what uses them"),
     (

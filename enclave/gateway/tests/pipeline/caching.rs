@@ -390,6 +390,7 @@ fn the_older_api_is_answered_again_in_the_form_it_was_asked() {
             .to_string();
         let answer = crate::fake::ask(&gateway, &upstream, "/v1/completions", body).expect("answers");
         assert_eq!(header(&answer, "postern-cache"), expected, "{stream}");
+        assert_eq!(collect(answer).1, Step::Complete);
     }
 }
 
