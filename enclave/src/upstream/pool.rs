@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::connection::UpstreamStream;
 
-/// How long an idle connection is kept. Short for the same reason as on the client's side: what the last
-/// exchange left in its TLS buffers goes with it.
+/// How long an idle connection is kept. Short for the same reason as on the client's side: whatever the last
+/// exchange left in its buffers goes with it.
 pub const IDLE_TIME: Duration = Duration::from_secs(5);
 /// Idle connections kept per endpoint.
 const KEPT: usize = 1024;
@@ -46,8 +46,12 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose last exchange is complete.
-    pub fn keep(&self, endpoint: &Endpoint, stream: UpstreamStream) {
+    /// Keeps a connection whose last exchange is complete, if it is silent. Looking whether it is makes it wait for more,
+    /// which wipes what the last answer left in the TLS library's buffer ([`crate::transport::ReadAhead`]).
+    pub fn keep(&self, endpoint: &Endpoint, mut stream: UpstreamStream) {
+        if !is_silent(&mut stream) {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         let entry = Idle { stream, since: Instant::now() };
         match idle.iter_mut().find(|(of, _)| of == endpoint) {
