@@ -11,9 +11,12 @@ use crate::wire::dialect::OnUnsupported;
 
 mod account;
 
+mod tls_roots;
+
 mod token;
 
 pub use account::{AwsKeys, EntraApplication, ServiceAccount};
+pub use tls_roots::{OwnRoots, TlsRoots};
 pub use token::{Account, Fetch, Token, TokenSource, Turn};
 
 /// One model at one provider, from the configuration; immutable.
@@ -128,6 +131,8 @@ pub enum Endpoint {
         host: Arc<str>,
         /// TCP port.
         port: u16,
+        /// Who may vouch for the name.
+        roots: TlsRoots,
     },
 }
 
@@ -136,7 +141,7 @@ impl std::fmt::Display for Endpoint {
         match self {
             Self::Builtin => out.write_str("builtin"),
             Self::Http { host, port } => write!(out, "http://{host}:{port}"),
-            Self::Https { host, port } => write!(out, "https://{host}:{port}"),
+            Self::Https { host, port, .. } => write!(out, "https://{host}:{port}"),
         }
     }
 }
@@ -169,6 +174,8 @@ pub enum Confidentiality {
     Plain,
     /// By a certificate of the public web.
     WebPki,
+    /// By a certificate under authorities that the configuration holds.
+    PrivatePki,
 }
 
 impl Confidentiality {
@@ -177,7 +184,8 @@ impl Confidentiality {
         match endpoint {
             Endpoint::Builtin => Self::Internal,
             Endpoint::Http { .. } => Self::Plain,
-            Endpoint::Https { .. } => Self::WebPki,
+            Endpoint::Https { roots: TlsRoots::Web, .. } => Self::WebPki,
+            Endpoint::Https { roots: TlsRoots::Own(_), .. } => Self::PrivatePki,
         }
     }
 }

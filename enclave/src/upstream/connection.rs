@@ -1,10 +1,11 @@
 //! New connections to upstreams: through the host, and TLS inside unless the deployment is plain.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use gateway::deployment::Endpoint;
+use gateway::deployment::{Endpoint, TlsRoots};
 use gateway::upstream::SendError;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -12,13 +13,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::host_link::HostLink;
-use crate::transport::Transport;
+use crate::transport::{ReadAhead, Transport};
 use crate::upstream::web_pki;
 
 /// Makes connections for one worker.
 pub struct Connector {
     host: Option<HostLink>,
-    web_pki: Option<TlsConnector>,
+    /// Made when first needed, one for each set of authorities.
+    connectors: RefCell<Vec<(TlsRoots, TlsConnector)>>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -30,7 +32,7 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// Connections go through `host`; without one there are none.
     pub fn new(host: Option<HostLink>) -> Self {
-        Self { host, web_pki: web_pki::connector().ok() }
+        Self { host, connectors: RefCell::default() }
     }
 
     /// A fresh connection, ready for a request.
@@ -44,15 +46,33 @@ impl Connector {
         match endpoint {
             Endpoint::Builtin => Err(SendError::Connection),
             Endpoint::Http { host, port } => dial(host, *port).await.map(UpstreamStream::Plain),
-            Endpoint::Https { host, port } => {
+            Endpoint::Https { host, port, roots } => {
                 let name = ServerName::try_from(host.as_ref()).map_err(|_| SendError::Connection)?.to_owned();
-                let connector = self.web_pki.as_ref().ok_or(SendError::Connection)?;
-                let stream = connector.connect(name, dial(host, *port).await?).await;
+                let connector = self.connector(roots).ok_or(SendError::Connection)?;
+                let stream = connector.connect(name, ReadAhead::new(dial(host, *port).await?)).await;
                 stream.map(|stream| UpstreamStream::Tls(Box::new(stream))).map_err(|_| SendError::Connection)
             }
         }
     }
+
+    /// What shakes hands with those for whom these authorities vouch.
+    fn connector(&self, roots: &TlsRoots) -> Option<TlsConnector> {
+        let mut made = self.connectors.borrow_mut();
+        if let Some((_, connector)) = made.iter().find(|(own, _)| own == roots) {
+            return Some(connector.clone());
+        }
+        let connector = web_pki::connector(roots).ok()?;
+        if made.len() >= CONNECTORS {
+            // Most are of configurations that were replaced.
+            made.clear();
+        }
+        made.push((roots.clone(), connector.clone()));
+        Some(connector)
+    }
 }
+
+/// Most sets of authorities that are kept ready.
+const CONNECTORS: usize = 64;
 
 /// A connection to an upstream.
 #[derive(Debug)]
@@ -60,7 +80,7 @@ pub enum UpstreamStream {
     /// Plain bytes, for loopback and private networks that the configuration allows.
     Plain(Transport),
     /// TLS 1.3.
-    Tls(Box<TlsStream<Transport>>),
+    Tls(Box<TlsStream<ReadAhead<Transport>>>),
 }
 
 impl UpstreamStream {

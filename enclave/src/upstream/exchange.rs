@@ -118,7 +118,7 @@ fn write_head(out: &mut Vec<u8>, call: &UpstreamCall, length: usize) {
     let (host, port, default_port) = match &call.deployment.endpoint {
         Endpoint::Builtin => return,
         Endpoint::Http { host, port } => (host, *port, 80),
-        Endpoint::Https { host, port } => (host, *port, 443),
+        Endpoint::Https { host, port, .. } => (host, *port, 443),
     };
     out.extend_from_slice(call.method.as_bytes());
     out.push(b' ');

@@ -1,4 +1,5 @@
-//! Which certificates of upstreams are believed: those of the public web, whatever the host says the time is.
+//! Which certificates of upstreams are believed: those of the public web, or those under the authorities that the
+//! configuration holds for a deployment, whatever the host says the time is.
 //!
 //! Nobody vouches for the enclave's time, so a host that sets the clock back could revive a certificate that has
 //! expired. Two rules bound that: time is never before the release of this code ([`crate::clock`]), and a
@@ -7,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::deployment::TlsRoots;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -21,12 +23,16 @@ use crate::clock::ProcessClock;
 /// How much longer a certificate must hold, while nobody vouches for the time.
 const MARGIN: Duration = Duration::from_hours(7 * 24);
 
-/// TLS 1.3 with hybrid key exchange offered first, for servers that the public web vouches for.
+/// TLS 1.3 with hybrid key exchange offered first, for servers that these authorities vouch for.
 ///
 /// # Errors
 /// What the TLS library says about its own settings.
-pub fn connector() -> Result<TlsConnector, rustls::Error> {
-    connector_to(web(), &[b"http/1.1"])
+pub fn connector(roots: &TlsRoots) -> Result<TlsConnector, rustls::Error> {
+    let roots = match roots {
+        TlsRoots::Web => web(),
+        TlsRoots::Own(own) => RootCertStore { roots: own.anchors().to_vec() },
+    };
+    connector_to(roots, &[b"http/1.1"])
 }
 
 /// The public web's roots as measured into this binary.

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::admission::key_file::{DIGEST, KeyTable, Scheme};
 use crate::admission::{AllowedModels, Key, KeyRules, Level, USUAL_PRIORITY};
-use crate::deployment::{Deployment, Exposure};
+use crate::audit::Hex;
+use crate::deployment::{Deployment, Endpoint, Exposure};
 use crate::plaintext::Secret;
 use crate::provider;
 use crate::route::Models;
@@ -196,6 +197,7 @@ fn public(config: &GatewayConfig, deployments: &Deployments) -> serde_json::Valu
             "exposure": own.exposure,
             "confidentiality": own.confidentiality,
             "upstream": own.endpoint.to_string(),
+            "tls_roots": tls_roots(&own.endpoint),
             "token_service": own.tokens.as_ref().map(|tokens| tokens.service.endpoint.to_string()),
             "region": own.region,
             "price": own.price,
@@ -214,6 +216,14 @@ fn public(config: &GatewayConfig, deployments: &Deployments) -> serde_json::Valu
         "cache": config.cache,
         "sensitivity": config.sensitivity,
     })
+}
+
+/// SHA-256 of each certificate that alone may vouch for an upstream, as `openssl x509 -fingerprint -sha256` says it but for
+/// colons and capitals.
+fn tls_roots(endpoint: &Endpoint) -> Option<Vec<String>> {
+    let Endpoint::Https { roots, .. } = endpoint else { return None };
+    let fingerprints = roots.fingerprints()?.iter();
+    Some(fingerprints.map(|own| Hex(own).to_string()).collect())
 }
 
 fn read(

@@ -28,6 +28,10 @@ pub struct DeploymentConfig {
     /// Allows plain HTTP to an address that is not loopback.
     #[serde(default)]
     pub allow_plain_http: bool,
+    /// Certificates in PEM of the only authorities that may vouch for the address, in place of the public web's. Text and not
+    /// a file's name, so that nobody can exchange them behind the configuration's back.
+    #[serde(default)]
+    pub tls_roots: Option<String>,
     /// How long to wait.
     #[serde(default)]
     pub timeouts: TimeoutsConfig,

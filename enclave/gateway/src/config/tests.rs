@@ -261,3 +261,45 @@ fn the_public_part_has_no_keys_and_no_references() {
             && !text.contains("admission")
     );
 }
+
+const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBhjCCAS2gAwIBAgIUbTZRAl0LcU8zrG8iCWAF29u2WngwCgYIKoZIzj0EAwIw
+GDEWMBQGA1UEAwwNYXV0aG9yaXR5IG9uZTAgFw0yNjExMjEyMDUyMTlaGA8yMTI2
+MTAyODIwNTIxOVowGDEWMBQGA1UEAwwNYXV0aG9yaXR5IG9uZTBZMBMGByqGSM49
+AgEGCCqGSM49AwEHA0IABK0i2OLRjCfF/FhCt4w98yQz7ChtVasH75WmS76B45dH
+BICxNxEkfsVsDSCxo5J3o/n8y3/ZGVymn0UbKk2fGXqjUzBRMB0GA1UdDgQWBBTj
+Q0Z11wijmmNzB8/07h7HrIipLjAfBgNVHSMEGDAWgBTjQ0Z11wijmmNzB8/07h7H
+rIipLjAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIAmLxtOXn9Rw
+1Gm4VjEaeRelfZpRRdSwD/oeyWxbTJQiAiABx64D4E1D2Lmx9k8c1K99I/S/yONe
+4qYCqjQWDWs+3w==
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn an_upstream_can_have_authorities_of_its_own_and_clients_see_which() {
+    let own = |pem: &str| GOOD.replace("\"gpt-x\"", &format!("\"gpt-x\"\ntls_roots = '''\n{pem}'''"));
+    let public = |text: &str| load(text).expect("good").public_config()["deployments"]["main"].clone();
+    let (web, private) = (public(GOOD), public(&own(AUTHORITY)));
+    assert_eq!((&web["confidentiality"], &web["tls_roots"]), (&"web_pki".into(), &serde_json::Value::Null));
+    assert_eq!(private["confidentiality"], "private_pki");
+    let fingerprint = "c49df178cf5af8a45cc9b21cf6079a6228cd54eec3fb94271259b71dc98c6340";
+    assert_eq!(private["tls_roots"], serde_json::json!([fingerprint]));
+    let refused = |text: &str| load(text).err().expect("wrong").to_string();
+    assert_eq!(
+        refused(&own("")),
+        "CONFIG_VALUE: deployments.main.tls_roots: expected at least one certificate in PEM"
+    );
+    assert_eq!(
+        refused(&own(&AUTHORITY.replace("END", "EMD"))),
+        "CONFIG_VALUE: deployments.main.tls_roots: expected whole certificates in PEM"
+    );
+    for name in ["\"llama\"", "\"postern-test\""] {
+        let text = GOOD.replace(name, &format!("{name}\ntls_roots = '''\n{AUTHORITY}'''"));
+        let error = refused(&text);
+        assert!(
+            error.ends_with(".tls_roots: expected nothing: this deployment is not reached by 'https://'"),
+            "{error}"
+        );
+    }
+}

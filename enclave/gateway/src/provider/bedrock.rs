@@ -135,7 +135,7 @@ fn is_region(name: &str) -> bool {
 fn host(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Builtin => String::new(),
-        Endpoint::Http { host, port: 80 } | Endpoint::Https { host, port: 443 } => host.to_string(),
-        Endpoint::Http { host, port } | Endpoint::Https { host, port } => format!("{host}:{port}"),
+        Endpoint::Http { host, port: 80 } | Endpoint::Https { host, port: 443, .. } => host.to_string(),
+        Endpoint::Http { host, port } | Endpoint::Https { host, port, .. } => format!("{host}:{port}"),
     }
 }

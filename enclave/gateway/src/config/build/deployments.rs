@@ -9,7 +9,9 @@ use super::{Deployments, read, unknown, value};
 use crate::config::parse::closest;
 use crate::config::routing::BreakerConfig;
 use crate::config::{AuthenticationConfig, ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
-use crate::deployment::{Confidentiality, Deployment, Endpoint, Exposure, Limits, Timeouts};
+use crate::deployment::{
+    Confidentiality, Deployment, Endpoint, Exposure, Limits, OwnRoots, Timeouts, TlsRoots,
+};
 use crate::price::CostSource;
 use crate::price::catalogue::Catalogue;
 use crate::provider::azure_openai::AzureOpenAi;
@@ -72,6 +74,8 @@ fn one(
     };
     let address = address(own, access, usual.as_deref())
         .map_err(|expected| value(path("base_url"), expected.to_owned()))?;
+    let address = under_own_roots(address, own.tls_roots.as_deref())
+        .map_err(|expected| value(path("tls_roots"), expected.to_owned()))?;
     let confidentiality = Confidentiality::of(&address.endpoint);
     let internal = confidentiality == Confidentiality::Internal;
     if own.tokens_per_second.is_some_and(|rate| !internal || rate == 0 || rate > 100_000) {
@@ -222,6 +226,16 @@ fn address(own: &DeploymentConfig, access: Access, usual: Option<&str>) -> Resul
     }
     let url = own.base_url.as_deref().or(usual).ok_or("an address such as 'https://api.example.com/v1'")?;
     parse_url(url, own.allow_plain_http)
+}
+
+/// The same address, vouched for by these authorities alone if there are any.
+fn under_own_roots(address: Address, pem: Option<&str>) -> Result<Address, &'static str> {
+    let Some(pem) = pem else { return Ok(address) };
+    let Endpoint::Https { host, port, .. } = address.endpoint else {
+        return Err("nothing: this deployment is not reached by 'https://'");
+    };
+    let roots = TlsRoots::Own(Arc::new(OwnRoots::from_pem(pem)?));
+    Ok(Address { endpoint: Endpoint::Https { host, port, roots }, ..address })
 }
 
 /// Region and tags go into policies and headers: plain words only.

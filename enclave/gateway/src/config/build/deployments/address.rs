@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::deployment::Endpoint;
+use crate::deployment::{Endpoint, TlsRoots};
 
 /// An address taken apart.
 pub struct Address {
@@ -34,7 +34,11 @@ pub fn parse_url(url: &str, allow_plain_http: bool) -> Result<Address, &'static 
         return Err("'https://', or a loopback address, or 'allow_plain_http = true'");
     }
     let host: Arc<str> = host.into();
-    let endpoint = if tls { Endpoint::Https { host, port } } else { Endpoint::Http { host, port } };
+    let endpoint = if tls {
+        Endpoint::Https { host, port, roots: TlsRoots::Web }
+    } else {
+        Endpoint::Http { host, port }
+    };
     Ok(Address { endpoint, path: path.to_owned() })
 }
 
