@@ -11,10 +11,10 @@ use std::sync::Arc;
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 
-use crate::evilhost::egress;
+use crate::evilhost::{Plan, egress};
 use crate::programs::{self, Running};
 use crate::security_processor::SecurityProcessor;
-use crate::upstream::Upstream;
+use crate::upstream::{Identity, Upstream};
 
 /// The DNS name in the enclave's certificate and keyset.
 pub const NAME: &str = "localhost";
@@ -22,6 +22,9 @@ pub const NAME: &str = "localhost";
 pub const KEY: &str = "sk-test-6f2d0c9b7a5e4831";
 /// A second key, admitted to the model `builtin` only.
 pub const OTHER_KEY: &str = "sk-test-0000000000000000";
+
+/// The DNS name of a provider that speaks TLS.
+pub const PROVIDER: &str = "provider.test";
 
 /// What can be chosen about an enclave.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +39,15 @@ pub struct Setup {
     pub drain: String,
     /// Lines of `[process]`. Memory is locked where the test may raise the limit, unless they say otherwise.
     pub process: String,
-    /// Lines at the end of `[gateway]`, whole tables; `UPSTREAM` stands for the provider's address.
+    /// Lines at the end of `[gateway]`, whole tables; `UPSTREAM` stands for the provider's address, `PROVIDER_ADDRESS` for
+    /// the one by its name, and `PROVIDER_LINES` for the lines that say where it is and who vouches for it.
     pub gateway: String,
+    /// The provider speaks TLS as [`PROVIDER`], under an authority that only the configuration names.
+    pub tls_provider: bool,
+    /// What happens to its connections to the provider, in the order in which they are made.
+    pub providers_leg: Vec<Plan>,
+    /// The test starts what carries connections out of the enclave, at [`Enclave::way_out`].
+    pub own_way_out: bool,
     /// Where the host leads connections to every name that is not the provider's.
     pub led_to: Option<SocketAddr>,
     /// Variables for its environment.
@@ -61,6 +71,8 @@ pub struct Enclave {
     pub processor: SecurityProcessor,
     /// The model `fake` is served by this provider; `builtin` is served inside.
     pub upstream: Upstream,
+    /// The certificate of whom the configuration lets vouch for the provider, if that speaks TLS.
+    pub roots: Option<String>,
     folder: TempDir,
     setup: Setup,
 }
@@ -91,8 +103,8 @@ impl Enclave {
         let folder = TempDir::new().expect("a temporary folder");
         let processor = SecurityProcessor::start(folder.path());
         let none = folder.path().join("none.sock");
-        let provider = SocketAddr::from(([127, 0, 0, 1], 9));
-        let config = write_config(folder.path(), &none, &processor.socket, provider, setup);
+        let provider = Provider { address: SocketAddr::from(([127, 0, 0, 1], 9)), roots: None };
+        let config = write_config(folder.path(), &none, &processor.socket, &provider, setup);
         Running::try_start(&mut command(folder.path(), &config, setup)).map(drop)
     }
 
@@ -101,9 +113,9 @@ impl Enclave {
         let folder = TempDir::new().expect("a temporary folder");
         let processor = SecurityProcessor::start(folder.path());
         let (socket, led_to) = (folder.path().join("egress.sock"), setup.led_to);
-        egress(&socket, Arc::new(move |_, _| led_to));
-        let provider = SocketAddr::from(([127, 0, 0, 1], 9));
-        let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
+        egress(&socket, Arc::new(move |_, _| led_to), Vec::new());
+        let provider = Provider { address: SocketAddr::from(([127, 0, 0, 1], 9)), roots: None };
+        let config = write_config(folder.path(), &socket, &processor.socket, &provider, setup);
         match Running::try_start(&mut command(folder.path(), &config, setup)) {
             Ok(_) => panic!("it started"),
             Err(refusal) => refusal,
@@ -112,21 +124,25 @@ impl Enclave {
 
     /// One on this processor; `folder` holds its sockets and files.
     pub fn on(processor: SecurityProcessor, setup: &Setup, folder: TempDir) -> Self {
-        let upstream = Upstream::start();
-        let socket = folder.path().join("egress.sock");
-        let (provider, led_to) = (upstream.address, setup.led_to);
-        egress(
-            &socket,
-            Arc::new(
-                move |host, port| {
-                    if host == "127.0.0.1" && port == provider.port() { Some(provider) } else { led_to }
-                },
-            ),
-        );
-        let config = write_config(folder.path(), &socket, &processor.socket, provider, setup);
+        let identity = setup.tls_provider.then(|| Identity::new(PROVIDER));
+        let roots = identity.as_ref().map(|own| own.roots.clone());
+        let upstream = identity.map_or_else(Upstream::start, Upstream::in_tls);
+        let socket = folder.path().join(WAY_OUT);
+        let (address, led_to) = (upstream.address, setup.led_to);
+        if !setup.own_way_out {
+            let is_provider =
+                move |host: &str, port| ["127.0.0.1", PROVIDER].contains(&host) && port == address.port();
+            egress(
+                &socket,
+                Arc::new(move |host, port| if is_provider(host, port) { Some(address) } else { led_to }),
+                setup.providers_leg.clone(),
+            );
+        }
+        let provider = Provider { address, roots: roots.clone() };
+        let config = write_config(folder.path(), &socket, &processor.socket, &provider, setup);
         let process = Running::start(&mut command(folder.path(), &config, setup));
         let address = listening(&process);
-        Self { process, address, processor, upstream, folder, setup: setup.clone() }
+        Self { process, address, processor, upstream, roots, folder, setup: setup.clone() }
     }
 
     /// Kills the process, as a power cut does, and starts it again with the same file.
@@ -144,6 +160,11 @@ impl Enclave {
         self.process = Running::try_start(&mut command)?;
         self.address = listening(&self.process);
         Ok(())
+    }
+
+    /// The Unix socket at which it looks for its way out.
+    pub fn way_out(&self) -> PathBuf {
+        self.folder().join(WAY_OUT)
     }
 
     /// Its configuration file.
@@ -171,6 +192,29 @@ fn listening(process: &Running) -> SocketAddr {
         Some(("unix", socket)) => bridge(Path::new(socket)),
         Some(("tcp", address)) => address.parse().expect("an address"),
         _ => panic!("it listens neither on TCP nor on a Unix socket"),
+    }
+}
+
+/// Name of the Unix socket at which an enclave looks for its way out.
+const WAY_OUT: &str = "egress.sock";
+
+/// Where the provider is, and whose certificate vouches for it if it speaks TLS.
+struct Provider {
+    address: SocketAddr,
+    roots: Option<String>,
+}
+
+impl Provider {
+    fn lines(&self) -> String {
+        match &self.roots {
+            None => format!("base_url = \"http://{}/v1\"", self.address),
+            Some(roots) => {
+                format!(
+                    "base_url = \"https://{PROVIDER}:{}/v1\"\ntls_roots = '''\n{roots}'''",
+                    self.address.port()
+                )
+            }
+        }
     }
 }
 
@@ -288,11 +332,15 @@ fn write_config(
     folder: &Path,
     egress: &Path,
     processor: &Path,
-    upstream: SocketAddr,
+    provider: &Provider,
     setup: &Setup,
 ) -> PathBuf {
     let Setup { listen, limits, drain, gateway, .. } = setup;
-    let (gateway, listens) = (gateway.replace("UPSTREAM", &upstream.to_string()), listens(folder, setup));
+    let (lines, listens) = (provider.lines(), listens(folder, setup));
+    let gateway = gateway
+        .replace("UPSTREAM", &provider.address.to_string())
+        .replace("PROVIDER_LINES", &lines)
+        .replace("PROVIDER_ADDRESS", &format!("{PROVIDER}:{}", provider.address.port()));
     let text = format!(
         r#"version = 1
 [listen]
@@ -330,7 +378,7 @@ tokens_per_second = 20
 [gateway.deployments.fake]
 provider = "openai_compatible"
 model = "real-model"
-base_url = "http://{upstream}/v1"
+{lines}
 [gateway.models.builtin]
 deployments = ["builtin"]
 [gateway.models.slow]

@@ -1,4 +1,4 @@
-//! A model provider that speaks OpenAI's API over plain HTTP/1.1 and misbehaves as told.
+//! A model provider that speaks OpenAI's API over HTTP/1.1, plain or in TLS, and misbehaves as told.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+
+pub use line::Identity;
+use line::Line;
+
+mod line;
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -83,6 +88,18 @@ impl Upstream {
 
     /// One that answers as planned.
     pub fn with(plan: impl Fn(&Received) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self::serving(plan, None)
+    }
+
+    /// One that answers everything well, in TLS.
+    pub fn in_tls(identity: Identity) -> Self {
+        Self::serving(well, Some(identity))
+    }
+
+    fn serving(
+        plan: impl Fn(&Received) -> Vec<Step> + Send + Sync + 'static,
+        identity: Option<Identity>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
         let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(State {
@@ -95,8 +112,11 @@ impl Upstream {
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &state));
+                let (state, identity) = (Arc::clone(&shared), identity.clone());
+                std::thread::spawn(move || {
+                    let _set = stream.set_nodelay(true);
+                    serve(Line::over(stream, identity.as_ref()), &state);
+                });
             }
         });
         Self { address, state }
@@ -247,8 +267,7 @@ fn embeddings(request: &Value) -> Value {
     })
 }
 
-fn serve(mut stream: TcpStream, state: &State) {
-    let _set = stream.set_nodelay(true);
+fn serve(mut stream: Line, state: &State) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer) {
         let steps = (state.plan.lock().unwrap())(&request);
@@ -262,17 +281,18 @@ fn serve(mut stream: TcpStream, state: &State) {
 }
 
 /// Whether the connection is still there.
-fn perform(stream: &mut TcpStream, step: Step, state: &State) -> bool {
+fn perform(stream: &mut Line, step: Step, state: &State) -> bool {
     let went_on = match step {
-        Step::Send(bytes) => !is_gone(stream) && stream.write_all(&bytes).is_ok(),
-        Step::Wait(time) => wait(stream, || false, time),
-        Step::Hold => wait(stream, || *state.released.lock().unwrap(), Duration::from_mins(1)),
+        Step::Send(bytes) => !is_gone(stream.socket()) && stream.write_all(&bytes).is_ok(),
+        Step::Wait(time) => wait(stream.socket(), || false, time),
+        Step::Hold => wait(stream.socket(), || *state.released.lock().unwrap(), Duration::from_mins(1)),
         Step::Close => {
-            let _closed = stream.shutdown(Shutdown::Both);
+            stream.say_goodbye();
+            let _closed = stream.socket().shutdown(Shutdown::Both);
             return false;
         }
         Step::Reset => {
-            let _set = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            let _set = socket2::SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO));
             return false;
         }
     };
@@ -304,7 +324,7 @@ fn is_gone(stream: &TcpStream) -> bool {
     }
 }
 
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
+fn read_request(stream: &mut Line, buffer: &mut Vec<u8>) -> Option<Received> {
     let end = loop {
         if let Some(end) = find(buffer, b"\r\n\r\n") {
             break end + 4;
@@ -330,7 +350,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received
     Some(Received { line, headers, body })
 }
 
-fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+fn fill(stream: &mut Line, buffer: &mut Vec<u8>) -> Option<()> {
     let mut piece = [0; 16 * 1024];
     match stream.read(&mut piece) {
         Ok(count @ 1..) => {

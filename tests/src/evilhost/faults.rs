@@ -1,71 +1,56 @@
-//! What can be done to a stream of bytes, at any of its offsets.
+//! What can be done to a stream of bytes: at any byte, TLS record, message or time.
 
-/// One thing done to one direction of a connection. Offsets count the original bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Ends the direction before TLS record `number`, counted from 0.
-    CutRecord {
-        /// First record not sent.
-        number: usize,
-        /// How it ends.
-        end: End,
-    },
-    /// Puts bytes before TLS record `number`, counted from 0.
-    InsertRecord {
-        /// Where.
-        number: usize,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Leaves out `length` bytes from `at` on.
-    Drop {
-        /// First byte left out.
-        at: usize,
-        /// How many.
-        length: usize,
-    },
-    /// Sends `length` bytes from `at` on twice.
-    Duplicate {
-        /// First byte sent twice.
-        at: usize,
-        /// How many.
-        length: usize,
-    },
-    /// Ends the direction in an orderly way before byte `at`.
-    Fin {
-        /// First byte not sent.
-        at: usize,
-    },
-    /// Inverts the bits of `mask` in byte `at`.
-    Flip {
-        /// Which byte.
-        at: usize,
-        /// Which of its bits.
-        mask: u8,
-    },
-    /// Puts bytes before byte `at`.
-    Insert {
-        /// Where.
-        at: usize,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Exchanges two neighbouring blocks of `length` bytes, the first of which begins at `at`.
-    Reorder {
-        /// First byte of the first block.
-        at: usize,
-        /// Length of each block.
-        length: usize,
-    },
-    /// Resets the connection before byte `at`.
-    Reset {
-        /// First byte not sent.
-        at: usize,
-    },
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// One thing done to one direction of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Where it begins.
+    pub at: Place,
+    /// What it is.
+    pub action: Action,
+}
+
+/// A place in one direction of a connection. Numbers are from 0 and count the original bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Before this byte.
+    Byte(usize),
+    /// Before the first byte that comes so many milliseconds after the connection began.
+    Millisecond(u64),
+    /// Before this message: what one side says until the other says something.
+    Message(usize),
+    /// Before this TLS record.
+    Record(usize),
+}
+
+/// What is done from a place on. Lengths are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Ends the direction.
+    Cut(End),
+    /// Holds everything back for so many milliseconds.
+    Delay(u64),
+    /// Leaves bytes out.
+    Drop(usize),
+    /// Sends bytes twice.
+    Duplicate(usize),
+    /// Inverts these bits of one byte.
+    Flip(u8),
+    /// Puts bytes before it.
+    Insert(Vec<u8>),
+    /// Exchanges two neighbouring blocks of this length.
+    Reorder(usize),
 }
 
 /// How a direction ends early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// In an orderly way.
     Fin,
@@ -73,13 +58,48 @@ pub enum End {
     Reset,
 }
 
+impl Fault {
+    /// From this byte on.
+    pub const fn at_byte(at: usize, action: Action) -> Self {
+        Self { at: Place::Byte(at), action }
+    }
+
+    /// From this TLS record on.
+    pub const fn at_record(number: usize, action: Action) -> Self {
+        Self { at: Place::Record(number), action }
+    }
+}
+
+/// When a piece of a stream came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// The other side had the last word before it.
+    pub begins_message: bool,
+    /// Since the connection began.
+    pub elapsed: Duration,
+}
+
+/// Why a piece was not passed on to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The direction ends here.
+    End(End),
+    /// The rest of the piece, from this byte on, is held back for so long.
+    Delay(usize, Duration),
+}
+
 /// Applies faults to a stream, however it is cut into pieces.
 #[derive(Debug)]
 pub struct Faults {
     planned: Vec<Fault>,
+    /// Those that have begun, with their first bytes.
+    begun: Vec<(usize, Action)>,
     position: usize,
+    messages: usize,
     held: Vec<u8>,
     struck: bool,
+    /// What begins at the next byte has begun: it was held back.
+    resumed: bool,
     records: Records,
 }
 
@@ -114,10 +134,19 @@ impl Records {
 impl Faults {
     /// Faults for one direction.
     pub fn new(faults: Vec<Fault>) -> Self {
-        Self { planned: faults, position: 0, held: Vec::new(), struck: false, records: Records::default() }
+        Self {
+            planned: faults,
+            begun: Vec::new(),
+            position: 0,
+            messages: 0,
+            held: Vec::new(),
+            struck: false,
+            resumed: false,
+            records: Records::default(),
+        }
     }
 
-    /// Whether one of them has happened.
+    /// Whether one of them has happened that changes what arrives.
     pub fn has_struck(&self) -> bool {
         self.struck
     }
@@ -132,59 +161,81 @@ impl Faults {
         std::mem::take(&mut self.held)
     }
 
-    /// Appends what becomes of `piece` to `out`; says whether the direction ends after that.
-    pub fn apply(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Option<End> {
-        for byte in piece {
+    /// Appends what becomes of `piece` to `out`, up to where a fault stops it.
+    pub fn apply(&mut self, piece: &[u8], moment: Moment, out: &mut Vec<u8>) -> Option<Stop> {
+        for (index, byte) in piece.iter().enumerate() {
+            let begins_message = moment.begins_message && index == 0;
+            if !std::mem::take(&mut self.resumed)
+                && let Some(time) = self.begin(*byte, begins_message, moment.elapsed)
+            {
+                self.resumed = true;
+                return Some(Stop::Delay(index, time));
+            }
             if let Some(end) = self.one(*byte, out) {
                 self.struck = true;
-                return Some(end);
+                return Some(Stop::End(end));
             }
         }
         None
     }
 
+    /// Begins what begins at this byte; says for how long the byte is held back.
+    fn begin(&mut self, byte: u8, begins_message: bool, elapsed: Duration) -> Option<Duration> {
+        let position = self.position;
+        let record = self.records.starts(byte);
+        let message = begins_message.then_some(self.messages);
+        self.messages += usize::from(begins_message);
+        let is_here = |fault: &mut Fault| match fault.at {
+            Place::Byte(at) => at == position,
+            Place::Millisecond(at) => elapsed >= Duration::from_millis(at),
+            Place::Message(number) => message == Some(number),
+            Place::Record(number) => record == Some(number),
+        };
+        let mut delay = None;
+        for fault in self.planned.extract_if(.., is_here) {
+            match fault.action {
+                Action::Delay(time) => delay = Some(Duration::from_millis(time)),
+                action => self.begun.push((position, action)),
+            }
+        }
+        delay
+    }
+
     fn one(&mut self, byte: u8, out: &mut Vec<u8>) -> Option<End> {
         let position = self.position;
         self.position += 1;
-        let record = self.records.starts(byte);
         let (mut byte, mut kept) = (byte, true);
-        for fault in &self.planned {
-            match fault {
-                Fault::CutRecord { number, end } if record == Some(*number) => return Some(*end),
-                Fault::InsertRecord { number, bytes } if record == Some(*number) => {
-                    out.extend_from_slice(bytes);
-                }
-                Fault::Fin { at } if position == *at => return Some(End::Fin),
-                Fault::Reset { at } if position == *at => return Some(End::Reset),
-                Fault::Flip { at, mask } if position == *at => byte ^= mask,
-                Fault::Insert { at, bytes } if position == *at => out.extend_from_slice(bytes),
-                Fault::Drop { at, length } if (*at..at + length).contains(&position) => kept = false,
-                Fault::Duplicate { at, length } if (*at..at + length).contains(&position) => {
+        for (from, action) in &self.begun {
+            // How far into the fault this byte is.
+            let into = position - from;
+            match action {
+                Action::Cut(end) => return Some(*end),
+                Action::Flip(mask) if into == 0 => byte ^= mask,
+                Action::Insert(bytes) if into == 0 => out.extend_from_slice(bytes),
+                Action::Drop(length) if into < *length => kept = false,
+                Action::Duplicate(length) if into < *length => {
                     self.held.push(byte);
-                    if position + 1 == at + length {
+                    if into + 1 == *length {
                         out.push(byte);
                         out.append(&mut self.held);
                         kept = false;
                     }
                 }
-                Fault::Reorder { at, length } if (*at..at + length).contains(&position) => {
+                Action::Reorder(length) if into < *length => {
                     self.held.push(byte);
                     kept = false;
                 }
-                Fault::Reorder { at, length } if position + 1 == at + 2 * length => {
+                Action::Reorder(length) if into + 1 == 2 * length => {
                     out.push(byte);
                     out.append(&mut self.held);
                     kept = false;
                 }
-                Fault::CutRecord { .. }
-                | Fault::InsertRecord { .. }
-                | Fault::Drop { .. }
-                | Fault::Duplicate { .. }
-                | Fault::Fin { .. }
-                | Fault::Flip { .. }
-                | Fault::Insert { .. }
-                | Fault::Reorder { .. }
-                | Fault::Reset { .. } => continue,
+                Action::Delay(_)
+                | Action::Drop(_)
+                | Action::Duplicate(_)
+                | Action::Flip(_)
+                | Action::Insert(_)
+                | Action::Reorder(_) => continue,
             }
             self.struck = true;
         }
@@ -199,11 +250,12 @@ impl Faults {
 mod tests {
     use super::*;
 
-    fn outcome(fault: Fault, cut: usize) -> (String, Option<End>) {
+    fn outcome(fault: Fault, cut: usize) -> (String, Option<Stop>) {
         let mut faults = Faults::new(vec![fault]);
         let (head, tail) = b"abcdefgh".split_at(cut);
         let mut out = Vec::new();
-        let end = faults.apply(head, &mut out).or_else(|| faults.apply(tail, &mut out));
+        let mut piece = |piece| faults.apply(piece, Moment::default(), &mut out);
+        let end = piece(head).or_else(|| piece(tail));
         out.extend(faults.flush());
         (String::from_utf8(out).unwrap(), end)
     }
@@ -211,32 +263,65 @@ mod tests {
     #[test]
     fn faults_do_what_they_say_wherever_the_stream_is_cut() {
         for cut in 0..=8 {
-            let done = |fault| outcome(fault, cut);
-            assert_eq!(done(Fault::Drop { at: 2, length: 3 }), ("abfgh".to_owned(), None));
-            assert_eq!(done(Fault::Duplicate { at: 2, length: 3 }), ("abcdecdefgh".to_owned(), None));
-            assert_eq!(done(Fault::Flip { at: 2, mask: 1 }), ("abbdefgh".to_owned(), None));
-            assert_eq!(done(Fault::Insert { at: 2, bytes: b"--".to_vec() }), ("ab--cdefgh".to_owned(), None));
-            assert_eq!(done(Fault::Reorder { at: 2, length: 2 }), ("abefcdgh".to_owned(), None));
-            assert_eq!(
-                done(Fault::Reorder { at: 6, length: 2 }),
-                ("abcdefgh".to_owned(), None),
-                "no second block"
-            );
+            let done = |at, action| outcome(Fault::at_byte(at, action), cut);
+            assert_eq!(done(2, Action::Drop(3)), ("abfgh".to_owned(), None));
+            assert_eq!(done(2, Action::Duplicate(3)), ("abcdecdefgh".to_owned(), None));
+            assert_eq!(done(2, Action::Flip(1)), ("abbdefgh".to_owned(), None));
+            assert_eq!(done(2, Action::Insert(b"--".to_vec())), ("ab--cdefgh".to_owned(), None));
+            assert_eq!(done(2, Action::Reorder(2)), ("abefcdgh".to_owned(), None));
+            assert_eq!(done(6, Action::Reorder(2)), ("abcdefgh".to_owned(), None), "no second block");
         }
-        assert_eq!(outcome(Fault::Fin { at: 3 }, 8), ("abc".to_owned(), Some(End::Fin)));
-        assert_eq!(outcome(Fault::Reset { at: 0 }, 8), (String::new(), Some(End::Reset)));
-        assert_eq!(outcome(Fault::Fin { at: 8 }, 8), ("abcdefgh".to_owned(), None));
+        let cut = |at, end| outcome(Fault::at_byte(at, Action::Cut(end)), 8);
+        assert_eq!(cut(3, End::Fin), ("abc".to_owned(), Some(Stop::End(End::Fin))));
+        assert_eq!(cut(0, End::Reset), (String::new(), Some(Stop::End(End::Reset))));
+        assert_eq!(cut(8, End::Fin), ("abcdefgh".to_owned(), None));
     }
 
     #[test]
     fn records_are_followed() {
         let stream = [&[22, 3, 3, 0, 2, 9, 9][..], &[23, 3, 3, 1, 0], &[7; 256], &[23, 3, 3, 0, 0]].concat();
-        let mut cut = Faults::new(vec![Fault::CutRecord { number: 1, end: End::Reset }]);
+        let mut cut = Faults::new(vec![Fault::at_record(1, Action::Cut(End::Reset))]);
         let mut out = Vec::new();
-        assert_eq!(cut.apply(&stream, &mut out), Some(End::Reset));
+        assert_eq!(cut.apply(&stream, Moment::default(), &mut out), Some(Stop::End(End::Reset)));
         assert_eq!(out, stream[..7]);
         let mut whole = Faults::new(vec![]);
-        assert_eq!(whole.apply(&stream, &mut Vec::new()), None);
+        assert_eq!(whole.apply(&stream, Moment::default(), &mut Vec::new()), None);
         assert_eq!(whole.records(), 3);
+    }
+
+    #[test]
+    fn messages_and_times_are_places_too() {
+        let pieces = [("ab", true, 0), ("cd", false, 5), ("ef", true, 20), ("gh", true, 50)];
+        let became = |at, action| {
+            let mut faults = Faults::new(vec![Fault { at, action }]);
+            let mut out = Vec::new();
+            for (piece, begins_message, elapsed) in pieces {
+                let moment = Moment { begins_message, elapsed: Duration::from_millis(elapsed) };
+                if let Some(stop) = faults.apply(piece.as_bytes(), moment, &mut out) {
+                    out.extend(format!("{stop:?}").bytes());
+                    break;
+                }
+            }
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(became(Place::Message(0), Action::Insert(b"-".to_vec())), "-abcdefgh");
+        assert_eq!(became(Place::Message(1), Action::Insert(b"-".to_vec())), "abcd-efgh");
+        assert_eq!(became(Place::Message(2), Action::Drop(1)), "abcdefh");
+        assert_eq!(became(Place::Message(3), Action::Drop(1)), "abcdefgh", "there is none");
+        assert_eq!(became(Place::Millisecond(6), Action::Insert(b"-".to_vec())), "abcd-efgh");
+        assert_eq!(became(Place::Millisecond(0), Action::Cut(End::Fin)), "End(Fin)");
+        assert_eq!(became(Place::Byte(3), Action::Delay(7)), "abcDelay(1, 7ms)");
+    }
+
+    #[test]
+    fn what_was_held_back_goes_on_where_it_stopped() {
+        let delay = Fault::at_byte(3, Action::Delay(7));
+        let mut faults = Faults::new(vec![delay, Fault::at_byte(3, Action::Flip(1))]);
+        let mut out = Vec::new();
+        let stream = b"abcdefgh";
+        let stop = faults.apply(stream, Moment::default(), &mut out);
+        assert_eq!(stop, Some(Stop::Delay(3, Duration::from_millis(7))));
+        assert_eq!(faults.apply(&stream[3..], Moment::default(), &mut out), None);
+        assert_eq!(out, b"abceefgh");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use postern_tests::enclave::Enclave;
-use postern_tests::evilhost::{EvilHost, Fault, Plan};
+use postern_tests::evilhost::{Action, EvilHost, Fault, Plan};
 use postern_tests::http1::{Http1, chat, post};
 use postern_tests::{policies, upstream};
 use serde_json::Value;
@@ -86,14 +86,15 @@ fn plan(number: usize, truth: &Truth) -> Plan {
     // request and answer, the third the whole connection
     let start = if number.is_multiple_of(3) { 0 } else { span.bound };
     let at = start + number.wrapping_mul(7919) % (span.end - start);
-    let fault = match number % 7 {
-        0 | 1 => Fault::Flip { at, mask: 1 << (number / 7 % 8) },
-        2 => Fault::Insert { at, bytes: vec![number as u8; 1 + number % 3] },
-        3 => Fault::Drop { at, length: 1 + number % 40 },
-        4 => Fault::Duplicate { at, length: 1 + number % 40 },
-        5 => Fault::Reorder { at, length: 1 + number % 40 },
-        _ => Fault::Flip { at, mask: 0xff },
+    let action = match number % 7 {
+        0 | 1 => Action::Flip(1 << (number / 7 % 8)),
+        2 => Action::Insert(vec![number as u8; 1 + number % 3]),
+        3 => Action::Drop(1 + number % 40),
+        4 => Action::Duplicate(1 + number % 40),
+        5 => Action::Reorder(1 + number % 40),
+        _ => Action::Flip(0xff),
     };
+    let fault = Fault::at_byte(at, action);
     if to_client {
         Plan { to_client: vec![fault], ..Plan::default() }
     } else {
@@ -172,7 +173,8 @@ async fn tamper(shape: &'static str, least: usize) {
 async fn row_20_control_the_same_faults_deceive_a_client_without_tls() {
     let provider = upstream::Upstream::start();
     let length = upstream::whole(200, &upstream::completion()).len();
-    let plan = move |_| Plan { to_client: vec![Fault::Flip { at: length - 10, mask: 1 }], ..Plan::default() };
+    let plan =
+        move |_| Plan { to_client: vec![Fault::at_byte(length - 10, Action::Flip(1))], ..Plan::default() };
     let host = EvilHost::start(provider.address, plan).await;
     let mut naive = Http1::new(tokio::net::TcpStream::connect(host.address).await.unwrap());
     let answer = naive.post("/v1/chat/completions", &question(1)).await;
@@ -211,7 +213,7 @@ async fn row_22_an_answer_in_the_clear_is_never_content() {
     for number in 0..records {
         for status in [200, 500] {
             let plan = move |_| Plan {
-                to_client: vec![Fault::InsertRecord { number, bytes: forged(status) }],
+                to_client: vec![Fault::at_record(number, Action::Insert(forged(status)))],
                 ..Plan::default()
             };
             let host = EvilHost::start(enclave.address, plan).await;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use postern_tests::enclave::Enclave;
-use postern_tests::evilhost::{End, EvilHost, Fault, Plan};
+use postern_tests::evilhost::{Action, End, EvilHost, Fault, Plan};
 use postern_tests::http1::{Http1, chat};
 use postern_tests::{policies, upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,8 +50,10 @@ async fn cut_everywhere(shape: &'static str, pieces: usize, pace: Duration, leas
         let (mut cut_short, mut whole) = (0, 0);
         for number in before..records {
             for end in [End::Fin, End::Reset] {
-                let plan =
-                    move |_| Plan { to_client: vec![Fault::CutRecord { number, end }], ..Plan::default() };
+                let plan = move |_| Plan {
+                    to_client: vec![Fault::at_record(number, Action::Cut(end))],
+                    ..Plan::default()
+                };
                 let host = EvilHost::start(enclave.address, plan).await;
                 let verifier = policies::verifier(host.address, policies::of(&enclave));
                 let mut channel = verifier.connect().await.unwrap();
@@ -88,7 +90,7 @@ async fn row_21_control_the_same_cut_deceives_a_client_that_reads_to_the_end() {
     });
     let at = 60 + upstream::event("Hello ").len();
     let host = EvilHost::start(provider.address, move |_| Plan {
-        to_client: vec![Fault::Fin { at }],
+        to_client: vec![Fault::at_byte(at, Action::Cut(End::Fin))],
         ..Plan::default()
     })
     .await;
@@ -99,7 +101,7 @@ async fn row_21_control_the_same_cut_deceives_a_client_that_reads_to_the_end() {
     assert!(text.contains("Hello") && !text.contains("[DONE]"));
     // the careful reader of this harness knows better, as its framing demands
     let host = EvilHost::start(provider.address, move |_| Plan {
-        to_client: vec![Fault::Fin { at: 150 }],
+        to_client: vec![Fault::at_byte(150, Action::Cut(End::Fin))],
         ..Plan::default()
     })
     .await;
