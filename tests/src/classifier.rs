@@ -149,27 +149,96 @@ fn distance(a: &[f64; 4], b: &[f64; 4], scale: &[f64; 4]) -> f64 {
 /// What is known, what is hidden, what is shown.
 pub type Triple = (usize, usize, usize);
 
-/// Bits that `shown` tells about `hidden`, of those who know `given` already: the plug-in estimate, and the same after
-/// Miller and Madow's correction for small samples.
-pub fn information(triples: &[Triple]) -> (f64, f64) {
-    let count = |key: fn(&Triple) -> Triple| {
-        let mut counts: BTreeMap<Triple, f64> = BTreeMap::new();
-        for triple in triples {
-            *counts.entry(key(triple)).or_default() += 1.0;
+/// Bits of information.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits {
+    /// The plug-in estimate.
+    pub plug_in: f64,
+    /// The same after Miller and Madow's correction for small samples.
+    pub corrected: f64,
+    /// Lower end of the 95 % interval of the corrected estimate.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Bits that `shown` tells about `hidden`, of those who know `given` already. What is in one group was seen together; whole
+/// groups are resampled for the interval.
+pub fn information(groups: &[Vec<Triple>]) -> Bits {
+    let table = Contingency::of(groups);
+    let everything = table.counted(0..groups.len());
+    let (plug_in, corrected) = table.bits(&everything);
+    let mut dice = Dice::new(0xb175);
+    let mut resampled: Vec<f64> = (0..300)
+        .map(|_| table.bits(&table.counted((0..groups.len()).map(|_| dice.below(groups.len())))).1)
+        .collect();
+    resampled.sort_by(f64::total_cmp);
+    Bits { plug_in, corrected, low: resampled[7], high: resampled[292] }
+}
+
+/// Triples by number, so that they can be counted over and over.
+struct Contingency {
+    /// For each group, the numbers of its triples.
+    groups: Vec<Vec<usize>>,
+    /// For each number, those of its (given, hidden), (given, shown) and given.
+    margins: Vec<[usize; 3]>,
+}
+
+impl Contingency {
+    fn of(groups: &[Vec<Triple>]) -> Self {
+        let mut numbers: [BTreeMap<Triple, usize>; 4] = Default::default();
+        let mut number = |of: usize, key: Triple| {
+            let next = numbers[of].len();
+            *numbers[of].entry(key).or_insert(next)
+        };
+        let mut margins = Vec::new();
+        let mut numbered = |triple: &Triple| {
+            let (given, hidden, shown) = *triple;
+            let own = number(3, *triple);
+            if own == margins.len() {
+                margins.push([
+                    number(0, (given, hidden, 0)),
+                    number(1, (given, 0, shown)),
+                    number(2, (given, 0, 0)),
+                ]);
+            }
+            own
+        };
+        let groups = groups.iter().map(|group| group.iter().map(&mut numbered).collect()).collect();
+        Self { groups, margins }
+    }
+
+    /// How often each triple is in these groups.
+    fn counted(&self, groups: impl Iterator<Item = usize>) -> Vec<f64> {
+        let mut counts = vec![0.0; self.margins.len()];
+        for group in groups {
+            for triple in &self.groups[group] {
+                counts[*triple] += 1.0;
+            }
         }
         counts
-    };
-    let total = triples.len().max(1) as f64;
-    let entropy = |counts: &BTreeMap<Triple, f64>| {
-        let plug_in: f64 = counts.values().map(|seen| -(seen / total) * (seen / total).log2()).sum();
-        (plug_in, plug_in + (counts.len() as f64 - 1.0) / (2.0 * total * std::f64::consts::LN_2))
-    };
-    // I(H;S|G) = H(H,G) + H(S,G) - H(H,S,G) - H(G)
-    let hidden = entropy(&count(|(given, hidden, _)| (*given, *hidden, 0)));
-    let shown = entropy(&count(|(given, _, shown)| (*given, 0, *shown)));
-    let all = entropy(&count(|triple| *triple));
-    let given = entropy(&count(|(given, ..)| (*given, 0, 0)));
-    (hidden.0 + shown.0 - all.0 - given.0, (hidden.1 + shown.1 - all.1 - given.1).max(0.0))
+    }
+
+    /// I(H;S|G) = H(H,G) + H(S,G) - H(H,S,G) - H(G): plug-in, and corrected.
+    fn bits(&self, counts: &[f64]) -> (f64, f64) {
+        let mut margins: [Vec<f64>; 3] = std::array::from_fn(|_| vec![0.0; counts.len()]);
+        for (count, numbers) in counts.iter().zip(&self.margins) {
+            for (margin, number) in margins.iter_mut().zip(numbers) {
+                margin[*number] += count;
+            }
+        }
+        let ((all, all_corrected), [hidden, shown, given]) =
+            (entropy(counts), margins.map(|own| entropy(&own)));
+        (hidden.0 + shown.0 - all - given.0, (hidden.1 + shown.1 - all_corrected - given.1).max(0.0))
+    }
+}
+
+/// In bits: plug-in, and corrected.
+fn entropy(counts: &[f64]) -> (f64, f64) {
+    let total = counts.iter().sum::<f64>().max(1.0);
+    let seen = counts.iter().filter(|count| **count > 0.0);
+    let plug_in: f64 = seen.clone().map(|count| -(count / total) * (count / total).log2()).sum();
+    (plug_in, plug_in + (seen.count() as f64 - 1.0) / (2.0 * total * std::f64::consts::LN_2))
 }
 
 #[cfg(test)]
@@ -205,8 +274,13 @@ mod tests {
         let known: Vec<_> = hidden.iter().map(|hidden| (*hidden, *hidden, *hidden)).collect();
         let random: Vec<_> = hidden.iter().map(|hidden| (1, *hidden, dice.below(4))).collect();
         for (triples, bits) in [(told, 2.0), (half, 1.0), (known, 0.0), (random, 0.0)] {
-            let (_, corrected) = information(&triples);
-            assert!((corrected - bits).abs() < 0.02, "{corrected} instead of {bits}");
+            let groups: Vec<Vec<Triple>> = triples.chunks(20).map(<[Triple]>::to_vec).collect();
+            let found = information(&groups);
+            assert!((found.corrected - bits).abs() < 0.02, "{found:?} instead of {bits}");
+            assert!(
+                found.low <= found.high && found.low <= bits + 0.02 && found.high >= bits - 0.02,
+                "{found:?}"
+            );
         }
     }
 }

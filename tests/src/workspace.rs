@@ -37,6 +37,12 @@ pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// The day on which this runs (UTC), as `2026-11-21`, for reports.
+pub fn today() -> String {
+    let output = Command::new("date").args(["-u", "+%Y-%m-%d"]).output().expect("date runs");
+    String::from_utf8(output.stdout).expect("digits").trim().to_owned()
+}
+
 /// `cargo metadata` with the dependency graph of this platform.
 pub fn metadata() -> serde_json::Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
