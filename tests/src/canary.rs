@@ -29,6 +29,8 @@ pub type Hits = BTreeMap<(Place, &'static str), usize>;
 #[derive(Debug)]
 pub struct Canaries {
     prefix: String,
+    /// What finds the letters that all begin with, in each of [`ENCODINGS`].
+    common: Vec<Finder<'static>>,
     planted: Mutex<Vec<(String, Place)>>,
 }
 
@@ -52,7 +54,9 @@ pub const ENCODINGS: &[(&str, Encode)] = &[
 impl Canaries {
     /// None planted yet; the letters they begin with are fresh.
     pub fn new() -> Self {
-        Self { prefix: format!("Zq{}", letters(10)), planted: Mutex::default() }
+        let prefix = format!("Zq{}", letters(10));
+        let common = ENCODINGS.iter().map(|(_, encode)| Finder::new(&encode(&prefix)).into_owned()).collect();
+        Self { prefix, common, planted: Mutex::default() }
     }
 
     /// A new canary for this place: 24 letters and digits.
@@ -69,25 +73,30 @@ impl Canaries {
 
     /// Searches `bytes` for every canary in every encoding.
     pub fn search(&self, bytes: &[u8]) -> Hits {
-        let planted = self.planted.lock().unwrap();
         let mut hits = Hits::new();
-        for (name, encode) in ENCODINGS {
+        for ((name, encode), common) in ENCODINGS.iter().zip(&self.common) {
             let backwards = *name == "backwards";
-            // Written backwards the common letters come last.
-            let common = encode(&self.prefix);
-            let whole: Vec<_> = planted.iter().map(|(text, place)| (encode(text), place)).collect();
-            for at in Finder::new(&common).find_iter(bytes) {
+            let mut whole = None;
+            for at in common.find_iter(bytes) {
+                // Encoded only once something was found, which is rare.
+                let whole = whole.get_or_insert_with(|| self.encoded(*encode));
                 let found = whole.iter().find(|(encoded, _)| {
-                    let from =
-                        if backwards { at.checked_sub(encoded.len() - common.len()) } else { Some(at) };
+                    // Written backwards the common letters come last.
+                    let before = encoded.len() - common.needle().len();
+                    let from = if backwards { at.checked_sub(before) } else { Some(at) };
                     from.is_some_and(|from| bytes[from..].starts_with(encoded))
                 });
                 if let Some((_, place)) = found {
-                    *hits.entry(((*place).clone(), *name)).or_default() += 1;
+                    *hits.entry((place.clone(), *name)).or_default() += 1;
                 }
             }
         }
         hits
+    }
+
+    fn encoded(&self, encode: Encode) -> Vec<(Vec<u8>, Place)> {
+        let planted = self.planted.lock().unwrap();
+        planted.iter().map(|(text, place)| (encode(text), place.clone())).collect()
     }
 }
 

@@ -24,6 +24,7 @@ pub mod programs;
 
 pub mod canary;
 pub mod memory;
+pub mod packets;
 pub mod capture;
 pub mod classifier;
 pub mod statistics;

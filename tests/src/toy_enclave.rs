@@ -99,6 +99,10 @@ pub struct Conduct {
     pub config: Option<String>,
     /// Names this deployment in its claims.
     pub deployment_id: [u8; 32],
+    /// Claims to be at this end of this channel; the gateway's unless stated.
+    pub claims_role: Option<Role>,
+    /// Signs connections in this role; the gateway's unless stated.
+    pub signs_in_role: Option<Role>,
     /// Signs with this key instead of the one in its keyset.
     pub signs_with: Option<Arc<BindingKey>>,
     /// Passes evidence, configuration and bind requests on to this enclave, over a TLS connection of its own.
@@ -274,7 +278,7 @@ impl Inner {
     fn make_evidence(&self, kind: Kind) -> Vec<u8> {
         let keyset = self.keyset().encode();
         let claims = EnclaveClaims {
-            role: Role::Gateway,
+            role: self.conduct.claims_role.unwrap_or(Role::Gateway),
             kind,
             keyset_digest: Sha384::of(&keyset),
             config_digest: Sha384::of(self.config().as_bytes()),
@@ -300,12 +304,12 @@ impl Inner {
     fn bind(&self, body: &[u8], stream: &TlsStream<TcpStream>) -> Vec<u8> {
         let request = BindRequest::decode(body).expect("the client asks properly");
         let claims = EnclaveClaims::decode(&self.claims.lock().unwrap()).expect("evidence was shown before");
-        let context = exporter_context(Role::Gateway, b"http/1.1", &request.nonce, &claims.keyset_digest);
+        let role = self.conduct.signs_in_role.unwrap_or(Role::Gateway);
+        let context = exporter_context(role, b"http/1.1", &request.nonce, &claims.keyset_digest);
         let session = stream.get_ref().1;
         let ekm =
             session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&context)).expect("TLS 1.3 exports");
-        let transcript =
-            session_transcript(Role::Gateway, &request.nonce, &ekm, &request.claims, &self.tls.spki);
+        let transcript = session_transcript(role, &request.nonce, &ekm, &request.claims, &self.tls.spki);
         let key = self.conduct.signs_with.as_ref().unwrap_or(&self.binding);
         let signature: [u8; 64] = key.0.sign(&transcript).as_ref().try_into().expect("64 bytes");
         self.seen.bound.lock().unwrap().push(Bound { request, signature, ekm });

@@ -1,7 +1,7 @@
 //! Whether what users and models say is anywhere to be found once it has been answered.
 //!
 //! One run plants canaries in every place of requests and answers where text can stand, lives through good and bad
-//! ends, and searches the enclave's memory, the host's memory, what passes between them, logs and files. A run in which one
+//! ends, and searches the enclave's memory, the host's memory, what passes between them, every packet, logs and files. A run in which one
 //! deliberate leak per channel is not found proves nothing, and fails as void.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -19,4 +19,5 @@ mod canary {
     mod report;
     mod scenarios;
     mod suite;
+    mod taps;
 }

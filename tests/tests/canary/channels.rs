@@ -1,28 +1,33 @@
 //! The places where a canary could turn up, and how each is searched.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use postern_tests::canary::{Canaries, Hits};
-use postern_tests::enclave::{Enclave, Setup, bridge, can_isolate};
+use postern_tests::enclave::{Enclave, PROVIDER, Setup, bridge, can_isolate};
 use postern_tests::http1::{Http1, post_with};
 use postern_tests::memory;
+use postern_tests::packets::{Found, Packets};
 use postern_tests::programs::{self, Running};
 use postern_tests::tls::{self, Offer};
+use postern_tests::upstream::Upstream;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_rustls::client::TlsStream;
 
-/// Seconds until an idle connection is closed.
-pub(super) const IDLE_SECONDS: u64 = 1;
+use super::taps::{self, Seen};
 
-/// Clients, `postern-host`, a tap on its connection to the enclave, the enclave, and its model provider.
+/// Seconds until an idle connection is closed.
+pub(super) const IDLE_SECONDS: u64 = 5;
+
+/// Clients, `postern-host`, taps on its connections to and from the enclave, the enclave, and its model provider, which
+/// speaks TLS. Nothing else leads into the enclave's namespaces or out of them.
 pub(super) struct World {
     pub(super) canaries: Arc<Canaries>,
     pub(super) enclave: Enclave,
@@ -35,18 +40,18 @@ pub(super) struct World {
     pub(super) named: String,
     /// A key that was issued to a team with a canary for a name.
     pub(super) issued: String,
-    tap: Tap,
+    /// A provider that does not encrypt, behind the model `plain`: a leak.
+    plain: Upstream,
+    clients_leg: Seen,
+    providers_leg: Seen,
+    /// Nothing where this process may not capture packets.
+    packets: Option<Packets>,
     started: SystemTime,
     /// Where records and the log are kept.
     disk: TempDir,
 }
 
 impl World {
-    /// One that closes idle connections soon.
-    pub(super) fn start() -> Self {
-        Self::closing_idle_after(IDLE_SECONDS)
-    }
-
     pub(super) fn closing_idle_after(seconds: u64) -> Self {
         let started = SystemTime::now();
         let canaries = Arc::new(Canaries::new());
@@ -58,19 +63,24 @@ impl World {
         let disk = TempDir::new().unwrap();
         std::fs::write(disk.path().join("root.key"), "a5".repeat(32)).unwrap();
         let claim = hex::encode(digest(&SHA256, CLAIM.as_bytes()));
+        let (plain, packets) = (Upstream::start(), packets(&canaries));
         std::fs::write(secret.path(), &credential).unwrap();
         let enclave = Enclave::with(&Setup {
             limits: format!("idle_seconds = {seconds}\nconnections = 40"),
             drain: "limit_seconds = 1".to_owned(),
             before: "ulimit -c unlimited".to_owned(),
             isolated: can_isolate(),
+            tls_provider: true,
+            own_way_out: true,
             gateway: format!(
                 "[[gateway.admission.keys]]\nid = \"canary\"\nsha256 = \"{}\"\nmodels = [\"*\"]\n\
                  [gateway.limits]\nrequest_body_bytes = 2000000\n\
-                 [gateway.deployments.hasty]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nbase_url = \"http://UPSTREAM/v1\"\n\
+                 [gateway.deployments.hasty]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nPROVIDER_LINES\n\
                  credential = \"file:{}\"\ntimeouts = {{ response_head_ms = 300, stall_ms = 300 }}\n\
                  [gateway.models.hasty]\ndeployments = [\"hasty\"]\n\
                  [gateway.models.{}]\ndeployments = [\"fake\"]\n\
+                 [gateway.deployments.plain]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nbase_url = \"http://{}/v1\"\n\
+                 [gateway.models.plain]\ndeployments = [\"plain\"]\n\
                  [gateway.admission]\nvirtual_keys = true\n\
                  [admin]\naddress = \"unix:admin.sock\"\nclaim_sha256 = \"{claim}\"\n\
                  [state]\nstore = \"file:{at}/state.redb\"\nmode = \"lease\"\nroot_key = \"file:{at}/root.key\"\naudit = \"{at}/log\"\n\
@@ -78,16 +88,24 @@ impl World {
                 hex::encode(digest(&SHA256, key.as_bytes())),
                 secret.path().display(),
                 named,
+                plain.address,
                 at = disk.path().display(),
             ),
             ..Setup::default()
         });
         drop(secret);
-        let tap = Tap::before(enclave.address);
+        let (tapped, clients_leg) = taps::before(enclave.address);
+        let way_out = enclave.folder().join("host.sock");
+        let providers_leg = taps::on_the_way_out(&enclave.way_out(), &way_out);
+        let provider = format!("{PROVIDER}:{}", enclave.upstream.address.port());
         let config = enclave.folder().join("host.toml");
         let text = format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\nenclave = \"tcp:{}\"\nmax_connections_per_source = 0\nnew_connections_per_second_per_source = 0\n",
-            tap.address
+            "[ingress]\nlisten = \"127.0.0.1:0\"\nenclave = \"tcp:{}\"\nmax_connections_per_source = 0\nnew_connections_per_second_per_source = 0\n\
+             [egress]\nlisten = \"unix:{}\"\nallow = [\"{provider}\", \"{}\"]\nresolve = {{ \"{provider}\" = \"{}\" }}\n",
+            tapped,
+            way_out.display(),
+            plain.address,
+            enclave.upstream.address,
         );
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(programs::path("postern-host"));
@@ -101,7 +119,10 @@ impl World {
             key,
             named,
             issued: String::new(),
-            tap,
+            plain,
+            clients_leg,
+            providers_leg,
+            packets,
             started,
             disk,
         };
@@ -163,10 +184,23 @@ impl World {
         memory::scan(self.host_process.id(), &self.canaries).expect("root reads the host's memory")
     }
 
-    /// What crossed the host's connection to the enclave, both ways: bytes and what was found.
-    pub(super) fn wire(&self) -> (usize, Hits) {
-        let seen = self.tap.seen.lock().unwrap();
-        (seen.len(), self.canaries.search(&seen))
+    /// What crossed between the host and the enclave on the leg of clients and on that of providers, both ways: bytes and what
+    /// was found.
+    pub(super) fn legs(&self) -> [(&'static str, usize, Hits); 2] {
+        [("clients' leg", &self.clients_leg), ("providers' leg", &self.providers_leg)].map(|(leg, seen)| {
+            let seen = seen.lock().unwrap();
+            (leg, seen.len(), self.canaries.search(&seen))
+        })
+    }
+
+    /// Packets on all interfaces of the host, if they may be captured.
+    pub(super) fn packets(&self) -> Option<Found> {
+        self.packets.as_ref().map(Packets::found)
+    }
+
+    /// Requests that the provider got which does not encrypt.
+    pub(super) fn sent_in_the_clear(&self) -> usize {
+        self.plain.received().len()
     }
 
     /// Standard error of both programs.
@@ -225,6 +259,15 @@ impl World {
     }
 }
 
+fn packets(canaries: &Arc<Canaries>) -> Option<Packets> {
+    let packets = Packets::searched_for(canaries);
+    if packets.is_err() {
+        eprintln!("packets are not captured: only root may");
+        assert!(std::env::var_os("CI").is_none(), "continuous integration has to be able to");
+    }
+    packets.ok()
+}
+
 /// Larger files are others', in bytes.
 const LARGEST_FILE: u64 = 64 << 20;
 
@@ -236,43 +279,6 @@ const CLAIM: &str = "claimed by the canary run";
 
 /// The scenario name of deliberate leaks.
 pub(super) const CONTROL: &str = "deliberate leak";
-
-/// Passes connections on and keeps what crosses.
-struct Tap {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Tap {
-    fn before(enclave: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::<Mutex<Vec<u8>>>::default();
-        let shared = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let Ok(far) = TcpStream::connect(enclave) else { continue };
-                let copies = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                for (from, into) in [(near, far), (copies.1, copies.0)] {
-                    let shared = Arc::clone(&shared);
-                    std::thread::spawn(move || copy(from, into, &shared));
-                }
-            }
-        });
-        Self { address, seen }
-    }
-}
-
-fn copy(mut from: TcpStream, mut into: TcpStream, seen: &Mutex<Vec<u8>>) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        seen.lock().unwrap().extend_from_slice(&buffer[..count]);
-        if into.write_all(&buffer[..count]).is_err() {
-            break;
-        }
-    }
-    let _ended = (into.shutdown(Shutdown::Write), from.shutdown(Shutdown::Read));
-}
 
 /// Waits until the enclave has noticed that its clients are gone.
 pub(super) fn let_connections_end() {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use postern_tests::canary::{Hits, total};
+use postern_tests::workspace;
 
 /// One row: what was searched when, how much of it, and what was found.
 pub(super) struct Row {
@@ -37,7 +38,7 @@ impl Report {
     }
 
     pub(super) fn render(&self, method: &str) -> String {
-        let mut out = format!("# Canary report\n\n{method}\n");
+        let mut out = format!("# Canary report\n\nThe run of {}.\n\n{method}\n", workspace::today());
         let verdict = if !self.void().is_empty() {
             "The run is void: a deliberate leak was not found."
         } else if self.leaks().is_empty() {

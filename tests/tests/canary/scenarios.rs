@@ -88,7 +88,8 @@ async fn ask(client: &mut Client, request: &[u8]) -> Answer {
     client.answer().await.expect("an answer comes")
 }
 
-async fn asked(world: &World, planter: &Planter, model: &str, stream: bool) -> Answer {
+/// One request for this model.
+pub(super) async fn asked(world: &World, planter: &Planter, model: &str, stream: bool) -> Answer {
     let mut client = world.client().await;
     ask(&mut client, &planter.request(&world.key, &planter.chat(model, stream).to_string())).await
 }

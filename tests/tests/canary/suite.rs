@@ -7,26 +7,31 @@ use std::time::Duration;
 use postern_tests::canary::{Hits, total};
 use postern_tests::http1::post;
 use postern_tests::memory;
+use postern_tests::packets::Found;
 use postern_tests::programs::{self, Running, lasting_folder};
 use postern_tests::upstream::{self, Step};
 use postern_tests::workspace;
 
 use super::channels::{CONTROL, IDLE_SECONDS, KEPT, World, let_connections_end};
 use super::report::{Report, Row, size};
-use super::scenarios::{self, Planter};
+use super::scenarios::{self, Planter, Protocol};
+
+/// How long a connection is watched that stays open: longer than stacks take to be wiped.
+const KEPT_OPEN: Duration = Duration::from_secs(2);
 
 /// How the run goes about it, for the report.
 const METHOD: &str = "Written by `cargo test -p postern-tests --test canary` with `POSTERN_CANARY_REPORT=write`; the same run is part of every `cargo test`.
 
-Clients speak TLS through `postern-host` to `postern-enclave`, which calls a provider over plain HTTP on loopback. Each scenario plants fresh canaries: in the prompt, system prompt,
+Clients speak TLS through `postern-host` to `postern-enclave`, which is in user, network and mount namespaces of its own where the machine allows it, and calls a provider in TLS through
+`postern-host`. Nothing else leads in or out. Both legs are tapped between host and enclave, and every packet on every interface is captured, the one between host and provider among them. Each scenario plants fresh canaries: in the prompt, system prompt,
 tool descriptions, schemas, arguments and results, image data (Base64), user name, names of an organisation and a team (kept in sealed records), header values, cookie, query, gateway key, answers whole and streamed, upstream's errors, and broken JSON, events, chunks and
 heads. Memory is read through `/proc/PID/mem`: all readable and writable mappings. Searched encodings: as it is (which covers JSON escapes and URL encoding, since canaries are letters and digits),
 Base64 in three alignments, hex, percent-encoding, `\\u` escapes, UTF-16, and backwards.
 
 Nothing of the enclave was in swap, as the kernel counts.
 
-Not searched: compressed copies (neither program links a compressor) and the kernel's socket buffers. The provider's leg is plain here, so the host's
-memory and the capture are those of the client's leg.";
+Not searched: compressed copies (neither program links a compressor), the kernel's socket buffers, and texts that are cut in two by the ends of packets (in the taps they are whole).
+Of HTTP/2 the library's own buffer keeps what it has read until the connection closes: the run closes its connections.";
 
 /// Runs each scenario and searches memory right after it and two seconds later.
 macro_rules! play {
@@ -38,7 +43,7 @@ macro_rules! play {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_canary_is_found_once_its_request_is_over() {
-    let mut world = World::start();
+    let mut world = World::closing_idle_after(IDLE_SECONDS);
     if memory::scan(world.enclave.process.id(), &world.canaries).is_err() {
         eprintln!("skipped: only root reads the memory of a process that is closed");
         return;
@@ -56,9 +61,10 @@ async fn no_canary_is_found_once_its_request_is_over() {
         upstream_aborts: "upstreams that leave",
         overload: "more connections than allowed",
     );
+    kept_open(&world, &mut report).await;
     after_idling(&world, &mut report);
     numbers(&world, &mut report).await;
-    controls(&world, &mut report);
+    controls(&world, &mut report).await;
     let planter = Planter::new(&world, "shutdown");
     scenarios::shutdown(&mut world, planter).await;
     elsewhere(&world, &mut report);
@@ -174,8 +180,22 @@ async fn numbers(world: &World, report: &mut Report) {
     assert_eq!(world.swapped(), 0, "KiB of the enclave are in swap");
 }
 
+/// A connection of HTTP/1.1 that was answered and stays open, a while later: less than an idle one is given.
+async fn kept_open(world: &World, report: &mut Report) {
+    let planter = Planter::new(world, "kept open");
+    let kept = scenarios::answered(world, planter, Protocol::Http1).await;
+    tokio::time::sleep(KEPT_OPEN).await;
+    let scan = world.enclave_memory();
+    assert!(kept.leave().await, "the connection was to stay open");
+    report.rows.push(Row {
+        what: "enclave memory, a connection of HTTP/1.1 that idles, two seconds later".to_owned(),
+        searched: size(scan.bytes),
+        hits: others_in_enclave(scan.hits),
+    });
+}
+
 /// One leak on purpose for each channel.
-fn controls(world: &World, report: &mut Report) {
+async fn controls(world: &World, report: &mut Report) {
     let scan = world.enclave_memory();
     let records = scan.hits.iter().filter(|((place, _), _)| place.scenario == KEPT);
     report.controls.push(Row {
@@ -201,12 +221,21 @@ fn controls(world: &World, report: &mut Report) {
         hits: only_control(scan.hits),
     });
     let _answer = plain.read(&mut [0; 64]);
-    let (bytes, hits) = world.wire();
-    report.controls.push(Row {
-        what: "between host and enclave, a client that does not encrypt".to_owned(),
-        searched: size(bytes),
-        hits: only_control(hits),
-    });
+    in_the_clear(world).await;
+    for (leg, bytes, hits) in world.legs() {
+        report.controls.push(Row {
+            what: format!("between host and enclave, {leg}, somebody who does not encrypt"),
+            searched: size(bytes),
+            hits: only_control(hits),
+        });
+    }
+    if let Some(found) = world.packets() {
+        report.controls.push(Row {
+            what: "packets on all interfaces, a client and a provider who do not encrypt".to_owned(),
+            searched: packets(&found),
+            hits: only_control(found.hits),
+        });
+    }
     let leak = world.enclave.folder().join("leak");
     std::fs::write(&leak, world.canaries.plant(CONTROL, "file")).unwrap();
     let (count, hits) = world.files();
@@ -226,15 +255,30 @@ fn controls(world: &World, report: &mut Report) {
     });
 }
 
+/// Asks the model whose provider does not encrypt.
+async fn in_the_clear(world: &World) {
+    let planter = Planter::new(world, CONTROL);
+    for round in 1..=20 {
+        let status = scenarios::asked(world, &planter, "plain", false).await.status;
+        assert!(status == 200 && world.sent_in_the_clear() == round, "{status}");
+        // The kernel drops packets that find no room on a busy machine.
+        if world.packets().is_none_or(|found| total(&only_control(found.hits)) > 0) {
+            break;
+        }
+    }
+}
+
+fn packets(found: &Found) -> String {
+    format!("{} packets, {}", found.packets, size(found.bytes))
+}
+
 /// Logs, files and the wire, for the whole run.
 fn elsewhere(world: &World, report: &mut Report) {
     let (logged, logs) = world.logs();
-    let (crossed, wire) = world.wire();
     let (count, files) = world.files();
     assert!(world.kept_on_disk() > 10_000, "records and log were to be among the files");
     for (what, searched, hits) in [
         ("standard error of enclave and host", size(logged), logs),
-        ("between host and enclave, both ways", size(crossed), wire),
         (
             "files that are new in the working folder, /dev/shm and the temporary folder, sealed records and the audit log among them",
             format!("{count} files"),
@@ -243,12 +287,24 @@ fn elsewhere(world: &World, report: &mut Report) {
     ] {
         report.rows.push(Row { what: what.to_owned(), searched, hits: others(hits) });
     }
+    for (leg, bytes, hits) in world.legs() {
+        let what = format!("between host and enclave, {leg}, both ways");
+        report.rows.push(Row { what, searched: size(bytes), hits: others(hits) });
+    }
+    if let Some(found) = world.packets() {
+        let searched = packets(&found);
+        report.rows.push(Row {
+            what: "packets on all interfaces, host and provider among them".to_owned(),
+            searched,
+            hits: others(found.hits),
+        });
+    }
 }
 
 /// Aborts an enclave with a stream under way that was allowed to leave a core file.
 fn core_file(report: &mut Report) {
     let runtime = tokio::runtime::Handle::current();
-    let mut world = tokio::task::block_in_place(World::start);
+    let mut world = tokio::task::block_in_place(|| World::closing_idle_after(IDLE_SECONDS));
     let planter = Planter::new(&world, "aborted");
     let answer = planter.plant("answer");
     world.enclave.upstream.plan(move |_| {

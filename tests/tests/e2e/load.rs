@@ -15,6 +15,8 @@ use tokio_rustls::client::TlsStream;
 
 /// Connections of each kind of nuisance.
 const EACH: usize = 40;
+/// When the enclave gives up on a connection that says no more.
+const CUT_OFF: Duration = Duration::from_secs(3);
 /// What one connection may cost the enclave, in bytes: its buffers, its TLS session, the largest head.
 const PER_CONNECTION: usize = 96 * 1024;
 /// What the process may use besides, in bytes, over what it used when nobody was there.
@@ -60,12 +62,11 @@ async fn flood(address: std::net::SocketAddr, stop: Arc<AtomicBool>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nuisances_cost_a_bounded_amount_and_others_are_served() {
-    let limits = "connections = 1000\nheader_seconds = 3\nbody_idle_seconds = 3\nidle_seconds = 3";
-    let enclave = Enclave::with(&Setup {
-        limits: limits.to_owned(),
-        evidence_per_second: Some(20),
-        ..Setup::default()
-    });
+    let seconds = CUT_OFF.as_secs();
+    let limits = format!(
+        "connections = 1000\nheader_seconds = {seconds}\nbody_idle_seconds = {seconds}\nidle_seconds = {seconds}"
+    );
+    let enclave = Enclave::with(&Setup { limits, evidence_per_second: Some(20), ..Setup::default() });
     let alone = resident(enclave.process.id()).unwrap();
     let (silent, begun) = nuisances(&enclave).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -89,12 +90,13 @@ async fn nuisances_cost_a_bounded_amount_and_others_are_served() {
         most < bound,
         "{most} bytes resident with {connections} connections, {alone} alone, bound {bound}"
     );
-    assert!(slowest < Duration::from_secs(5), "an honest client waited {slowest:?}");
+    // Whoever was behind one of them would have waited until it was cut off, and there are many.
+    assert!(slowest < CUT_OFF * 10, "an honest client waited {slowest:?}");
     // control: they really were in the way, and are cut off in time
     assert!(most > alone, "the nuisances cost nothing, so they were not there");
     let mut left = 0;
     for mut client in begun {
-        left += usize::from(!client.ends_within(Duration::from_secs(10)).await);
+        left += usize::from(!client.ends_within(CUT_OFF * 10).await);
     }
     assert_eq!(left, 0, "nuisances that were never cut off");
 }

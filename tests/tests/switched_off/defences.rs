@@ -42,7 +42,7 @@ const fn edit(file: &'static str, from: &'static str, to: &'static str) -> Edit 
 }
 
 const NOTHING_LEFT: Test =
-    system("canary", "an_open_connection_keeps_its_last_request_once_and_a_closed_one_nothing");
+    system("canary", "an_idle_connection_of_http1_keeps_nothing_and_a_closed_one_neither");
 
 pub(super) const DEFENCES: &[Defence] = &[
     // what the process takes away from itself
@@ -126,6 +126,11 @@ pub(super) const DEFENCES: &[Defence] = &[
         name: "wiping of buffers that stay in use",
         edits: &[edit("enclave/src/wipe.rs", "buffer.fill(0);", "")],
         fails: &[NOTHING_LEFT],
+    },
+    Defence {
+        name: "wiping of the TLS library's buffers",
+        edits: &[edit("enclave/src/transport/read_ahead.rs", "lent.fill(0);", "")],
+        fails: &[unit("postern-enclave", "a_read_that_waits_wipes_the_room_it_was_lent"), NOTHING_LEFT],
     },
     // what lengths and times show
     Defence {
@@ -308,6 +313,15 @@ pub(super) const DEFENCES: &[Defence] = &[
             "threats",
             "row_31_a_provider_with_a_certificate_of_the_hosts_making_gets_no_prompt",
         )],
+    },
+    Defence {
+        name: "authorities of one deployment vouch for no other",
+        edits: &[edit(
+            "enclave/src/upstream/connection.rs",
+            "made.iter().find(|(own, _)| own == roots)",
+            "made.first()",
+        )],
+        fails: &[system("threats", "row_31_an_authority_is_believed_where_it_is_named_and_nowhere_else")],
     },
     Defence {
         name: "certificates of upstreams hold for seven more days",

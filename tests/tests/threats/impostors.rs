@@ -1,4 +1,4 @@
-//! Rows 6 to 9: somebody between the client and the enclave who ends TLS himself.
+//! Rows 6 to 10: somebody between the client and the enclave who ends TLS himself.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -126,4 +126,31 @@ async fn row_09_a_forwarded_bind_nonce_is_refused() {
     verify_session(&sbk, &transcript(&bound.ekm), &bound.signature).unwrap();
     verify_session(&sbk, &transcript(&[0; 32]), &bound.signature).unwrap_err();
     policies::verifier(genuine.address, policy()).connect().await.unwrap();
+}
+
+/// What a reflection comes to: evidence or a signature that a genuine enclave made for the other end of a channel, or for
+/// another channel.
+#[tokio::test]
+async fn row_10_evidence_and_signatures_in_another_role_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let processor = SecurityProcessor::start(folder.path());
+    let refused = async |conduct: Conduct| {
+        let man = ToyEnclave::behaving(Arc::clone(&processor.processor), conduct).await;
+        let policy = policies::of_processor(&processor, folder.path());
+        let code = refusal(&policies::verifier(man.address, policy)).await;
+        assert_eq!(man.seen.application_bytes.load(Ordering::SeqCst), 0);
+        code
+    };
+    for role in [Role::PeerResponder, Role::PeerInitiator, Role::Provisioning] {
+        let reflected = Conduct { claims_role: Some(role), signs_in_role: Some(role), ..Conduct::default() };
+        assert_eq!(refused(reflected).await, "ATT_ROLE", "{role}");
+        // The evidence is the gateway's, and the signature over this very connection is by its key.
+        let signed = Conduct { signs_in_role: Some(role), ..Conduct::default() };
+        assert_eq!(refused(signed).await, "BIND_SESSION", "{role}");
+    }
+    // control: the same keys and the same connection in the gateway's role
+    let gateway = Conduct { signs_in_role: Some(Role::Gateway), ..Conduct::default() };
+    let genuine = ToyEnclave::behaving(Arc::clone(&processor.processor), gateway).await;
+    let policy = policies::of_processor(&processor, folder.path());
+    policies::verifier(genuine.address, policy).connect().await.unwrap();
 }

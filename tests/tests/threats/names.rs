@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use postern_tests::enclave::{Enclave, Setup};
+use postern_tests::enclave::{Enclave, PROVIDER, Setup};
 use postern_tests::http1::{Http1, chat};
+use postern_tests::upstream::Identity;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
@@ -86,4 +87,38 @@ async fn row_31_a_provider_with_a_certificate_of_the_hosts_making_gets_no_prompt
     let (address, got) = impostor(false).await;
     asked("http", address).await;
     assert!(got.bytes.load(Ordering::SeqCst) > 100);
+}
+
+#[tokio::test]
+async fn row_31_an_authority_is_believed_where_it_is_named_and_nowhere_else() {
+    // Three deployments at one address. The provider's authority vouches for the first; of the others one names another
+    // authority, and one believes the public web.
+    let other = Identity::new(PROVIDER).roots;
+    let deployment = |name: &str, lines: &str| {
+        format!(
+            "[gateway.deployments.{name}]\nprovider = \"openai_compatible\"\nmodel = \"m\"\n{lines}\n[gateway.models.{name}]\ndeployments = [\"{name}\"]\n"
+        )
+    };
+    let address = "base_url = \"https://PROVIDER_ADDRESS/v1\"";
+    let gateway = [
+        deployment("elsewhere", &format!("{address}\ntls_roots = '''\n{other}'''")),
+        deployment("web", address),
+    ]
+    .concat();
+    let enclave = Enclave::with(&Setup { gateway, tls_provider: true, ..Setup::default() });
+    let mut client = Http1::connect(enclave.address).await;
+    for round in 1..=3 {
+        let answer = client.post("/v1/chat/completions", &chat("fake", false)).await;
+        assert_eq!(answer.status, 200, "control: the right authority: {}", answer.text());
+        // There is an idle connection now that the first deployment may use, and no other may.
+        for name in ["elsewhere", "web"] {
+            let answer = client.post("/v1/chat/completions", &chat(name, false)).await;
+            assert!((500..600).contains(&answer.status), "{name}: {} {}", answer.status, answer.text());
+        }
+        assert_eq!(enclave.upstream.received().len(), round);
+    }
+    let shown = client.get("/.well-known/postern/config").await.json();
+    let deployments = &shown["gateway"]["deployments"];
+    assert!(deployments["web"]["tls_roots"].is_null() && deployments["fake"]["tls_roots"][0].is_string());
+    assert_ne!(deployments["fake"]["tls_roots"], deployments["elsewhere"]["tls_roots"]);
 }
