@@ -216,6 +216,13 @@ impl Provider {
             }
         }
     }
+
+    /// The text with the provider's address and lines where it asks for them.
+    fn named_in(&self, text: &str) -> String {
+        text.replace("UPSTREAM", &self.address.to_string())
+            .replace("PROVIDER_LINES", &self.lines())
+            .replace("PROVIDER_ADDRESS", &format!("{PROVIDER}:{}", self.address.port()))
+    }
 }
 
 /// The command that starts an enclave with this configuration.
@@ -336,11 +343,7 @@ fn write_config(
     setup: &Setup,
 ) -> PathBuf {
     let Setup { listen, limits, drain, gateway, .. } = setup;
-    let (lines, listens) = (provider.lines(), listens(folder, setup));
-    let gateway = gateway
-        .replace("UPSTREAM", &provider.address.to_string())
-        .replace("PROVIDER_LINES", &lines)
-        .replace("PROVIDER_ADDRESS", &format!("{PROVIDER}:{}", provider.address.port()));
+    let (lines, listens, gateway) = (provider.lines(), listens(folder, setup), provider.named_in(gateway));
     let text = format!(
         r#"version = 1
 [listen]

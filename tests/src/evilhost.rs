@@ -83,8 +83,10 @@ impl EvilHost {
     /// later ones too.
     pub async fn scripted(enclave: SocketAddr, script: &str) -> Self {
         let plans: Vec<Plan> = serde_json::from_str(script).expect("a list of plans");
-        Self::start(enclave, move |number| plans.get(number).or(plans.last()).cloned().unwrap_or_default())
-            .await
+        Self::start(enclave, move |number| {
+            plans.get(number).or_else(|| plans.last()).cloned().unwrap_or_default()
+        })
+        .await
     }
 
     /// Where clients connect, as text.

@@ -99,7 +99,7 @@ fn search(mut socket: &Socket, canaries: &Canaries, mark: &[u8], into: &Mutex<Fo
     }
 }
 
-/// `ETH_P_ALL` of linux/if_ether.h.
+/// `ETH_P_ALL` of `linux/if_ether.h`.
 const EVERY_PROTOCOL: u16 = 3;
 /// How much may wait to be searched, in bytes, as far as the kernel allows.
 const BUFFER: usize = 32 << 20;

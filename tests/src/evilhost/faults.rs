@@ -193,9 +193,10 @@ impl Faults {
         };
         let mut delay = None;
         for fault in self.planned.extract_if(.., is_here) {
-            match fault.action {
-                Action::Delay(time) => delay = Some(Duration::from_millis(time)),
-                action => self.begun.push((position, action)),
+            if let Action::Delay(time) = fault.action {
+                delay = Some(Duration::from_millis(time));
+            } else {
+                self.begun.push((position, fault.action));
             }
         }
         delay

@@ -72,10 +72,7 @@ fn one(
         Some(_) => None,
         None => provider.base_url(&naming).map_err(wanted)?,
     };
-    let address = address(own, access, usual.as_deref())
-        .map_err(|expected| value(path("base_url"), expected.to_owned()))?;
-    let address = under_own_roots(address, own.tls_roots.as_deref())
-        .map_err(|expected| value(path("tls_roots"), expected.to_owned()))?;
+    let address = place(name, own, access, usual.as_deref())?;
     let confidentiality = Confidentiality::of(&address.endpoint);
     let internal = confidentiality == Confidentiality::Internal;
     if own.tokens_per_second.is_some_and(|rate| !internal || rate == 0 || rate > 100_000) {
@@ -226,6 +223,18 @@ fn address(own: &DeploymentConfig, access: Access, usual: Option<&str>) -> Resul
     }
     let url = own.base_url.as_deref().or(usual).ok_or("an address such as 'https://api.example.com/v1'")?;
     parse_url(url, own.allow_plain_http)
+}
+
+/// Where it is, and who vouches for that.
+fn place(
+    name: &str,
+    own: &DeploymentConfig,
+    access: Access,
+    usual: Option<&str>,
+) -> Result<Address, ConfigError> {
+    let wrong = |key: &str, expected: &str| value(format!("deployments.{name}.{key}"), expected.to_owned());
+    let address = address(own, access, usual).map_err(|expected| wrong("base_url", expected))?;
+    under_own_roots(address, own.tls_roots.as_deref()).map_err(|expected| wrong("tls_roots", expected))
 }
 
 /// The same address, vouched for by these authorities alone if there are any.
