@@ -62,7 +62,6 @@ impl World {
         let secret = tempfile::NamedTempFile::new().unwrap();
         let disk = TempDir::new().unwrap();
         std::fs::write(disk.path().join("root.key"), "a5".repeat(32)).unwrap();
-        let claim = hex::encode(digest(&SHA256, CLAIM.as_bytes()));
         let (plain, packets) = (Upstream::start(), packets(&canaries));
         std::fs::write(secret.path(), &credential).unwrap();
         let enclave = Enclave::with(&Setup {
@@ -72,42 +71,15 @@ impl World {
             isolated: can_isolate(),
             tls_provider: true,
             own_way_out: true,
-            gateway: format!(
-                "[[gateway.admission.keys]]\nid = \"canary\"\nsha256 = \"{}\"\nmodels = [\"*\"]\n\
-                 [gateway.limits]\nrequest_body_bytes = 2000000\n\
-                 [gateway.deployments.hasty]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nPROVIDER_LINES\n\
-                 credential = \"file:{}\"\ntimeouts = {{ response_head_ms = 300, stall_ms = 300 }}\n\
-                 [gateway.models.hasty]\ndeployments = [\"hasty\"]\n\
-                 [gateway.models.{}]\ndeployments = [\"fake\"]\n\
-                 [gateway.deployments.plain]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nbase_url = \"http://{}/v1\"\n\
-                 [gateway.models.plain]\ndeployments = [\"plain\"]\n\
-                 [gateway.admission]\nvirtual_keys = true\n\
-                 [admin]\naddress = \"unix:admin.sock\"\nclaim_sha256 = \"{claim}\"\n\
-                 [state]\nstore = \"file:{at}/state.redb\"\nmode = \"lease\"\nroot_key = \"file:{at}/root.key\"\naudit = \"{at}/log\"\n\
-                 [metrics]\naddress = \"unix:metrics.sock\"\ninterval_seconds = 10",
-                hex::encode(digest(&SHA256, key.as_bytes())),
-                secret.path().display(),
-                named,
-                plain.address,
-                at = disk.path().display(),
-            ),
+            gateway: gateway(&key, secret.path(), &named, plain.address, disk.path()),
             ..Setup::default()
         });
         drop(secret);
         let (tapped, clients_leg) = taps::before(enclave.address);
         let way_out = enclave.folder().join("host.sock");
         let providers_leg = taps::on_the_way_out(&enclave.way_out(), &way_out);
-        let provider = format!("{PROVIDER}:{}", enclave.upstream.address.port());
         let config = enclave.folder().join("host.toml");
-        let text = format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\nenclave = \"tcp:{}\"\nmax_connections_per_source = 0\nnew_connections_per_second_per_source = 0\n\
-             [egress]\nlisten = \"unix:{}\"\nallow = [\"{provider}\", \"{}\"]\nresolve = {{ \"{provider}\" = \"{}\" }}\n",
-            tapped,
-            way_out.display(),
-            plain.address,
-            enclave.upstream.address,
-        );
-        std::fs::write(&config, text).unwrap();
+        std::fs::write(&config, host(tapped, &way_out, plain.address, enclave.upstream.address)).unwrap();
         let mut command = Command::new(programs::path("postern-host"));
         let host_process = Running::start(command.arg("--config").arg(config).current_dir(enclave.folder()));
         let host = host_process.said("ingress").parse().unwrap();
@@ -266,6 +238,37 @@ fn packets(canaries: &Arc<Canaries>) -> Option<Packets> {
         assert!(std::env::var_os("CI").is_none(), "continuous integration has to be able to");
     }
     packets.ok()
+}
+
+/// The enclave's configuration from `[gateway]` on: this key, this credential, a model of this name, a provider that does not
+/// encrypt, and this folder for what is kept.
+fn gateway(key: &str, credential: &Path, named: &str, plain: SocketAddr, disk: &Path) -> String {
+    let (key, claim) =
+        (hex::encode(digest(&SHA256, key.as_bytes())), hex::encode(digest(&SHA256, CLAIM.as_bytes())));
+    let (credential, at) = (credential.display(), disk.display());
+    format!(
+        "[[gateway.admission.keys]]\nid = \"canary\"\nsha256 = \"{key}\"\nmodels = [\"*\"]\n\
+         [gateway.limits]\nrequest_body_bytes = 2000000\n\
+         [gateway.deployments.hasty]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nPROVIDER_LINES\n\
+         credential = \"file:{credential}\"\ntimeouts = {{ response_head_ms = 300, stall_ms = 300 }}\n\
+         [gateway.models.hasty]\ndeployments = [\"hasty\"]\n\
+         [gateway.models.{named}]\ndeployments = [\"fake\"]\n\
+         [gateway.deployments.plain]\nprovider = \"openai_compatible\"\nmodel = \"real-model\"\nbase_url = \"http://{plain}/v1\"\n\
+         [gateway.models.plain]\ndeployments = [\"plain\"]\n\
+         [gateway.admission]\nvirtual_keys = true\n\
+         [admin]\naddress = \"unix:admin.sock\"\nclaim_sha256 = \"{claim}\"\n\
+         [state]\nstore = \"file:{at}/state.redb\"\nmode = \"lease\"\nroot_key = \"file:{at}/root.key\"\naudit = \"{at}/log\"\n\
+         [metrics]\naddress = \"unix:metrics.sock\"\ninterval_seconds = 10"
+    )
+}
+
+/// The host's configuration.
+fn host(enclave: SocketAddr, way_out: &Path, plain: SocketAddr, provider: SocketAddr) -> String {
+    let (way_out, name) = (way_out.display(), format!("{PROVIDER}:{}", provider.port()));
+    format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\nenclave = \"tcp:{enclave}\"\nmax_connections_per_source = 0\nnew_connections_per_second_per_source = 0\n\
+         [egress]\nlisten = \"unix:{way_out}\"\nallow = [\"{name}\", \"{plain}\"]\nresolve = {{ \"{name}\" = \"{provider}\" }}\n"
+    )
 }
 
 /// Larger files are others', in bytes.
