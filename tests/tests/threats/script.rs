@@ -15,12 +15,11 @@ const LATE: &[&str] = &[
     r#"[{ "to_client": [{ "at": { "message": 2 }, "action": { "delay": 400 } }] }]"#,
     r#"[{ "to_enclave": [{ "at": { "millisecond": 0 }, "action": { "delay": 400 } }] }]"#,
 ];
-/// Plans that do harm. The enclave's first messages are: its hello, its evidence and configuration, its signature over the
-/// connection, its answer.
+/// Plans that do harm. The enclave's first message is its hello; evidence, signature and answer follow.
 const HARMFUL: &[&str] = &[
     r#"[{ "to_client": [{ "at": { "message": 1 }, "action": { "flip": 1 } }] }]"#,
     r#"[{ "to_client": [{ "at": { "message": 2 }, "action": { "drop": 40 } }] }]"#,
-    r#"[{ "to_client": [{ "at": { "message": 3 }, "action": { "duplicate": 30 } }] }]"#,
+    r#"[{ "to_client": [{ "at": { "message": 2 }, "action": { "duplicate": 30 } }] }]"#,
     r#"[{ "to_client": [{ "at": { "record": 4 }, "action": { "insert": [23, 3, 3, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] } }] }]"#,
     r#"[{ "to_enclave": [{ "at": { "message": 1 }, "action": { "reorder": 20 } }] }]"#,
     r#"[{ "to_enclave": [{ "at": { "message": 2 }, "action": { "cut": "reset" } }] }]"#,
