@@ -21,6 +21,7 @@
 
 pub mod workspace;
 pub mod programs;
+pub mod scripts;
 
 pub mod canary;
 pub mod memory;

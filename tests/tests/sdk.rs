@@ -16,71 +16,12 @@ use std::time::Duration;
 use postern_tests::administered::Administered;
 use postern_tests::enclave::{Enclave, KEY, Setup};
 use postern_tests::programs::lasting_folder;
+use postern_tests::scripts::{install, kept, python, python_with, run, source, succeeded};
 use postern_tests::stack::Stack;
 use postern_tests::upstream::{self, Step, chunk};
 use postern_tests::{vendors, workspace};
 use ring::digest::{SHA256, digest};
 use serde_json::json;
-
-/// Runs `command`; nothing if its program is missing and that is all right.
-fn run(command: &mut Command) -> Option<Output> {
-    match command.output() {
-        Ok(output) => Some(output),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && std::env::var_os("CI").is_none() => {
-            println!("skipped: {} is not installed", command.get_program().display());
-            None
-        }
-        Err(error) => panic!("{}: {error}", command.get_program().display()),
-    }
-}
-
-fn succeeded(output: &Output) -> String {
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
-    said
-}
-
-/// Runs a command that needs more than a toolchain: modules of the system's Python, a registry.
-fn install(command: &mut Command) -> Option<()> {
-    let output = run(command)?;
-    if !output.status.success() && std::env::var_os("CI").is_none() {
-        println!(
-            "skipped: {} failed: {}",
-            command.get_program().display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        return None;
-    }
-    succeeded(&output);
-    Some(())
-}
-
-fn source(name: &str) -> PathBuf {
-    workspace::root().join("tests/sdk").join(name)
-}
-
-/// A virtual environment with the official SDKs.
-fn python() -> Option<PathBuf> {
-    python_with("python", "requirements.txt")
-}
-
-/// A virtual environment with what `requirements` pins; made anew when that changes.
-fn python_with(name: &str, requirements: &str) -> Option<PathBuf> {
-    let wanted = std::fs::read_to_string(source(requirements)).unwrap();
-    let folder = lasting_folder().join(name);
-    let (stamp, program) = (folder.join("installed.txt"), folder.join("bin/python"));
-    let lock = std::fs::File::create(lasting_folder().join(format!("{name}.lock"))).unwrap();
-    lock.lock().unwrap();
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Some(program);
-    }
-    install(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-    install(Command::new(&program).args(pip).arg(source(requirements)))?;
-    std::fs::write(stamp, wanted).unwrap();
-    Some(program)
-}
 
 /// A folder with `node_modules` as `package-lock.json` pins them.
 fn node_folder() -> Option<PathBuf> {
@@ -186,10 +127,6 @@ fn through(stack: &Stack, command: &mut Command) -> Option<Output> {
 fn node(stack: &Stack, folder: &Path, script: &str) -> Option<Output> {
     std::fs::copy(source(script), folder.join(script)).unwrap();
     through(stack, Command::new("node").arg(script).current_dir(folder))
-}
-
-fn kept(said: &str) -> usize {
-    said.lines().filter(|line| line.starts_with("kept: ")).count()
 }
 
 #[test]
