@@ -3,14 +3,16 @@
 //! The report is the simulated processor's and names the key, as the paravisor has it made. libtpms keeps at most 2048 bytes
 //! in one index, so the run-time data here has the one key that verifiers use, where Azure's has two.
 
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use attestation::attester::azure_vtpm::{AK_HANDLE, HCL_INDEX};
-use attestation::endorsements::Endorsements;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_tests::security_processor::SecurityProcessor;
@@ -29,10 +31,9 @@ const MODULUS_BYTES: usize = 256;
 /// A running TPM for one machine.
 pub struct AzureTpm {
     child: Child,
+    state: PathBuf,
     /// What QEMU connects to.
     pub socket: PathBuf,
-    /// What vouches for the processor's report.
-    pub endorsements: Endorsements,
 }
 
 /// Whether swtpm and the tools that fill it are there. In CI their absence is a failure.
@@ -52,7 +53,7 @@ impl AzureTpm {
     pub fn start(folder: &Path, processor: &SecurityProcessor) -> Self {
         let state = folder.join("tpm");
         std::fs::create_dir(&state).expect("the folder can be written to");
-        let endorsements = provision(&state, processor);
+        provision(&state, processor);
         let socket = folder.join("tpm.sock");
         let child = swtpm(&state)
             .arg("--ctrl")
@@ -60,7 +61,69 @@ impl AzureTpm {
             .spawn()
             .expect("swtpm starts");
         until(|| socket.exists());
-        Self { child, socket, endorsements }
+        Self { child, state, socket }
+    }
+
+    /// All registers by bank (`sha256`, `sha384`), in hex, once the machine is gone: the emulator writes down what it
+    /// remembers, and another one reads it to the tools.
+    pub fn registers(self) -> BTreeMap<&'static str, BTreeMap<u8, String>> {
+        let mut control = UnixStream::connect(&self.socket).expect("the emulator outlives its machine");
+        // swtpm's control channel: CMD_STORE_VOLATILE, CMD_SHUTDOWN (`swtpm/tpm_ioctl.h`); four bytes of result each.
+        for command in [10_u32, 3] {
+            let mut result = [0xff; 4];
+            control.write_all(&command.to_be_bytes()).expect("the emulator listens");
+            control.read_exact(&mut result).expect("the emulator answers");
+            assert_eq!(result, [0; 4], "control command {command}");
+        }
+        let state = self.state.clone();
+        drop(self);
+        let tools = Tools::start(&state, "not-need-init");
+        let line = |line: &str| -> Option<(u8, String)> {
+            let (index, value) = line.split_once(':')?;
+            Some((index.trim().parse().ok()?, value.trim().strip_prefix("0x")?.to_owned()))
+        };
+        let read = |bank: &str| tools.done(&["tpm2_pcrread", bank]).lines().filter_map(line).collect();
+        ["sha256", "sha384"].into_iter().map(|bank| (bank, read(bank))).collect()
+    }
+}
+
+/// An emulator on TCP, and the tools that fill and read it.
+struct Tools {
+    child: Child,
+    port: u16,
+}
+
+impl Tools {
+    fn start(state: &Path, flags: &str) -> Self {
+        let (port, control) = two_ports();
+        let mut command = swtpm(state);
+        command.arg("--server").arg(format!("type=tcp,port={port}"));
+        command.arg("--ctrl").arg(format!("type=tcp,port={control}"));
+        let child = command.args(["--flags", flags]).spawn().expect("swtpm starts");
+        let own = Self { child, port };
+        until(|| own.run(&["tpm2_getrandom", "1"]).status.success());
+        own
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(arguments[0]);
+        command
+            .args(&arguments[1..])
+            .env("TPM2TOOLS_TCTI", format!("swtpm:host=127.0.0.1,port={}", self.port));
+        command.output().expect("tpm2-tools are there")
+    }
+
+    /// What it said, having done it.
+    fn done(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments);
+        assert!(said.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    }
+}
+
+impl Drop for Tools {
+    fn drop(&mut self) {
+        end(&mut self.child);
     }
 }
 
@@ -90,23 +153,10 @@ fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
-fn provision(state: &Path, processor: &SecurityProcessor) -> Endorsements {
-    let (port, control) = two_ports();
-    let mut command = swtpm(state);
-    command.arg("--server").arg(format!("type=tcp,port={port}"));
-    command.arg("--ctrl").arg(format!("type=tcp,port={control}"));
-    let mut child = command.args(["--flags", "not-need-init,startup-clear"]).spawn().expect("swtpm starts");
+fn provision(state: &Path, processor: &SecurityProcessor) {
     let file = |name: &str| state.join(name).to_str().expect("UTF-8").to_owned();
-    let tool = |arguments: &[&str]| {
-        let mut command = Command::new(arguments[0]);
-        command.args(&arguments[1..]).env("TPM2TOOLS_TCTI", format!("swtpm:host=127.0.0.1,port={port}"));
-        command.output().expect("tpm2-tools are there")
-    };
-    until(|| tool(&["tpm2_getrandom", "1"]).status.success());
-    let done = |arguments: &[&str]| {
-        let said = tool(arguments);
-        assert!(said.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
-    };
+    let tools = Tools::start(state, "not-need-init,startup-clear");
+    let done = |arguments: &[&str]| drop(tools.done(arguments));
     let (context, key, blob) = (file("ak.context"), file("ak.der"), file("blob"));
     let (handle, index) = (format!("{AK_HANDLE:#x}"), format!("{HCL_INDEX:#x}"));
     let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign";
@@ -127,8 +177,6 @@ fn provision(state: &Path, processor: &SecurityProcessor) -> Endorsements {
     done(&["tpm2_nvdefine", &index, "-C", "o", "-s", &size, "-a", "ownerread|ownerwrite|authread|authwrite"]);
     done(&["tpm2_nvwrite", &index, "-C", "o", "-i", &blob]);
     done(&["tpm2_shutdown", "-c"]);
-    end(&mut child);
-    Endorsements::from_snp_certificate_table(&quote.certificate_table).expect("the processor's own table")
 }
 
 /// What the paravisor says of the guest, with the one key that verifiers look for.

@@ -11,7 +11,10 @@
     reason = "test code: stopping is the right answer to a surprise"
 )]
 
-pub mod azure_tpm;
-pub mod machine;
 pub mod parts;
 pub mod surroundings;
+pub mod clients;
+pub mod release;
+pub mod machine;
+pub mod azure_tpm;
+pub mod vsock;

@@ -21,8 +21,12 @@ pub struct Boot<'a> {
     pub tpm: Option<&'a Path>,
     /// A program that answers each connection to the clouds' metadata service.
     pub metadata: Option<&'a Path>,
-    /// The socket and context of a vsock daemon.
+    /// The socket of a vsock daemon.
     pub vsock: Option<&'a Path>,
+    /// An ACPI table of the host's, beside QEMU's own.
+    pub acpi: Option<&'a [u8]>,
+    /// A file that is the machine's memory, for the host to look at.
+    pub memory_file: Option<&'a Path>,
     /// Mebibytes of memory.
     pub memory: u32,
 }
@@ -39,6 +43,8 @@ impl<'a> Boot<'a> {
             tpm: None,
             metadata: None,
             vsock: None,
+            acpi: None,
+            memory_file: None,
             memory: 320,
         }
     }
@@ -54,6 +60,8 @@ impl<'a> Boot<'a> {
             tpm: Some(tpm),
             metadata: Some(metadata),
             vsock: None,
+            acpi: None,
+            memory_file: None,
             memory: 512,
         }
     }
@@ -109,8 +117,13 @@ impl Machine {
             "-display",
             "none",
         ]);
-        command.arg("-m").arg(format!("{}M", boot.memory));
-        let memory = format!("memory-backend-memfd,id=mem0,size={}M,share=on", boot.memory);
+        let memory = memory(boot.memory);
+        command.arg("-m").arg(format!("{memory}M"));
+        let backend = match boot.memory_file {
+            Some(path) => format!("memory-backend-file,mem-path={}", path.display()),
+            None => "memory-backend-memfd".to_owned(),
+        };
+        let memory = format!("{backend},id=mem0,size={memory}M,share=on");
         command.args(["-M", "q35,memory-backend=mem0", "-object", &memory]);
         command.arg("-bios").arg(file("firmware.fd", boot.firmware));
         command.arg("-serial").arg(format!("file:{}", folder.path().join("serial").display()));
@@ -130,6 +143,9 @@ impl Machine {
             let page = file("page.bin", page);
             let device = format!("loader,file={},addr={address:#x},force-raw=on", page.display());
             command.args(["-device", &device]);
+        }
+        if let Some(table) = boot.acpi {
+            command.arg("-acpitable").arg(format!("file={}", file("table.aml", table).display()));
         }
         attach(&mut command, boot);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn();
@@ -196,6 +212,11 @@ impl Machine {
         let seconds = ticks as f64 / 100.0;
         (seconds, peak / 1024)
     }
+}
+
+/// Mebibytes of memory; `POSTERN_IMAGE_MEMORY` says another number, to find out how little suffices.
+fn memory(usual: u32) -> u32 {
+    std::env::var("POSTERN_IMAGE_MEMORY").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// What is plugged in besides memory and network.

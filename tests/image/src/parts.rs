@@ -48,10 +48,7 @@ pub fn parts() -> &'static Parts {
             None => Kernel::of_debian(&inputs, &cache).expect("the kernel is there"),
         };
         let programs = match std::env::var_os("POSTERN_IMAGE_PROGRAMS") {
-            Some(folder) => {
-                let read = |name: &str| std::fs::read(Path::new(&folder).join(name)).expect("a program");
-                Programs { init: read("postern-init"), gateway: read("postern-enclave") }
-            }
+            Some(folder) => Programs::read(Path::new(&folder)).expect("programs"),
             None => {
                 Build { source: &root(), cargo_home: None, target: &kept().join("cargo"), profile: "image" }
                     .run()

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use attestation::{HardwareId, Measurement, Sha256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use measurement::snp::{Launch, Vmm, launch_digest, signature};
 use measurement::{Firmware, KernelHashes};
 use postern_client::policy_file::Template;
@@ -38,16 +40,22 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest(&SHA256, bytes).as_ref().try_into().expect("32 bytes")
 }
 
-/// A configuration with the built-in model, reached on port 8443; evidence comes from `attester`.
+/// A configuration with the built-in model, reached on TCP port 8443; evidence comes from `attester`.
 pub fn configuration(attester: &str) -> String {
+    configuration_at("tcp:0.0.0.0:8443", attester, "")
+}
+
+/// The same, reached at `address`, with further tables.
+pub fn configuration_at(address: &str, attester: &str, tables: &str) -> String {
     format!(
         r#"version = 1
 [listen]
-address = "tcp:0.0.0.0:8443"
+address = "{address}"
 names = ["{NAME}"]
 workers = 1
 [tee]
 attester = "{attester}"
+{tables}
 [gateway]
 version = 1
 [[gateway.admission.keys]]
@@ -62,6 +70,56 @@ deployments = ["builtin"]
 "#,
         hex::encode(sha256(KEY.as_bytes()))
     )
+}
+
+/// AMD's key distribution service for this processor: its certificate, its issuers, their revocation list.
+pub fn vendor(processor: &SecurityProcessor) -> u16 {
+    let chain = processor.processor.chain();
+    let pem = |der: &[u8]| {
+        let text = STANDARD.encode(der);
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    };
+    let issuers = [pem(&chain.intermediate), pem(&chain.ark)].concat().into_bytes();
+    let (own, list) = (chain.vek.clone(), chain.crl.clone().expect("a good processor has one"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let head = head(&mut client);
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let body = match path.rsplit('/').next() {
+                Some("cert_chain") => &issuers,
+                Some("crl") => &list,
+                _ => &own,
+            };
+            let answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            // Whoever hangs up gets no answer.
+            drop(client.write_all(&[answer.as_bytes(), body].concat()));
+        }
+    });
+    port
+}
+
+fn head(client: &mut TcpStream) -> String {
+    let (mut bytes, mut byte) = (Vec::new(), [0]);
+    while !bytes.ends_with(b"\r\n\r\n") && client.read_exact(&mut byte).is_ok() {
+        bytes.extend(byte);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Serves these bytes to whoever connects to this Unix socket.
+pub fn serving_at(socket: &Path, bytes: &[u8]) {
+    let listener = UnixListener::bind(socket).expect("a socket in a new folder");
+    let bytes = bytes.to_vec();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let _gone = client.write_all(&bytes);
+        }
+    });
 }
 
 /// Serves these bytes to whoever connects, and returns the port.

@@ -16,7 +16,7 @@ use postern_image::failure::Failure;
 use postern_image::formats;
 use postern_image::image::{self, Kernel, Profile};
 use postern_image::inputs::Inputs;
-use postern_image::programs::Build;
+use postern_image::programs::{Build, Programs};
 use postern_image::release::{self, About, Built};
 
 /// Builds the confidential VM image. Same inputs, same bytes.
@@ -77,6 +77,9 @@ struct BuildArguments {
     /// Cargo's home for the programs of the image
     #[arg(long)]
     cargo_home: Option<PathBuf>,
+    /// Programs that are built already (postern-init and postern-enclave in this folder), such as another builder's
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
     /// Also write disks for Google, Microsoft and Amazon
     #[arg(long)]
     disks: bool,
@@ -115,14 +118,8 @@ const RECIPE: &str = "deploy/image";
 
 fn build(arguments: &BuildArguments) -> Result<(), Failure> {
     let inputs = Inputs::load(&Path::new(RECIPE).join("inputs.toml"))?;
-    let (lane, profile) = match arguments.lane {
-        Lane::Quick => ("quick", "image"),
-        Lane::Release => ("release", "dist"),
-    };
     let kernel = kernel_of(arguments, &inputs)?;
-    let target = arguments.output.join("cargo");
-    let cargo_home = arguments.cargo_home.as_deref();
-    let programs = Build { source: Path::new("."), cargo_home, target: &target, profile }.run()?;
+    let (lane, programs) = programs_of(arguments)?;
     let initrd = image::initial_ram_disk(&programs, &kernel.modules)?;
     let stub = image::stub(&inputs, &arguments.cache)?;
     let mut artifacts = Vec::new();
@@ -173,6 +170,19 @@ fn build(arguments: &BuildArguments) -> Result<(), Failure> {
     }
     println!("{}", arguments.output.join("manifest.json").display());
     Ok(())
+}
+
+/// The name of the lane, and its programs.
+fn programs_of(arguments: &BuildArguments) -> Result<(&'static str, Programs), Failure> {
+    let (lane, profile) = match arguments.lane {
+        Lane::Quick => ("quick", "image"),
+        Lane::Release => ("release", "dist"),
+    };
+    if let Some(folder) = &arguments.programs {
+        return Ok((lane, Programs::read(folder)?));
+    }
+    let (target, cargo_home) = (arguments.output.join("cargo"), arguments.cargo_home.as_deref());
+    Ok((lane, Build { source: Path::new("."), cargo_home, target: &target, profile }.run()?))
 }
 
 fn kernel_of(arguments: &BuildArguments, inputs: &Inputs) -> Result<Kernel, Failure> {

@@ -16,6 +16,20 @@ pub struct Programs {
     pub gateway: Vec<u8>,
 }
 
+impl Programs {
+    /// Programs that are built already, in one folder.
+    ///
+    /// # Errors
+    /// [`Failure`] where one cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(Failure::file(&path))
+        };
+        Ok(Self { init: read("postern-init")?, gateway: read("postern-enclave")? })
+    }
+}
+
 /// The one target the image is for.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -88,11 +102,7 @@ impl Build<'_> {
         if !status.success() {
             return Err(Failure::new("the programs of the image do not build (see above)"));
         }
-        let built = |name: &str| {
-            let path = target.join(TARGET).join(self.profile).join(name);
-            std::fs::read(&path).map_err(Failure::file(&path))
-        };
-        Ok(Programs { init: built("postern-init")?, gateway: built("postern-enclave")? })
+        Programs::read(&target.join(TARGET).join(self.profile))
     }
 
     fn home(&self) -> Result<PathBuf, Failure> {
