@@ -64,12 +64,12 @@ fn exact(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("exact_2KiB");
     let without = gateway();
     group.bench_function("without_cache", |bencher| {
-        bencher.iter(|| exchange(&without, &upstream, &whole, &clock))
+        bencher.iter(|| exchange(&without, &upstream, &whole, &clock));
     });
     exchange(&cached, &upstream, &whole, &clock);
     group.bench_function("hit", |bencher| bencher.iter(|| exchange(&cached, &upstream, &whole, &clock)));
     group.bench_function("hit_as_stream", |bencher| {
-        bencher.iter(|| exchange(&cached, &upstream, &stream, &clock))
+        bencher.iter(|| exchange(&cached, &upstream, &stream, &clock));
     });
     group.finish();
     let states = cached.books().metrics.caches().states;

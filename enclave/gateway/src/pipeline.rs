@@ -125,15 +125,18 @@ pub async fn handle<U: Upstream>(
     }
     let means = Means { gateway, upstream, clock };
     let asking = Asking { wire, asked, body, wishes, named };
-    let reached = match infer(asking, who, &mut exchange, &means).await {
+    let mut reached = match infer(asking, who, &mut exchange, &means).await {
         Ok(Reached::Fresh { committed, routed }) => {
-            match guarded::check(committed, routed, &mut exchange, &means).await {
-                Ok(reached) => Ok(cached::compare(reached, &mut exchange, &means).await),
-                Err(error) => Err(error),
-            }
+            guarded::check(committed, routed, &mut exchange, &means).await
         }
         other => other,
     };
+    if let Ok(Reached::Fresh { committed, routed }) = &mut reached
+        && let Some(sampled) = routed.take_sampled()
+    {
+        // Apart, so that the usual request does not carry the room that this takes.
+        Box::pin(cached::compare(sampled, committed, routed, &mut exchange, &means)).await;
+    }
     match reached {
         Ok(reached) => Ok(reached.into_answer(exchange, clock.now())),
         Err(error) => {

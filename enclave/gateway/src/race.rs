@@ -13,6 +13,7 @@ pub(crate) enum Won<A, B> {
 }
 
 /// Runs both until one ends. The first is asked first, so the second costs nothing where the first does not wait.
+/// Large ones are to be pinned by the caller: what an async function is given takes its room twice.
 pub(crate) async fn race<A: Future, B: Future>(first: A, second: B) -> Won<A::Output, B::Output> {
     let (mut first, mut second) = (pin!(first), pin!(second));
     poll_fn(|context| {

@@ -36,7 +36,7 @@ pub(super) fn replayed(kept: &Kept, request: &Request, renewal: &Renewal<'_>) ->
             .find(document, name)
             .is_some_and(|own| own.kind != Kind::Null && own.kind != Kind::False)
     };
-    if ONE_FORM.iter().any(|name| one_form(name)) {
+    if ONE_FORM.iter().any(one_form) {
         return None;
     }
     let dialect = readable(kept.wire)?;

@@ -10,6 +10,9 @@ use crate::cache::{CacheState, Caches};
 use crate::route::Models;
 use crate::route::health::breaker::Phase;
 
+/// One number of how full a cache is.
+type Reading = fn(&Filling) -> u64;
+
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -101,8 +104,7 @@ impl Page {
         let exact = caches.exact.as_ref().map(|own| ("exact", own.filling()));
         let semantic = caches.semantic.as_ref().map(|own| ("semantic", own.filling()));
         let all: Vec<_> = [exact, semantic].into_iter().flatten().collect();
-        type Read = fn(&Filling) -> u64;
-        let families: [(&str, &str, &str, Read); 3] = [
+        let families: [(&str, &str, &str, Reading); 3] = [
             ("postern_cache_entries", "gauge", "Stored answers.", |own| count(own.entries)),
             (
                 "postern_cache_bytes",

@@ -1,5 +1,6 @@
 //! The one attempt loop: tries deployments as the plan and the retry rules say, until one has committed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +146,7 @@ pub(super) async fn once<U: Upstream, C: Clock>(
     let timeouts = limits(routed, leaf, left);
     let stream = routed.missed().screened().admitted().request().stream;
     let limit = if stream { timeouts.first_content } else { timeouts.total };
-    let answering = async {
+    let answering = pin!(async {
         provider::grant::ready(at, upstream, clock).await?;
         let Encoded { mut call, reading } = provider::encode(routed, at, clock.now())?;
         call.timeouts = timeouts;
@@ -154,7 +155,7 @@ pub(super) async fn once<U: Upstream, C: Clock>(
         let awaited = Awaited { routed, at, reading, id, sent: clock.now() };
         let response = upstream.send(call).await?;
         answer::receive(response, awaited, gateway.max_answer_bytes(), clock).await
-    };
+    });
     let key = routed.missed().screened().admitted().key().issued();
     let revoked = async {
         match key {
@@ -162,7 +163,8 @@ pub(super) async fn once<U: Upstream, C: Clock>(
             None => std::future::pending().await,
         }
     };
-    match race(answering, race(clock.sleep(limit), revoked)).await {
+    let given_up = pin!(race(clock.sleep(limit), revoked));
+    match race(answering, given_up).await {
         Won::First(outcome) => outcome,
         Won::Second(Won::First(())) => Err(Error::UpstreamTimeout),
         Won::Second(Won::Second(())) => Err(Error::CredentialUnknown),

@@ -1,21 +1,24 @@
 //! Where the caches come into the life of a request: before it is routed, and beside an answer that is compared with one
 //! from a cache.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::Means;
 use super::attempt::Committed;
-use super::{Means, Reached};
 use crate::answer::{self, Received};
 use crate::cache::kept::{Form, Given, Kept};
 use crate::cache::replay::{Renewal, text};
 use crate::cache::semantic::vector::Vector;
-use crate::cache::{Asking, Begun, Beside, Lookup, Replay, ask};
+use crate::cache::{Asking, Begun, Beside, Lookup, Replay, Sampled, ask};
 use crate::clock::Clock;
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::metrics::CacheCounter;
 use crate::provider;
 use crate::race::{Won, race};
+use crate::route::Routed;
 use crate::route::wishes::Wishes;
 use crate::screening::Screened;
 use crate::settle::Exchange;
@@ -29,31 +32,41 @@ pub(super) async fn look_up<U: Upstream, C: Clock>(
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Lookup {
-    let Means { gateway, clock, .. } = *means;
+    let gateway = means.gateway;
     // The usual case, without caches, costs no more than this.
     let variant = if gateway.caches().is_some() { wishes.variant() } else { String::new() };
     let beside = Beside { wanted: &wishes.cache, exposure_max: wishes.exposure_max, variant: &variant };
-    let mut asking = match ask(screened, &beside, gateway.caches(), gateway.secret()) {
-        Begun::Asking(asking) => asking,
+    match ask(screened, &beside, gateway.caches(), gateway.secret()) {
+        // Apart, so that a request without caches does not carry the room that this takes.
+        Begun::Asking(asking) => Box::pin(find(asking, wishes.timeout, exchange, means)).await,
         Begun::Missed(missed) => {
             exchange.looked_up(missed.state());
-            return Lookup::Miss(missed);
+            Lookup::Miss(missed)
         }
-    };
+    }
+}
+
+/// Asks the caches, and waits for whoever is asking upstream.
+async fn find<U: Upstream, C: Clock>(
+    mut asking: Asking,
+    patience: Option<Duration>,
+    exchange: &mut Exchange,
+    means: &Means<'_, U, C>,
+) -> Lookup {
+    let clock = means.clock;
     let id = exchange.id().clone();
-    let renewal = |clock: &C| Renewal { id: id.as_str(), unix_seconds: clock.now().unix_seconds() };
-    let mut replay = asking.exact(&renewal(clock), clock.now());
+    let renewal = || Renewal { id: id.as_str(), unix_seconds: clock.now().unix_seconds() };
+    let mut replay = asking.exact(&renewal(), clock.now());
     if replay.is_none()
         && let Some((follower, wait)) = asking.board()
     {
-        let wait = wishes.timeout.map_or(wait, |own| own.min(wait));
+        let wait = patience.map_or(wait, |own| own.min(wait));
         // Whoever has waited in vain goes his own way.
         race(follower.wait(), clock.sleep(wait)).await;
-        replay = asking.exact(&renewal(clock), clock.now());
+        replay = asking.exact(&renewal(), clock.now());
     }
     if replay.is_none() && asking.question().is_some() {
-        // Apart, so that the usual request does not carry the room that this takes.
-        replay = Box::pin(by_meaning(&mut asking, &renewal(clock), exchange, means)).await;
+        replay = by_meaning(&mut asking, &renewal(), exchange, means).await;
     }
     if let Some(replay) = replay {
         exchange.cache_hit(replay.state, replay.saved);
@@ -88,12 +101,12 @@ async fn embed<U: Upstream, C: Clock>(
     means: &Means<'_, U, C>,
 ) -> Option<Vector> {
     let Means { gateway, upstream, clock } = *means;
-    let asking = async {
+    let asking = pin!(async {
         provider::grant::ready(at, upstream, clock).await?;
         let provider::Encoded { call, reading } = provider::encode_text(text, at, tenant, clock.now())?;
         let response = upstream.send(call).await?;
         answer::vector::receive(response, reading, gateway.max_answer_bytes()).await
-    };
+    });
     let embedded: Result<_, Error> = match race(asking, clock.sleep(at.timeouts.total)).await {
         Won::First(outcome) => outcome,
         Won::Second(()) => Err(Error::UpstreamTimeout),
@@ -109,21 +122,18 @@ async fn embed<U: Upstream, C: Clock>(
 
 /// Compares a fresh answer with the one that the semantic cache would have given, and counts what comes of it.
 pub(super) async fn compare<U: Upstream, C: Clock>(
-    mut reached: Reached<U::Body>,
+    sampled: Sampled,
+    committed: &Committed<U::Body>,
+    routed: &Routed,
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
-) -> Reached<U::Body> {
-    let Reached::Fresh { committed, routed } = &mut reached else { return reached };
-    let Some(sampled) = routed.take_sampled() else { return reached };
+) {
     let gateway = means.gateway;
-    let Some(semantic) = gateway.caches().and_then(|own| own.semantic.as_ref()) else { return reached };
-    let Committed { received: Received::Whole { body, usage, finish, .. }, at } = &*committed else {
-        return reached;
-    };
-    let request = routed.missed().screened().admitted().request();
-    let key_id = Arc::clone(&routed.missed().screened().admitted().key().id);
+    let Some(semantic) = gateway.caches().and_then(|own| own.semantic.as_ref()) else { return };
+    let Committed { received: Received::Whole { body, usage, finish, .. }, at } = committed else { return };
+    let admitted = routed.missed().screened().admitted();
     let given = Given {
-        wire: request.wire,
+        wire: admitted.request().wire,
         form: Form::Whole,
         body: body.expose(),
         usage: *usage,
@@ -132,15 +142,15 @@ pub(super) async fn compare<U: Upstream, C: Clock>(
         at,
     };
     let texts = Kept::of(&given).as_ref().and_then(text).zip(text(&sampled.kept));
-    let Some((fresh, old)) = texts else { return reached };
+    let Some((fresh, old)) = texts else { return };
     let same = fresh.expose() == old.expose();
     let agrees = if same {
         true
     } else {
-        let embedder = &semantic.settings.embedder;
-        let fresh = Box::pin(embed(fresh.expose(), embedder, &key_id, exchange, means)).await;
-        let old = Box::pin(embed(old.expose(), embedder, &key_id, exchange, means)).await;
-        let Some((fresh, old)) = fresh.zip(old) else { return reached };
+        let (embedder, key_id) = (&semantic.settings.embedder, &admitted.key().id);
+        let fresh = embed(fresh.expose(), embedder, key_id, exchange, means).await;
+        let old = embed(old.expose(), embedder, key_id, exchange, means).await;
+        let Some((fresh, old)) = fresh.zip(old) else { return };
         fresh.cosine(&old) >= semantic.settings.agreement
     };
     let counter = if agrees { CacheCounter::SampledTrue } else { CacheCounter::SampledFalse };
@@ -148,5 +158,4 @@ pub(super) async fn compare<U: Upstream, C: Clock>(
     if !agrees {
         sampled.was_false(semantic);
     }
-    reached
 }

@@ -1,6 +1,7 @@
 //! Asks the services that guardrails need, through the same way out as upstreams: bounded in time and size, and closed where
 //! an answer is not understood.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -79,7 +80,7 @@ pub(super) async fn ask<U: Upstream, C: Clock>(
         body: Plaintext::new(BodyParts::whole(body)),
         timeouts: at.timeouts,
     };
-    let answering = async {
+    let answering = pin!(async {
         let mut response = means.upstream.send(call).await.map_err(|_| Unclear)?;
         if !(200..300).contains(&response.status) {
             return Err(Unclear);
@@ -93,7 +94,7 @@ pub(super) async fn ask<U: Upstream, C: Clock>(
         let named = |(name, _): &&(String, Vec<u8>)| name.eq_ignore_ascii_case("postern-signature");
         let signature = response.headers.iter().find(named).map(|(_, value)| value.as_slice());
         service.read(&question, &asked, &Answered { signature, body: body.expose() }, secret)
-    };
+    });
     match race(answering, means.clock.sleep(at.timeouts.total)).await {
         Won::First(verdict) => verdict.ok(),
         Won::Second(()) => None,

@@ -1,6 +1,7 @@
 //! Copies a request for a deployment on trial once its answer has begun, and makes such calls when the shell says so.
 //! Nothing here can reach the client: it only counts.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::Means;
@@ -40,10 +41,10 @@ pub async fn shadow<U: Upstream>(call: ShadowCall, gateway: &Gateway, upstream: 
     let at = Arc::clone(&leaf.deployment);
     let limit = encoded.call.timeouts.total;
     let unseen = Unseen { at: &at, reading: encoded.reading, wire, stream };
-    let asking = async {
+    let asking = pin!(async {
         let response = upstream.send(encoded.call).await?;
         measure(response, unseen, gateway.max_answer_bytes(), clock).await
-    };
+    });
     let outcome = match race(asking, clock.sleep(limit)).await {
         Won::First(outcome) => outcome,
         Won::Second(()) => Err(Error::UpstreamTimeout),
