@@ -102,6 +102,28 @@ def vendor(good, model):
     kept(f"{model}: stream", text == "Hello!" and pieces[-1].choices[0].finish_reason == "stop")
 
 
+def searched(good):
+    """Pages that an answer of another vendor's model rests on, as this SDK has them."""
+    search = {"search_context_size": "low", "user_location": {"type": "approximate", "approximate": {"country": "DE"}}}
+    asked = {"model": "claude", "messages": MESSAGES, "web_search_options": search}
+    message = good.chat.completions.create(**asked).choices[0].message
+    page = message.annotations[0].url_citation
+    kept("citations", page.url == "https://weather.example/bonn" and page.title == "Bonn")
+    kept("what they are of", message.content[page.start_index : page.end_index] == "it rains")
+    pieces = [piece.choices[0].delta for piece in good.chat.completions.create(**asked, stream=True) if piece.choices]
+    pages = [page["url_citation"] for piece in pieces for page in (piece.model_extra or {}).get("annotations", [])]
+    text = "".join(piece.content or "" for piece in pieces)
+    kept("streamed citations", [text[page["start_index"] : page["end_index"]] for page in pages] == ["it rains"])
+    answer = good.responses.create(model="claude", input="Say hello", tools=[{"type": "web_search"}])
+    part = answer.output[0].content[0]
+    page = part.annotations[0]
+    kept("citations of a response", page.type == "url_citation" and part.text[page.start_index : page.end_index] == "it rains")
+    with good.responses.stream(model="claude", input="Say hello", tools=[{"type": "web_search"}]) as stream:
+        added = [event for event in stream if event.type == "response.output_text.annotation.added"]
+        part = stream.get_final_response().output[0].content[0]
+    kept("streamed citations of a response", len(added) == 1 and part.annotations[0].url == "https://weather.example/bonn")
+
+
 def main():
     good = client()
     whole = good.chat.completions.create(model="builtin", messages=MESSAGES)
@@ -129,6 +151,7 @@ def main():
     kept("embeddings in base64", [one.embedding for one in base64.data] == [one.embedding for one in numbers.data])
 
     responses(good)
+    searched(good)
     completions(good)
     for model in ["fake", "claude"]:
         more(good, model)

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub mod conversation;
 
+pub mod citation;
+
 pub mod completion;
 
 pub mod tool_names;

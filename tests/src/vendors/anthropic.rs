@@ -34,6 +34,9 @@ fn blocks(body: &Value) -> Vec<Value> {
     let answered = last["content"]
         .as_array()
         .is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"));
+    if searches(body) {
+        return found();
+    }
     if let Some(name) = body["tools"][0]["name"].as_str().filter(|_| !answered) {
         let choice = &body["tool_choice"];
         let alone = choice["type"] == "tool" || choice["disable_parallel_tool_use"] == true;
@@ -48,10 +51,37 @@ fn blocks(body: &Value) -> Vec<Value> {
     vec![json!({"type": "text", "text": if structured { r#"{"city":"Bonn"}"# } else { "Hello!" }})]
 }
 
+/// Whether the search of the web is among the tools.
+fn searches(body: &Value) -> bool {
+    let is = |tool: &Value| tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search_"));
+    body["tools"].as_array().is_some_and(|tools| tools.iter().any(is))
+}
+
+/// A search by the provider, and a text of which one piece rests on a page (API documentation, "Web search tool").
+fn found() -> Vec<Value> {
+    let page = json!({"type": "web_search_result", "url": PAGE, "title": "Bonn", "encrypted_content": "AAAA", "page_age": null});
+    let citation = json!({"type": "web_search_result_location", "url": PAGE, "title": "Bonn", "encrypted_index": "BBBB", "cited_text": "rain"});
+    vec![
+        json!({"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "weather"}}),
+        json!({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [page]}),
+        json!({"type": "text", "text": "Über Bonn: "}),
+        json!({"type": "text", "text": "it rains", "citations": [citation]}),
+        json!({"type": "text", "text": " today."}),
+    ]
+}
+
+/// What a search finds.
+const PAGE: &str = "https://weather.example/bonn";
+
 fn stream(blocks: &[Value], reason: &str, endless: bool) -> Vec<Step> {
     let start = message(&[], &json!({"input_tokens": 3, "output_tokens": 1}));
     let mut events = vec![json!({"type": "message_start", "message": start}), json!({"type": "ping"})];
     for (index, block) in blocks.iter().enumerate() {
+        if block["type"] == "web_search_tool_result" {
+            events.push(json!({"type": "content_block_start", "index": index, "content_block": block}));
+            events.push(json!({"type": "content_block_stop", "index": index}));
+            continue;
+        }
         let (empty, kind, member, text) = if block["type"] == "text" {
             let text = block["text"].as_str().expect("text").to_owned();
             (json!({"type": "text", "text": ""}), "text_delta", "text", text)
@@ -61,7 +91,11 @@ fn stream(blocks: &[Value], reason: &str, endless: bool) -> Vec<Step> {
             (empty, "input_json_delta", "partial_json", block["input"].to_string())
         };
         events.push(json!({"type": "content_block_start", "index": index, "content_block": empty}));
-        let (first, second) = text.split_at(3);
+        for citation in block["citations"].as_array().into_iter().flatten() {
+            let delta = json!({"type": "citations_delta", "citation": citation});
+            events.push(json!({"type": "content_block_delta", "index": index, "delta": delta}));
+        }
+        let (first, second) = text.split_at(text.len().min(3));
         for piece in [first, second] {
             let delta = json!({"type": kind, member: piece});
             events.push(json!({"type": "content_block_delta", "index": index, "delta": delta}));

@@ -182,7 +182,7 @@ impl Seen {
     pub(super) fn note(&mut self, delta: &Delta) {
         self.events = self.events.saturating_add(1);
         match delta {
-            Delta::Begin { .. } => {}
+            Delta::Begin { .. } | Delta::Citation { .. } => {}
             Delta::Usage(usage) => self.usage = Some(*usage),
             Delta::Finish { choice, reason, .. } => {
                 self.content = true;

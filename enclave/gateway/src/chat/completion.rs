@@ -1,5 +1,6 @@
 //! The canonical answer: whole, or in deltas.
 
+use super::citation::Citation;
 use super::conversation::{Thought, ToolCall};
 use super::{FinishReason, Usage};
 
@@ -25,6 +26,19 @@ pub struct Choice {
     pub finish: Option<FinishReason>,
     /// The stop text that was met, where the API tells.
     pub stop_sequence: Option<String>,
+    /// What its text rests on.
+    pub citations: Vec<Citation>,
+}
+
+impl Choice {
+    /// All its text, which is what citations count the characters of.
+    pub fn text(&self) -> String {
+        let texts = self.output.iter().filter_map(|output| match output {
+            Output::Text(text) => Some(text.as_str()),
+            Output::Reasoning(_) | Output::Refusal(_) | Output::ToolCall(_) => None,
+        });
+        texts.collect()
+    }
 }
 
 /// A piece of an answer.
@@ -48,6 +62,13 @@ pub enum Delta {
         id: String,
         /// The model as the provider names it; may be empty.
         model: String,
+    },
+    /// A source of text that has come before.
+    Citation {
+        /// Which answer.
+        choice: u64,
+        /// The source.
+        citation: Citation,
     },
     /// The model stopped. Once for each choice.
     Finish {

@@ -33,6 +33,8 @@ pub struct Conversation {
     pub format: OutputFormat,
     /// How much the model may think.
     pub reasoning: Option<Reasoning>,
+    /// The provider is to search the web, as often as the model finds right.
+    pub web_search: Option<WebSearch>,
     /// A name for the end user, for the provider's abuse detection.
     pub end_user: Option<String>,
     /// Whether the answer is streamed.
@@ -201,6 +203,35 @@ pub struct Tool {
     pub strict: Option<bool>,
     /// Asks the provider to cache the prompt up to here.
     pub cache: Option<CacheHint>,
+}
+
+/// A search of the web by the provider.
+#[derive(Default)]
+pub struct WebSearch {
+    /// The client's member that asks for it, for error messages.
+    pub param: &'static str,
+    /// How much of what is found the model reads: `low`, `medium` or `high`.
+    pub context_size: Option<String>,
+    /// Where the user is, roughly.
+    pub location: Option<Location>,
+    /// Only these domains; any if empty.
+    pub allowed_domains: Vec<String>,
+    /// Not these domains.
+    pub blocked_domains: Vec<String>,
+    /// Most searches.
+    pub max_uses: Option<u64>,
+}
+
+/// Where a user is, as far as the client tells.
+pub struct Location {
+    /// The city.
+    pub city: Option<String>,
+    /// Two letters (ISO 3166-1).
+    pub country: Option<String>,
+    /// The part of the country.
+    pub region: Option<String>,
+    /// The time zone's IANA name.
+    pub timezone: Option<String>,
 }
 
 /// Whether and which tool has to be called.

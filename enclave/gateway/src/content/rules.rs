@@ -153,6 +153,12 @@ impl Place {
                 (self.kind, self.free) = (Kind::ToolArguments, true);
             }
             b"input" if is_call(itself, self.kind) => (self.kind, self.free) = (Kind::ToolArguments, true),
+            // Sources of a text say again what is in it, or what others say: they continue nothing.
+            b"annotations" | b"citation" | b"citationMetadata" | b"citations" | b"groundingMetadata"
+                if self.kind == Kind::Text =>
+            {
+                self.kind = Kind::Other;
+            }
             b"functionResponse" | b"function_response" => {
                 (self.kind, self.role) = (Kind::ToolResult, Role::Tool);
             }

@@ -126,6 +126,16 @@ fn events_say_which_text_they_continue() {
         ),
         [text(Kind::Reasoning, 0, 0, "hm"), text(Kind::Text, 0, 0, "hi")]
     );
+    for sources in [
+        r#"{"choices":[{"index":0,"delta":{"annotations":[{"type":"url_citation","url_citation":{"url":"https://a.example/","title":"t","content":"said again"}}]}}]}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"type":"web_search_result_location","cited_text":"said again","title":"t","url":"https://a.example/"}}}"#,
+        r#"{"type":"response.output_text.annotation.added","annotation":{"type":"url_citation","title":"t","url":"https://a.example/"}}"#,
+        r#"{"candidates":[{"index":0,"groundingMetadata":{"groundingChunks":[{"web":{"uri":"https://a.example/","title":"t"}}],"groundingSupports":[{"segment":{"text":"said again"}}]}}]}"#,
+    ] {
+        assert_eq!(channels(sources), [], "{sources}");
+        let found = kinds(sources, Body::Event);
+        assert!(found.iter().any(|own| *own == (Kind::Other, Role::Assistant, "t".to_owned())), "{sources}");
+    }
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub fn must_run_once(request: &Request) -> bool {
     is_true("store")
         || is_true("background")
         || some("mcp_servers", Kind::Array)
-        || some("web_search_options", Kind::Object)
+        || field("web_search_options").is_some_and(|own| own.kind == Kind::Object)
         || request.fields.signs().is_some_and(|signs| signs.has(Sign::ServerTool))
             && field("tools").is_some_and(|own| server_tools::any(own.value(document)))
 }

@@ -18,6 +18,8 @@ mod usage;
 
 mod blocks;
 
+mod citations;
+
 mod read_request;
 
 mod write_request;

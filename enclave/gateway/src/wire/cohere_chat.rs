@@ -1,6 +1,6 @@
 //! Cohere's `POST /v2/chat` (Cohere API reference, "Chat API (v2)"). Only an upstream speaks it.
 //!
-//! Citations have no place in the canonical form and are left out; the text they belong to is complete without them.
+//! Citations travel if their source says an address; the text they belong to is complete without them.
 
 use bytes::Bytes;
 
@@ -13,6 +13,8 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 
 mod request;
+
+mod citations;
 
 mod answer;
 

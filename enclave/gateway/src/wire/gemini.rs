@@ -11,6 +11,8 @@ use crate::chat::{Completion, Conversation};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 
+mod grounding;
+
 mod shape;
 
 mod schema;

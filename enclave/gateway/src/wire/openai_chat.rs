@@ -15,6 +15,8 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Field, Fields, Kind, elements};
 
+mod annotations;
+
 mod reasoning_details;
 
 mod read_request;

@@ -13,6 +13,8 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, Kind};
 
+mod annotations;
+
 mod seal;
 
 mod read;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::blocks::input;
+use super::citations::{self, WrittenCitation, cut};
 use super::usage::{Counts, WrittenUsage};
+use crate::chat::citation::{Citation, characters};
 use crate::chat::completion::{Choice, Output};
 use crate::chat::conversation::{Thought, ToolCall};
 use crate::chat::tool_names::ToolNames;
@@ -50,6 +52,8 @@ struct Block {
     signature: Option<String>,
     #[serde(default)]
     data: Option<String>,
+    #[serde(default)]
+    citations: Option<Box<RawValue>>,
 }
 
 pub(super) fn read(whole: &[u8], names: &ToolNames) -> Result<Plaintext<Completion>, Malformed> {
@@ -62,12 +66,27 @@ pub(super) fn read(whole: &[u8], names: &ToolNames) -> Result<Plaintext<Completi
         counts.take(own.get().as_bytes())?;
     }
     let mut finish = answer.stop_reason.as_deref().map(|word| super::finish(word.as_bytes()));
-    let output: Vec<_> = answer.content.into_iter().filter_map(|block| read_block(block, names)).collect();
+    let (mut output, mut cited) = (Vec::new(), Vec::new());
+    let mut length = 0_u64;
+    for mut block in answer.content {
+        let own = citations::of_block(block.citations.take().as_deref());
+        let Some(read) = read_block(block, names) else { continue };
+        if let Output::Text(text) = &read {
+            let end = length.saturating_add(characters(text));
+            cited.extend(own.into_iter().map(|citation| Citation { span: Some(length..end), ..citation }));
+            length = end;
+        }
+        // Citations cut texts into blocks; here they are places in one text.
+        match (read, output.last_mut()) {
+            (Output::Text(text), Some(Output::Text(last))) => last.push_str(&text),
+            (read, _) => output.push(read),
+        }
+    }
     let calling = output.iter().any(|own| matches!(own, Output::ToolCall(_)));
     if finish == Some(FinishReason::ToolCalls) && !calling {
         finish = Some(FinishReason::Stop);
     }
-    let choice = Choice { output, finish, stop_sequence: answer.stop_sequence };
+    let choice = Choice { output, finish, stop_sequence: answer.stop_sequence, citations: cited };
     Ok(Plaintext::new(Completion {
         id: answer.id.unwrap_or_default(),
         model: answer.model.unwrap_or_default(),
@@ -116,17 +135,31 @@ struct WrittenAnswer<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum WrittenBlock<'a> {
-    RedactedThinking { data: &'a str },
-    Text { text: &'a str },
-    Thinking { thinking: &'a str, signature: &'a str },
-    ToolUse { id: &'a str, name: &'a str, input: Cow<'a, RawValue> },
+    RedactedThinking {
+        data: &'a str,
+    },
+    Text {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<WrittenCitation<'a>>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Cow<'a, RawValue>,
+    },
 }
 
 pub(super) fn write(completion: &Completion, shown: &Shown) -> Plaintext<Bytes> {
     let model = if completion.model.is_empty() { &shown.model } else { &completion.model };
     let choice = completion.choices.first();
     let output = choice.map(|choice| choice.output.as_slice()).unwrap_or_default();
-    let content: Vec<_> = output.iter().filter_map(|own| written_block(own, shown.reasoning)).collect();
+    let citations = choice.map(|choice| choice.citations.as_slice()).unwrap_or_default();
+    let content = written_blocks(output, citations, shown.reasoning);
     let calling = content.iter().any(|block| matches!(block, WrittenBlock::ToolUse { .. }));
     let natural = if calling { FinishReason::ToolCalls } else { FinishReason::Stop };
     let stop_sequence = choice.and_then(|choice| choice.stop_sequence.as_deref());
@@ -145,6 +178,41 @@ pub(super) fn write(completion: &Completion, shown: &Shown) -> Plaintext<Bytes> 
     })
 }
 
+/// Texts are cut so that each block rests on its citations as a whole; what has no place belongs to the last one.
+fn written_blocks<'a>(
+    output: &'a [Output],
+    citations: &'a [Citation],
+    reasoning: bool,
+) -> Vec<WrittenBlock<'a>> {
+    let mut blocks = Vec::with_capacity(output.len());
+    let mut length = 0_u64;
+    for own in output {
+        match own {
+            Output::Text(text) if !citations.is_empty() => {
+                let end = length.saturating_add(characters(text));
+                for piece in cut(text, length..end, citations) {
+                    let citations = piece.citations.into_iter().map(WrittenCitation::new).collect();
+                    blocks.push(WrittenBlock::Text { text: piece.text, citations });
+                }
+                length = end;
+            }
+            Output::Reasoning(_) | Output::Refusal(_) | Output::Text(_) | Output::ToolCall(_) => {
+                blocks.extend(written_block(own, reasoning));
+            }
+        }
+    }
+    let last = blocks.iter_mut().rev().find_map(|block| match block {
+        WrittenBlock::Text { citations, .. } => Some(citations),
+        WrittenBlock::RedactedThinking { .. }
+        | WrittenBlock::Thinking { .. }
+        | WrittenBlock::ToolUse { .. } => None,
+    });
+    if let Some(last) = last {
+        last.extend(citations.iter().filter(|own| own.span.is_none()).map(WrittenCitation::new));
+    }
+    blocks
+}
+
 fn written_block(output: &Output, reasoning: bool) -> Option<WrittenBlock<'_>> {
     match output {
         Output::Reasoning(_) if !reasoning => None,
@@ -156,7 +224,7 @@ fn written_block(output: &Output, reasoning: bool) -> Option<WrittenBlock<'_>> {
             Some(WrittenBlock::Thinking { thinking: text, signature })
         }
         Output::Refusal(text) | Output::Text(text) => {
-            (!text.is_empty()).then_some(WrittenBlock::Text { text })
+            (!text.is_empty()).then_some(WrittenBlock::Text { text, citations: Vec::new() })
         }
         Output::ToolCall(call) => {
             Some(WrittenBlock::ToolUse { id: &call.id, name: &call.name, input: input(&call.arguments) })

@@ -13,6 +13,7 @@ use crate::plaintext::Plaintext;
 use crate::wire::Request;
 use crate::wire::dialect::{Expressible, Weight};
 use crate::wire::json::{CacheControl, TextOr, member, positive, report_unread};
+use crate::wire::web_search::SearchTool;
 
 /// Members that the canonical form has.
 const READ: &[&str] = &[
@@ -72,7 +73,7 @@ pub(super) fn read(
         }
     }
     for tool in member::<Vec<ToolMember>>(request, "tools", "an array of tools")?.unwrap_or_default() {
-        conversation.tools.extend(tool.read(expressible)?);
+        tool.read_into(&mut conversation, expressible)?;
     }
     let choice =
         member::<ChoiceMember>(request, "tool_choice", "an object with type auto, any, tool or none")?;
@@ -191,6 +192,9 @@ struct Block {
     data: Option<String>,
     #[serde(default)]
     cache_control: Option<CacheControl>,
+    /// Of a document whether they are wanted; of a text those that it had.
+    #[serde(default)]
+    citations: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -200,6 +204,12 @@ struct SourceMember {
     data: Option<String>,
     url: Option<String>,
     file_id: Option<String>,
+}
+
+/// What a document says of its citations.
+#[derive(Deserialize)]
+struct Wanted {
+    enabled: bool,
 }
 
 fn parts(content: Option<TextOr<Block>>, expressible: &mut Expressible) -> Result<Vec<Part>, Error> {
@@ -219,6 +229,10 @@ fn parts(content: Option<TextOr<Block>>, expressible: &mut Expressible) -> Resul
 /// One block; results hold blocks of their own, as deep as the scan of the whole body allows.
 fn part(block: Block, expressible: &mut Expressible) -> Result<Option<Part>, Error> {
     let cache = block.cache_control.as_ref().map(CacheControl::hint);
+    let wanted = block.citations.as_deref().and_then(|own| serde_json::from_str::<Wanted>(own.get()).ok());
+    if wanted.is_some_and(|own| own.enabled) {
+        expressible.cannot("messages.content.citations", Weight::Hint)?;
+    }
     let read = match block.r#type.as_str() {
         "text" => block.text.map(|text| Part::Text { text, cache }),
         "image" => block.source.and_then(media).map(|media| Part::Image { media, detail: None }),
@@ -285,18 +299,25 @@ struct ToolMember {
     strict: Option<bool>,
     #[serde(default)]
     cache_control: Option<CacheControl>,
+    #[serde(flatten)]
+    search: SearchTool,
 }
 
 impl ToolMember {
-    /// Tools that the provider itself runs or knows by heart exist nowhere else.
-    fn read(self, expressible: &mut Expressible) -> Result<Option<Tool>, Error> {
-        if self.r#type.as_deref().is_some_and(|own| own != "custom") {
-            expressible.cannot("tools", Weight::Meaning)?;
-            return Ok(None);
+    /// Of the tools that the provider itself runs or knows by heart, only the search of the web exists elsewhere.
+    fn read_into(self, conversation: &mut Conversation, expressible: &mut Expressible) -> Result<(), Error> {
+        match self.r#type.as_deref() {
+            None | Some("custom") => {
+                let cache = self.cache_control.as_ref().map(CacheControl::hint);
+                let Self { name, description, input_schema, strict, .. } = self;
+                conversation.tools.push(Tool { name, description, parameters: input_schema, strict, cache });
+            }
+            Some(own) if own.starts_with("web_search_") => {
+                conversation.web_search = Some(self.search.into_canonical("tools"));
+            }
+            Some(_) => expressible.cannot("tools", Weight::Meaning)?,
         }
-        let cache = self.cache_control.as_ref().map(CacheControl::hint);
-        let Self { name, description, input_schema, strict, .. } = self;
-        Ok(Some(Tool { name, description, parameters: input_schema, strict, cache }))
+        Ok(())
     }
 }
 

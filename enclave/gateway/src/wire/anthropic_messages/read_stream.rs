@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::citations;
 use super::usage::Counts;
+use crate::chat::citation::{Citation, MAX_CITATIONS, characters};
 use crate::chat::conversation::Thought;
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Delta, FinishReason};
@@ -28,6 +30,11 @@ struct State {
     /// What each block is, by the upstream's index.
     blocks: Vec<Kind>,
     calls: u64,
+    /// Characters of text so far, and of those before the block that is open.
+    length: u64,
+    begins: u64,
+    /// Citations of the block that is open: where it ends is known when it does.
+    cited: Vec<Citation>,
     over: bool,
 }
 
@@ -99,6 +106,8 @@ struct DeltaMember {
     #[serde(default)]
     signature: Option<String>,
     #[serde(default)]
+    citation: Option<Box<RawValue>>,
+    #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default)]
     stop_sequence: Option<String>,
@@ -118,6 +127,9 @@ impl Reader {
             counts: Counts::default(),
             blocks: Vec::new(),
             calls: 0,
+            length: 0,
+            begins: 0,
+            cited: Vec::new(),
             over: false,
         };
         Self { splitter: Splitter::new(), state }
@@ -169,6 +181,7 @@ impl State {
         match member.r#type {
             "content_block_delta" => self.delta(member.index, member.delta, deltas),
             "content_block_start" => return self.start(member.index, member.content_block, deltas),
+            "content_block_stop" => self.cite(deltas),
             "error" => {
                 let kind = member.error.and_then(|own| own.r#type);
                 return Err(StreamFailure::Reported {
@@ -214,7 +227,10 @@ impl State {
         let some = |text: Option<Loose>| text.map(|own| own.0).filter(|text| !text.is_empty());
         let kind = match block.r#type.as_str() {
             "text" => {
-                deltas.extend(some(block.text).map(|text| Delta::Text { choice: 0, text }));
+                self.begins = self.length;
+                if let Some(text) = some(block.text) {
+                    self.say(text, deltas);
+                }
                 Kind::Text
             }
             "thinking" => {
@@ -255,19 +271,43 @@ impl State {
         Ok(Kind::Call(call))
     }
 
-    fn delta(&self, index: usize, delta: Option<DeltaMember>, deltas: &mut Vec<Delta>) {
+    fn say(&mut self, text: String, deltas: &mut Vec<Delta>) {
+        self.length = self.length.saturating_add(characters(&text));
+        deltas.push(Delta::Text { choice: 0, text });
+    }
+
+    /// The block that is open ends.
+    fn cite(&mut self, deltas: &mut Vec<Delta>) {
+        let span = Some(self.begins..self.length).filter(|span| !span.is_empty());
+        let cited = std::mem::take(&mut self.cited).into_iter();
+        deltas.extend(cited.map(|citation| {
+            let span = span.clone();
+            Delta::Citation { choice: 0, citation: Citation { span, ..citation } }
+        }));
+    }
+
+    fn delta(&mut self, index: usize, delta: Option<DeltaMember>, deltas: &mut Vec<Delta>) {
         let Some(delta) = delta else { return };
         let some = |text: Option<Loose>| text.map(|own| own.0).filter(|text| !text.is_empty());
         match self.blocks.get(index).copied().unwrap_or_default() {
             Kind::Answer => {
-                deltas.extend(some(delta.partial_json).map(|text| Delta::Text { choice: 0, text }));
+                if let Some(text) = some(delta.partial_json) {
+                    self.say(text, deltas);
+                }
             }
             Kind::Call(call) => {
                 let json = some(delta.partial_json);
                 deltas.extend(json.map(|json| Delta::ToolArguments { choice: 0, call, json }));
             }
             Kind::Other => {}
-            Kind::Text => deltas.extend(some(delta.text).map(|text| Delta::Text { choice: 0, text })),
+            Kind::Text => {
+                if let Some(text) = some(delta.text) {
+                    self.say(text, deltas);
+                }
+                if self.cited.len() < MAX_CITATIONS {
+                    self.cited.extend(delta.citation.as_deref().and_then(citations::read));
+                }
+            }
             Kind::Thinking => {
                 let (text, signature) = (some(delta.thinking), delta.signature.filter(|own| !own.is_empty()));
                 if text.is_some() || signature.is_some() {

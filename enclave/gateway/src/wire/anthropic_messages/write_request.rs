@@ -11,6 +11,7 @@ use crate::chat::tool_names::ToolNames;
 use crate::error::Error;
 use crate::wire::dialect::{Expressible, Target, Weight, Written};
 use crate::wire::json::body;
+use crate::wire::web_search;
 
 mod messages;
 
@@ -27,7 +28,7 @@ struct Body<'a> {
     system: Vec<SystemBlock<'a>>,
     messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<ToolMember<'a>>,
+    tools: Vec<ToolEntry<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<ChoiceMember<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -80,6 +81,14 @@ struct FormatMember<'a> {
 #[derive(Serialize)]
 struct Metadata<'a> {
     user_id: &'a str,
+}
+
+/// The client's tool, or one that the provider runs.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ToolEntry<'a> {
+    Function(ToolMember<'a>),
+    Server(serde_json::Value),
 }
 
 #[derive(Serialize)]
@@ -139,10 +148,14 @@ pub(super) fn write(
     if let Some(tool) = &answer_tool {
         names.answer_with(tool.name);
     }
-    let mut tools: Vec<_> = conversation.tools.iter().map(|tool| ToolMember::new(tool, abilities)).collect();
+    let functions = conversation.tools.iter().map(|tool| ToolMember::new(tool, abilities));
+    let mut tools: Vec<_> = functions.map(ToolEntry::Function).collect();
     let forced = answer_tool.as_ref().map(|tool| ChoiceMember::forced(tool.name));
     let tool_choice = forced.or_else(|| choice(conversation));
-    tools.extend(answer_tool);
+    tools.extend(answer_tool.map(ToolEntry::Function));
+    if let Some(search) = &conversation.web_search {
+        tools.push(ToolEntry::Server(web_search::for_messages(search, expressible)?));
+    }
     let body = body(&Body {
         model: target.model,
         max_tokens,

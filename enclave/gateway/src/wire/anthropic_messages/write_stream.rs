@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::citations::WrittenCitation;
 use super::usage::WrittenUsage;
+use crate::chat::citation::Citation;
 use crate::chat::conversation::Thought;
 use crate::chat::{Delta, FinishReason, Usage};
 use crate::error::{Error, Shape};
@@ -16,6 +18,8 @@ pub(super) struct Writer {
     /// The block that is open, and the index of the next one.
     open: Option<Open>,
     next_index: u64,
+    /// The open block has citations, so that what follows stands in another one.
+    cited: bool,
     waiting: Vec<Call>,
     called: bool,
     refused: bool,
@@ -76,6 +80,7 @@ impl EventData<'_> {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(clippy::enum_variant_names, reason = "the API's names")]
 enum BlockDelta<'a> {
+    CitationsDelta { citation: WrittenCitation<'a> },
     InputJsonDelta { partial_json: &'a str },
     SignatureDelta { signature: &'a str },
     TextDelta { text: &'a str },
@@ -120,6 +125,7 @@ impl Writer {
             begun: false,
             open: None,
             next_index: 0,
+            cited: false,
             waiting: Vec::new(),
             called: false,
             refused: false,
@@ -153,6 +159,7 @@ impl Writer {
         EventData::ContentBlockStart { index: self.next_index, content_block }.append(out);
         self.next_index = self.next_index.saturating_add(1);
         self.open = open;
+        self.cited = false;
     }
 
     fn delta(&self, delta: BlockDelta<'_>, out: &mut Vec<u8>) {
@@ -180,11 +187,19 @@ impl Writer {
         if text.is_empty() {
             return;
         }
-        if self.open != Some(Open::Text) {
+        if self.open != Some(Open::Text) || self.cited {
             self.flush(out);
             self.start(Some(Open::Text), Block::Text { text: "" }, out);
         }
         self.delta(BlockDelta::TextDelta { text }, out);
+    }
+
+    /// A source of the text in the open block, which ends with it. A block that is closed cannot be given one any more.
+    fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
+        if self.open == Some(Open::Text) {
+            self.cited = true;
+            self.delta(BlockDelta::CitationsDelta { citation: WrittenCitation::new(citation) }, out);
+        }
     }
 
     fn thought(&mut self, thought: &Thought, out: &mut Vec<u8>) {
@@ -234,6 +249,7 @@ impl WriteStream for Writer {
     fn write(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match delta {
             Delta::Begin { id, model } => self.begin(id, model, out),
+            Delta::Citation { choice: 0, citation } => self.cite(citation, out),
             Delta::Finish { choice: 0, reason, stop_sequence } => {
                 self.finish = Some((*reason, stop_sequence.clone()));
             }
@@ -246,7 +262,8 @@ impl WriteStream for Writer {
             Delta::ToolArguments { choice: 0, call, json } => self.arguments(*call, json, out),
             Delta::ToolCall { choice: 0, call, id, name, .. } => self.tool(*call, id, name, out),
             Delta::Usage(usage) => self.usage = *usage,
-            Delta::Finish { .. }
+            Delta::Citation { .. }
+            | Delta::Finish { .. }
             | Delta::Reasoning { .. }
             | Delta::Refusal { .. }
             | Delta::Text { .. }

@@ -12,6 +12,7 @@ use crate::chat::tool_names::{Letters, ToolNames, short_digest};
 use crate::error::Error;
 use crate::wire::bedrock_converse::models;
 use crate::wire::dialect::{Expressible, Weight};
+use crate::wire::web_search;
 
 /// What tool names and call ids may be made of.
 pub(super) const LETTERS: Letters = Letters { also: "-", letter_first: false, longest: 64 };
@@ -166,6 +167,7 @@ pub(super) fn body<'a>(
 
 /// What no model of this API can be told.
 fn refuse_the_rest(conversation: &Conversation, expressible: &mut Expressible) -> Result<(), Error> {
+    web_search::refuse(conversation.web_search.as_ref(), expressible)?;
     let sampling = &conversation.sampling;
     if conversation.choices.is_some_and(|count| count > 1) {
         expressible.cannot("n", Weight::Meaning)?;

@@ -311,6 +311,7 @@ fn stream() -> Vec<u8> {
 fn show(deltas: &[Delta]) -> String {
     let one = |delta: &Delta| match delta {
         Delta::Begin { .. } => "begin".to_owned(),
+        Delta::Citation { citation, .. } => format!(" cites {} {:?}", citation.url, citation.span),
         Delta::Finish { reason, .. } => format!(" {reason:?}"),
         Delta::Reasoning { thought, .. } => {
             format!(" thinks({}{})", thought.text, thought.signature.as_deref().unwrap_or_default())

@@ -1,7 +1,9 @@
 //! Whole answers of Cohere's, and what streams share with them.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use super::citations;
 use crate::chat::completion::{Choice, Completion, Output};
 use crate::chat::conversation::{Thought, ToolCall};
 use crate::chat::tool_names::ToolNames;
@@ -22,6 +24,7 @@ struct Message {
     content: Option<Vec<Block>>,
     tool_plan: Option<String>,
     tool_calls: Option<Vec<CallMember>>,
+    citations: Option<Box<RawValue>>,
 }
 
 /// A block of content; kinds that do not exist yet have neither member and are passed over.
@@ -116,9 +119,10 @@ pub(super) fn read(body: &[u8], names: &ToolNames) -> Result<Completion, Malform
         let name = names.original(&name).to_owned();
         output.push(Output::ToolCall(ToolCall { id: call.id, name, arguments, signature: None }));
     }
+    let citations = citations::of_message(answer.message.citations.as_deref());
     Ok(Completion {
         id: answer.id,
-        choices: vec![Choice { output, finish: Some(finish), ..Choice::default() }],
+        choices: vec![Choice { output, finish: Some(finish), citations, ..Choice::default() }],
         usage: answer.usage.as_ref().and_then(TokenUsage::canonical),
         ..Completion::default()
     })

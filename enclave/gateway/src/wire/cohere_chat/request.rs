@@ -10,6 +10,7 @@ use crate::chat::tool_names::{Letters, ToolNames};
 use crate::error::Error;
 use crate::wire::dialect::{Expressible, Weight};
 use crate::wire::json::media_url;
+use crate::wire::web_search;
 
 /// What tool names may be made of: "must not begin with a digit".
 pub(super) const LETTERS: Letters = Letters { also: "", letter_first: true, longest: 64 };
@@ -180,6 +181,7 @@ pub(super) fn body<'a>(
 }
 
 fn refuse_the_rest(conversation: &Conversation, expressible: &mut Expressible) -> Result<(), Error> {
+    web_search::refuse(conversation.web_search.as_ref(), expressible)?;
     if conversation.choices.is_some_and(|count| count > 1) {
         expressible.cannot("n", Weight::Meaning)?;
     }

@@ -1,8 +1,10 @@
 //! Streams of Cohere's: typed events, of which `message-end` is the last that means anything.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::answer::{Block, CallMember, TokenUsage, finish};
+use super::citations;
 use crate::chat::completion::Delta;
 use crate::chat::conversation::Thought;
 use crate::chat::tool_names::ToolNames;
@@ -43,6 +45,7 @@ struct Piece {
     content: Option<OneOrMany<Block>>,
     tool_plan: Option<String>,
     tool_calls: Option<OneOrMany<CallMember>>,
+    citations: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +122,8 @@ impl Reader {
             let text = block.text.filter(|text| !text.is_empty());
             deltas.extend(text.map(|text| Delta::Text { choice: 0, text }));
         }
+        let cited = piece.citations.as_deref().map(citations::of_piece).unwrap_or_default();
+        deltas.extend(cited.into_iter().map(|citation| Delta::Citation { choice: 0, citation }));
         for member in piece.tool_calls.map(OneOrMany::into_vec).into_iter().flatten() {
             let known = self.calls.iter().position(|own| *own == index);
             let place = known.unwrap_or(self.calls.len());

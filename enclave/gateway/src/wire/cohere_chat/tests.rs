@@ -23,6 +23,7 @@ fn told(stream: &[u8], piece: usize) -> (String, Option<StreamFailure>) {
     failure = failure.or_else(|| reader.finish(&mut deltas).err());
     let text = deltas.iter().map(|delta| match delta {
         Delta::Begin { id, .. } => format!("begin {id}"),
+        Delta::Citation { citation, .. } => format!(" cites {} {:?}", citation.url, citation.span),
         Delta::Finish { reason, .. } => format!("finish {reason:?}"),
         Delta::Reasoning { thought, .. } => format!("thought {}", thought.text),
         Delta::Refusal { .. } => "refusal".to_owned(),

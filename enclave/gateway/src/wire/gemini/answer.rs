@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::grounding::{self, Parts};
 use super::shape::{
     Candidate, Content, FunctionCall, Part, Response, UsageMetadata, seal_for_client, seal_from_upstream,
 };
-use crate::chat::FinishReason;
+use crate::chat::citation::Citation;
 use crate::chat::completion::{Choice, Completion, Output};
 use crate::chat::conversation::{Thought, ToolCall};
 use crate::chat::tool_names::{ToolNames, short_digest};
+use crate::chat::{FinishReason, Usage};
 use crate::wire::Malformed;
 use crate::wire::dialect::Shown;
 
@@ -95,11 +97,15 @@ pub(super) fn read(body: &[u8], names: &ToolNames) -> Result<Completion, Malform
     }
     let id = response.id.map(Cow::into_owned).unwrap_or_default();
     let named_by = if id.is_empty() { text } else { &id };
+    let model = response.model_version.map(Cow::into_owned).unwrap_or_default();
+    let mut web_searches: u64 = 0;
     let mut calls: u64 = 0;
     let mut choices = BTreeMap::new();
     for candidate in response.candidates {
         let choice: &mut Choice = choices.entry(candidate.index).or_default();
+        let mut parts = Parts::default();
         for part in candidate.content.into_iter().flat_map(|content| content.parts) {
+            parts.push(visible(&part));
             let made = pieces(part, names, || {
                 calls = calls.saturating_add(1);
                 call_id(named_by, calls)
@@ -108,6 +114,9 @@ pub(super) fn read(body: &[u8], names: &ToolNames) -> Result<Completion, Malform
                 push(piece, &mut choice.output);
             }
         }
+        choice.citations =
+            grounding::citations(candidate.grounding_metadata, candidate.citation_metadata, &parts);
+        web_searches = web_searches.max(grounding::searches(candidate.grounding_metadata, &model));
         let called = choice.output.iter().any(|own| matches!(own, Output::ToolCall(_)));
         choice.finish = match candidate.finish_reason.as_deref().map(|word| ending(word, called)) {
             Some(Ending::Failed) => return Err(Malformed),
@@ -121,10 +130,15 @@ pub(super) fn read(body: &[u8], names: &ToolNames) -> Result<Completion, Malform
     }
     Ok(Completion {
         id,
-        model: response.model_version.map(Cow::into_owned).unwrap_or_default(),
+        model,
         choices,
-        usage: response.usage_metadata.map(UsageMetadata::canonical),
+        usage: response.usage_metadata.map(|own| Usage { web_searches, ..own.canonical() }),
     })
+}
+
+/// The text of a part that citations may be of.
+pub(super) fn visible<'a>(part: &'a Part<'_>) -> &'a str {
+    if part.thought || part.function_call.is_some() { "" } else { part.text.as_deref().unwrap_or_default() }
 }
 
 /// Texts that follow each other are one.
@@ -139,12 +153,20 @@ fn push(piece: Piece, output: &mut Vec<Output>) {
 
 /// Writes a whole answer.
 pub(super) fn write(completion: &Completion, shown: &Shown) -> Vec<u8> {
+    let parts: Vec<Parts> = completion.choices.iter().map(|choice| Parts::of(&choice.output)).collect();
     let mut candidates = Vec::with_capacity(completion.choices.len());
-    for (index, choice) in (0_u64..).zip(&completion.choices) {
+    for (index, (choice, parts)) in (0_u64..).zip(completion.choices.iter().zip(&parts)) {
         let content =
             Content { role: Some("model".into()), parts: choice.output.iter().map(output_part).collect() };
         let finish_reason = Some(word(choice.finish.unwrap_or(FinishReason::Stop)).into());
-        candidates.push(Candidate { content: Some(content), finish_reason, index });
+        let grounding = grounding::written(&choice.citations, parts);
+        candidates.push(Candidate {
+            content: Some(content),
+            finish_reason,
+            index,
+            grounding,
+            ..Candidate::default()
+        });
     }
     let response = Response {
         candidates,
@@ -190,11 +212,24 @@ pub(super) fn call_part(call: &ToolCall) -> Part<'_> {
     }
 }
 
-/// A candidate of a streamed piece: parts, or the end.
-pub(super) fn candidate(index: u64, parts: Vec<Part<'_>>, finish: Option<FinishReason>) -> Candidate<'_> {
+/// A candidate of a streamed piece: a part.
+pub(super) fn piece(index: u64, part: Part<'_>) -> Candidate<'_> {
+    let content = Some(Content { role: Some("model".into()), parts: vec![part] });
+    Candidate { content, index, ..Candidate::default() }
+}
+
+/// A candidate of a streamed piece: the end, and what all its text rests on.
+pub(super) fn last<'a>(
+    index: u64,
+    finish: FinishReason,
+    citations: &'a [Citation],
+    parts: &'a Parts,
+) -> Candidate<'a> {
     Candidate {
-        content: Some(Content { role: Some("model".into()), parts }),
-        finish_reason: finish.map(|finish| word(finish).into()),
+        content: Some(Content { role: Some("model".into()), parts: Vec::new() }),
+        finish_reason: Some(word(finish).into()),
         index,
+        grounding: grounding::written(citations, parts),
+        ..Candidate::default()
     }
 }

@@ -5,9 +5,10 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::answer::{Ending, ending};
+use super::grounding::searches;
 use super::shape::UsageMetadata;
 use super::stream::status;
-use crate::chat::FinishReason;
+use crate::chat::{FinishReason, Usage};
 use crate::error::Error;
 use crate::scan::{Fields, Kind};
 use crate::wire::{Asked, Chunk, Frame, Malformed, RequestHead, Whole, is_model_name, percent_decode};
@@ -18,7 +19,18 @@ struct Seen {
     candidates: Vec<Candidate>,
     prompt_feedback: Option<PromptFeedback>,
     usage_metadata: Option<UsageMetadata>,
+    model_version: Option<String>,
     error: Option<Box<RawValue>>,
+}
+
+impl Seen {
+    /// Tokens, and the searches that a provider charges for beside them.
+    fn usage(&self) -> Option<Usage> {
+        let model = self.model_version.as_deref().unwrap_or_default();
+        let found = self.candidates.iter().map(|own| searches(own.grounding_metadata.as_deref(), model));
+        let web_searches = found.max().unwrap_or(0);
+        self.usage_metadata.map(|own| Usage { web_searches, ..own.canonical() })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -26,6 +38,7 @@ struct Seen {
 struct Candidate {
     content: Option<Content>,
     finish_reason: Option<String>,
+    grounding_metadata: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,11 +91,7 @@ pub(in crate::wire) fn check_contents(document: &[u8], fields: &Fields) -> Resul
 
 pub(super) fn whole(body: &[u8]) -> Result<Whole, Malformed> {
     let seen: Seen = serde_json::from_slice(body).map_err(|_| Malformed)?;
-    Ok(Whole {
-        usage: seen.usage_metadata.map(UsageMetadata::canonical),
-        finish: finish(&seen),
-        is_error: seen.error.is_some(),
-    })
+    Ok(Whole { usage: seen.usage(), finish: finish(&seen), is_error: seen.error.is_some() })
 }
 
 pub(super) fn event(data: &[u8]) -> Result<Frame, Malformed> {
@@ -94,7 +103,7 @@ pub(super) fn event(data: &[u8]) -> Result<Frame, Malformed> {
     let said = |own: &Candidate| own.content.as_ref().is_some_and(|content| !content.parts.is_empty());
     Ok(Frame::Chunk(Chunk {
         content: finish.is_some() || seen.candidates.iter().any(said),
-        usage: seen.usage_metadata.map(UsageMetadata::canonical),
+        usage: seen.usage(),
         finish,
         ..Chunk::default()
     }))

@@ -10,7 +10,7 @@ use super::schema;
 use super::shape::{Content, FunctionResponse, Part, seal_from_client, standard_base64};
 use crate::chat::conversation::{
     self as canonical, Conversation, Effort, Media, MediaSource, OutputFormat, Reasoning, Role, Thought,
-    Tool, ToolCall, ToolChoice, Turn,
+    Tool, ToolCall, ToolChoice, Turn, WebSearch,
 };
 use crate::error::Error;
 use crate::wire::dialect::{Expressible, Weight};
@@ -43,6 +43,8 @@ struct Body<'a> {
 struct ToolEntry<'a> {
     #[serde(borrow, alias = "function_declarations")]
     function_declarations: Option<Vec<Declaration<'a>>>,
+    #[serde(borrow, alias = "google_search")]
+    google_search: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -143,7 +145,9 @@ pub(super) fn conversation(
         }
     }
     let own = body.generation_config;
+    let searches = body.tools.iter().any(|tool| tool.google_search.is_some());
     Ok(Conversation {
+        web_search: searches.then(|| WebSearch { param: "tools", ..WebSearch::default() }),
         instructions,
         turns,
         tools: tools(body.tools, expressible)?,
@@ -289,7 +293,9 @@ fn tools(entries: Vec<ToolEntry<'_>>, expressible: &mut Expressible) -> Result<V
     let mut tools = Vec::new();
     for entry in entries {
         let Some(declarations) = entry.function_declarations else {
-            expressible.cannot("tools", Weight::Meaning)?;
+            if entry.google_search.is_none() {
+                expressible.cannot("tools", Weight::Meaning)?;
+            }
             continue;
         };
         for own in declarations {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::grounding::Grounding;
 use crate::chat::{ServiceTier, Usage};
 
 /// One side's say.
@@ -105,6 +106,14 @@ pub(super) struct Candidate<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finish_reason: Option<Cow<'a, str>>,
     pub(super) index: u64,
+    /// As an upstream sent it; read when the candidate's text is known.
+    #[serde(borrow, skip_serializing)]
+    pub(super) grounding_metadata: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing)]
+    pub(super) citation_metadata: Option<&'a RawValue>,
+    /// As it is written.
+    #[serde(rename = "groundingMetadata", skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(super) grounding: Option<Grounding<'a>>,
 }
 
 #[derive(Default, Deserialize)]

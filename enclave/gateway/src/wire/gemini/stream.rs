@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::answer::{
-    Ending, Piece, call_id, call_part, candidate, ending, identified, pieces, text_part, thought_part,
+    Ending, Piece, call_id, call_part, ending, identified, last, piece, pieces, text_part, thought_part,
+    visible,
 };
+use super::grounding::{self, Parts};
 use super::shape::{Response, UsageMetadata};
+use crate::chat::citation::{Citation, MAX_CITATIONS};
 use crate::chat::completion::Delta;
 use crate::chat::conversation::ToolCall;
 use crate::chat::tool_names::ToolNames;
@@ -26,6 +29,12 @@ pub(super) struct Reader {
     named_by: Option<String>,
     /// Calls so far, by candidate.
     calls: BTreeMap<u64, u64>,
+    /// Text so far, by candidate: what it rests on comes at its end.
+    texts: BTreeMap<u64, Parts>,
+    /// The latest of that: some pieces repeat it.
+    cited: BTreeMap<u64, Vec<Citation>>,
+    model: String,
+    web_searches: u64,
     finished: bool,
 }
 
@@ -37,6 +46,10 @@ impl Reader {
             names,
             named_by: None,
             calls: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            cited: BTreeMap::new(),
+            model: String::new(),
+            web_searches: 0,
             finished: false,
         }
     }
@@ -62,6 +75,7 @@ impl Reader {
         if self.named_by.is_none() {
             self.named_by = Some(if id.is_empty() { text.to_owned() } else { id.clone() });
             let model = response.model_version.map(Cow::into_owned).unwrap_or_default();
+            self.model.clone_from(&model);
             deltas.push(Delta::Begin { id, model });
         }
         let blocked = response.prompt_feedback.is_some_and(|own| own.block_reason.is_some());
@@ -75,19 +89,39 @@ impl Reader {
         }
         for own in response.candidates {
             for part in own.content.into_iter().flat_map(|content| content.parts) {
+                self.texts.entry(own.index).or_default().extend(visible(&part));
                 self.part(own.index, part, deltas);
             }
+            self.cite(own.index, own.grounding_metadata, own.citation_metadata);
             if let Some(word) = own.finish_reason {
                 let called = self.calls.contains_key(&own.index);
                 let Ending::Finish(reason) = ending(&word, called) else {
                     return Err(StreamFailure::Reported { status: 502 });
                 };
                 self.finished = true;
-                deltas.push(Delta::Finish { choice: own.index, reason, stop_sequence: None });
+                let choice = own.index;
+                let cited = self.cited.remove(&choice).into_iter().flatten();
+                deltas.extend(cited.map(|citation| Delta::Citation { choice, citation }));
+                deltas.push(Delta::Finish { choice, reason, stop_sequence: None });
             }
         }
-        deltas.extend(response.usage_metadata.map(|own| Delta::Usage(own.canonical())));
+        let web_searches = self.web_searches;
+        let usage = response.usage_metadata.map(|own| Usage { web_searches, ..own.canonical() });
+        deltas.extend(usage.map(Delta::Usage));
         Ok(())
+    }
+
+    /// What a candidate rests on stands in one of its pieces, which is one of the last.
+    fn cite(&mut self, choice: u64, found: Option<&RawValue>, recited: Option<&RawValue>) {
+        if found.is_none() && recited.is_none() {
+            return;
+        }
+        self.web_searches = self.web_searches.max(grounding::searches(found, &self.model));
+        let parts = self.texts.entry(choice).or_default();
+        let cited = grounding::citations(found, recited, parts);
+        if !cited.is_empty() {
+            self.cited.insert(choice, cited);
+        }
     }
 
     fn part(&mut self, choice: u64, part: super::shape::Part<'_>, deltas: &mut Vec<Delta>) {
@@ -162,19 +196,21 @@ pub(super) struct Writer {
     /// The call whose arguments are still coming.
     open: Option<(u64, ToolCall)>,
     ends: Vec<(u64, FinishReason)>,
+    /// Text so far and what it rests on, by candidate.
+    texts: BTreeMap<u64, (Parts, Vec<Citation>)>,
     usage: Option<Usage>,
 }
 
 impl Writer {
     pub(super) const fn new(shown: Shown) -> Self {
-        Self { shown, id: String::new(), open: None, ends: Vec::new(), usage: None }
+        let texts = BTreeMap::new();
+        Self { shown, id: String::new(), open: None, ends: Vec::new(), texts, usage: None }
     }
 
     fn parts(&mut self, choice: u64, part: super::shape::Part<'_>, out: &mut Vec<u8>) {
-        let candidates = vec![candidate(choice, vec![part], None)];
+        let candidates = vec![piece(choice, part)];
         let response = Response { candidates, ..identified(&self.shown, &self.id) };
-        let json = serde_json::to_vec(&response).unwrap_or_default();
-        piece(&json, out);
+        append(&response, out);
     }
 
     fn close_call(&mut self, out: &mut Vec<u8>) {
@@ -184,9 +220,9 @@ impl Writer {
     }
 }
 
-fn piece(json: &[u8], out: &mut Vec<u8>) {
+fn append(response: &Response<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
-    out.extend_from_slice(json);
+    out.extend_from_slice(&serde_json::to_vec(response).unwrap_or_default());
     out.extend_from_slice(b"\r\n\r\n");
 }
 
@@ -194,6 +230,12 @@ impl WriteStream for Writer {
     fn write(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match delta {
             Delta::Begin { id, .. } => self.id.clone_from(id),
+            Delta::Citation { choice, citation } => {
+                let (_, cited) = self.texts.entry(*choice).or_default();
+                if cited.len() < MAX_CITATIONS {
+                    cited.push(citation.clone());
+                }
+            }
             Delta::Finish { choice, reason, .. } => {
                 self.close_call(out);
                 self.ends.push((*choice, *reason));
@@ -201,6 +243,9 @@ impl WriteStream for Writer {
             Delta::Reasoning { choice, thought } => self.parts(*choice, thought_part(thought), out),
             Delta::Refusal { choice, text } | Delta::Text { choice, text } => {
                 self.close_call(out);
+                if matches!(delta, Delta::Text { .. }) {
+                    self.texts.entry(*choice).or_default().0.extend(text);
+                }
                 self.parts(*choice, text_part(text), out);
             }
             Delta::ToolArguments { json, .. } => {
@@ -220,14 +265,18 @@ impl WriteStream for Writer {
     fn end(&mut self, out: &mut Vec<u8>) {
         self.close_call(out);
         let ends = std::mem::take(&mut self.ends);
-        let finish = |(choice, reason): &(u64, FinishReason)| candidate(*choice, Vec::new(), Some(*reason));
+        let texts = std::mem::take(&mut self.texts);
+        let none = (Parts::default(), Vec::new());
+        let finish = |(choice, reason): &(u64, FinishReason)| {
+            let (parts, cited) = texts.get(choice).unwrap_or(&none);
+            last(*choice, *reason, cited, parts)
+        };
         let response = Response {
             candidates: ends.iter().map(finish).collect(),
             usage_metadata: self.usage.as_ref().map(UsageMetadata::of),
             ..identified(&self.shown, &self.id)
         };
-        let json = serde_json::to_vec(&response).unwrap_or_default();
-        piece(&json, out);
+        append(&response, out);
     }
 
     fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {

@@ -236,7 +236,7 @@ fn a_request_survives_both_ways() {
 fn what_other_vendors_lack_is_refused() {
     for (body, wanted) in [
         (json!({"contents": [], "cachedContent": "c"}), "cachedContent"),
-        (json!({"contents": [], "tools": [{"googleSearch": {}}]}), "tools"),
+        (json!({"contents": [], "tools": [{"codeExecution": {}}]}), "tools"),
         (
             json!({"contents": [], "generationConfig": {"responseModalities": ["IMAGE"]}}),
             "generationConfig.responseModalities",
@@ -356,7 +356,7 @@ fn an_answer_is_written() {
         choices: vec![Choice {
             output: vec![Output::Reasoning(thought), Output::Text("hi".to_owned()), Output::ToolCall(call)],
             finish: Some(FinishReason::ToolCalls),
-            stop_sequence: None,
+            ..Choice::default()
         }],
         usage: Some(Usage {
             input_tokens: 3,
@@ -384,6 +384,7 @@ fn an_answer_is_written() {
 fn show(deltas: &[Delta]) -> String {
     let one = |delta: &Delta| match delta {
         Delta::Begin { id, model } => format!("begin {id} {model}"),
+        Delta::Citation { citation, .. } => format!(" cites {} {:?}", citation.url, citation.span),
         Delta::Finish { reason, .. } => format!(" {reason:?}"),
         Delta::Reasoning { thought, .. } => {
             format!(" thinks({}{})", thought.text, thought.signature.as_deref().unwrap_or_default())

@@ -16,6 +16,7 @@ use crate::chat::conversation::{
 use crate::chat::tool_names::{Letters, ToolNames};
 use crate::error::Error;
 use crate::wire::dialect::{Expressible, Weight};
+use crate::wire::web_search::{Says, report};
 
 /// What function names may be made of.
 pub(super) const LETTERS: Letters = Letters { also: ".-", letter_first: true, longest: 64 };
@@ -40,9 +41,14 @@ pub(super) struct Body<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ToolEntry<'a> {
-    function_declarations: Vec<Declaration<'a>>,
+enum ToolEntry<'a> {
+    FunctionDeclarations(Vec<Declaration<'a>>),
+    GoogleSearch(NoSettings),
 }
+
+/// `{}`
+#[derive(Serialize)]
+struct NoSettings {}
 
 #[derive(Serialize)]
 struct Declaration<'a> {
@@ -94,6 +100,9 @@ pub(super) fn body<'a>(
     }
     if conversation.end_user.is_some() {
         expressible.cannot("user", Weight::Hint)?;
+    }
+    if let Some(search) = &conversation.web_search {
+        report(search, Says::default(), expressible)?;
     }
     let mut system = Vec::new();
     for part in &conversation.instructions {
@@ -317,7 +326,14 @@ fn tools<'a>(conversation: &'a Conversation, names: &'a ToolNames) -> Result<Vec
             parameters,
         });
     }
-    Ok(if function_declarations.is_empty() { Vec::new() } else { vec![ToolEntry { function_declarations }] })
+    let mut tools = Vec::new();
+    if !function_declarations.is_empty() {
+        tools.push(ToolEntry::FunctionDeclarations(function_declarations));
+    }
+    if conversation.web_search.is_some() {
+        tools.push(ToolEntry::GoogleSearch(NoSettings {}));
+    }
+    Ok(tools)
 }
 
 /// Whether a schema is an object without members, which the API refuses; no schema says the same.

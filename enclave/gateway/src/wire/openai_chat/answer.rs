@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::ExtraContent;
+use super::annotations::{self, WrittenAnnotation};
 use super::reasoning_details::{self, Detail, WrittenDetail};
+use crate::chat::citation::characters;
 use crate::chat::completion::{Choice, Output};
 use crate::chat::conversation::{Thought, ToolCall};
 use crate::chat::tool_names::ToolNames;
@@ -28,6 +30,11 @@ struct Answer<'a> {
     usage: Option<&'a RawValue>,
     #[serde(default)]
     service_tier: Option<String>,
+    /// Perplexity's: what was found, for the first answer.
+    #[serde(default, borrow)]
+    search_results: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    citations: Option<&'a RawValue>,
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
 }
@@ -51,6 +58,8 @@ struct MessageMember {
     reasoning_details: Option<Vec<Detail>>,
     #[serde(default)]
     tool_calls: Option<Vec<CallMember>>,
+    #[serde(default)]
+    annotations: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +96,10 @@ pub(super) fn read(whole: &[u8], names: &ToolNames) -> Result<Plaintext<Completi
     };
     let tier = ServiceTier::from_word(answer.service_tier.unwrap_or_default().as_bytes());
     let usage = usage.map(|usage| Usage { tier, ..usage });
-    let choices = answer.choices.into_iter().map(|own| choice(own, &id, names)).collect();
+    let mut choices: Vec<Choice> = answer.choices.into_iter().map(|own| choice(own, &id, names)).collect();
+    if let Some(first) = choices.first_mut().filter(|own| own.citations.is_empty()) {
+        first.citations = annotations::found(answer.search_results, answer.citations);
+    }
     Ok(Plaintext::new(Completion { model: answer.model.unwrap_or_default(), choices, usage, id }))
 }
 
@@ -120,7 +132,8 @@ fn choice(member: ChoiceMember, id: &str, names: &ToolNames) -> Choice {
         }));
     }
     let finish = finish_reason.map(|word| super::finish(&word, calling));
-    Choice { output, finish, stop_sequence: None }
+    let citations = annotations::citations(message.annotations.as_deref()).collect();
+    Choice { output, finish, stop_sequence: None, citations }
 }
 
 #[derive(Serialize)]
@@ -152,6 +165,8 @@ struct WrittenMessage<'a> {
     reasoning_details: Vec<WrittenDetail<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WrittenCall<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<WrittenAnnotation<'a>>,
 }
 
 #[derive(Serialize)]
@@ -190,6 +205,7 @@ fn written_choice(index: usize, choice: &Choice, reasoning: bool) -> WrittenChoi
         reasoning_content: None,
         reasoning_details: Vec::new(),
         tool_calls: Vec::new(),
+        annotations: Vec::new(),
     };
     for output in &choice.output {
         match output {
@@ -203,6 +219,11 @@ fn written_choice(index: usize, choice: &Choice, reasoning: bool) -> WrittenChoi
             Output::Text(text) => message.content.get_or_insert_default().push_str(text),
             Output::ToolCall(call) => message.tool_calls.push(written_call(call)),
         }
+    }
+    if !choice.citations.is_empty() {
+        let length = characters(message.content.as_deref().unwrap_or_default());
+        message.annotations =
+            choice.citations.iter().map(|own| WrittenAnnotation::new(own, length)).collect();
     }
     let calling = !message.tool_calls.is_empty();
     if message.content.is_none() && message.refusal.is_none() && !calling {

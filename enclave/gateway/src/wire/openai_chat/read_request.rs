@@ -15,6 +15,7 @@ use crate::plaintext::Plaintext;
 use crate::wire::Request;
 use crate::wire::dialect::{Expressible, Weight};
 use crate::wire::json::{CacheControl, TextOr, media, member, positive, report_unread};
+use crate::wire::web_search::SearchTool;
 
 /// Members that the canonical form has.
 const READ: &[&str] = &[
@@ -41,6 +42,7 @@ const READ: &[&str] = &[
     "top_k",
     "top_p",
     "user",
+    "web_search_options",
 ];
 
 /// Members that it does not have, and how much they matter.
@@ -60,7 +62,6 @@ const UNREAD: &[(&str, Weight)] = &[
     ("store", Weight::Hint),
     ("top_logprobs", Weight::Meaning),
     ("verbosity", Weight::Hint),
-    ("web_search_options", Weight::Meaning),
 ];
 
 pub(super) fn read(
@@ -93,6 +94,8 @@ pub(super) fn read(
     conversation.choices = positive(request, "n")?;
     conversation.format = format(request)?;
     conversation.reasoning = reasoning(request)?;
+    let search = member::<SearchTool>(request, "web_search_options", "an object")?;
+    conversation.web_search = search.map(|own| own.into_canonical("web_search_options"));
     let end_user = member(request, "safety_identifier", "a string")?;
     conversation.end_user = end_user.or(member(request, "user", "a string")?);
     Ok(Plaintext::new(conversation))

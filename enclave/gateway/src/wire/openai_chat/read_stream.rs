@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::annotations;
 use crate::chat::conversation::Thought;
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Delta, FinishReason, ServiceTier, Usage};
@@ -65,6 +66,11 @@ struct Chunk<'a> {
     service_tier: Option<&'a RawValue>,
     #[serde(default, borrow)]
     x_groq: Option<GroqMember<'a>>,
+    /// Perplexity's, on every chunk; read from the one with the finish.
+    #[serde(default, borrow)]
+    search_results: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    citations: Option<&'a RawValue>,
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
 }
@@ -95,6 +101,8 @@ struct DeltaMember {
     reasoning_content: Option<Loose>,
     #[serde(default)]
     tool_calls: Option<Vec<CallMember>>,
+    #[serde(default)]
+    annotations: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +198,11 @@ impl State {
             deltas.push(Delta::Begin { id: self.id.clone(), model: text(chunk.model).unwrap_or_default() });
         }
         for choice in chunk.choices.into_iter().flatten() {
+            let finishes = choice.finish_reason.as_deref().is_some_and(|word| !word.is_empty());
+            if finishes && choice.index == 0 && self.choices.first().is_none_or(|own| !own.finished) {
+                let found = annotations::found(chunk.search_results, chunk.citations);
+                deltas.extend(found.into_iter().map(|citation| Delta::Citation { choice: 0, citation }));
+            }
             self.choice(choice, deltas)?;
         }
         let beside = chunk.x_groq.and_then(|own| own.usage);
@@ -219,6 +232,8 @@ impl State {
             }
             deltas.extend(some(delta.content).map(|text| Delta::Text { choice, text }));
             deltas.extend(some(delta.refusal).map(|text| Delta::Refusal { choice, text }));
+            let cited = annotations::citations(delta.annotations.as_deref());
+            deltas.extend(cited.map(|citation| Delta::Citation { choice, citation }));
             for call in delta.tool_calls.into_iter().flatten() {
                 state.call(call, Place { choice, id, names }, deltas)?;
             }

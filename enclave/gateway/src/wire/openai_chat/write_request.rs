@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::wire::dialect::{Expressible, Target, Weight};
 use crate::wire::json::{body, media_url};
+use crate::wire::web_search;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -45,6 +46,8 @@ struct Body<'a> {
     response_format: Option<FormatMember<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    web_search_options: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -80,6 +83,8 @@ pub(super) fn write(
         expressible.cannot("user", Weight::Hint)?;
     }
     let tools = !conversation.tools.is_empty();
+    let search = conversation.web_search.as_ref();
+    let search = search.map(|own| web_search::for_chat(own, target.model, expressible)).transpose()?;
     Ok(body(&Body {
         model: target.model,
         messages: messages(conversation, expressible)?,
@@ -96,6 +101,7 @@ pub(super) fn write(
         n: conversation.choices.filter(|count| *count > 1),
         response_format: FormatMember::new(&conversation.format),
         reasoning_effort: conversation.reasoning.as_ref().and_then(effort),
+        web_search_options: search.flatten(),
         user: user.filter(|user| user.len() <= MAX_USER),
         stream: conversation.stream,
         stream_options: conversation.stream.then_some(StreamOptions { include_usage: true }),

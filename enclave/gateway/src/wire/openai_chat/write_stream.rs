@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::ExtraContent;
+use super::annotations::WrittenAnnotation;
 use super::answer::WrittenUsage;
 use super::reasoning_details::WrittenDetail;
+use crate::chat::citation::characters;
 use crate::chat::conversation::Thought;
 use crate::chat::{Delta, FinishReason, Usage};
 use crate::error::{Error, Shape};
@@ -30,6 +32,8 @@ struct Choice {
     calls: Vec<bool>,
     /// Thoughts that are sealed.
     thoughts: usize,
+    /// Characters of its text so far.
+    length: u64,
 }
 
 #[derive(Serialize)]
@@ -54,6 +58,8 @@ struct DeltaMember<'a> {
     reasoning_details: Option<[WrittenDetail<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[CallMember<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<[WrittenAnnotation<'a>; 1]>,
 }
 
 #[derive(Serialize)]
@@ -169,6 +175,10 @@ impl WriteStream for Writer {
     fn write(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match delta {
             Delta::Begin { id, model } => self.name(id, model),
+            Delta::Citation { choice, citation } => {
+                let annotations = Some([WrittenAnnotation::new(citation, self.choice(*choice).length)]);
+                self.chunk(*choice, &DeltaMember { annotations, ..DeltaMember::default() }, None, out);
+            }
             Delta::Finish { choice, reason, .. } => self.close(*choice, *reason, out),
             Delta::Reasoning { choice, thought } => self.thought(*choice, thought, out),
             Delta::Refusal { choice, text } => {
@@ -180,6 +190,8 @@ impl WriteStream for Writer {
                 );
             }
             Delta::Text { choice, text } => {
+                let state = self.choice(*choice);
+                state.length = state.length.saturating_add(characters(text));
                 self.chunk(
                     *choice,
                     &DeltaMember { content: Some(text), ..DeltaMember::default() },

@@ -131,7 +131,10 @@ impl WriteStream for Writer {
             }
             Delta::Finish { choice, reason, .. } => self.close(*choice, *reason, out),
             Delta::Refusal { choice, text } | Delta::Text { choice, text } => self.say(*choice, text, out),
-            Delta::Reasoning { .. } | Delta::ToolArguments { .. } | Delta::ToolCall { .. } => {}
+            Delta::Citation { .. }
+            | Delta::Reasoning { .. }
+            | Delta::ToolArguments { .. }
+            | Delta::ToolCall { .. } => {}
             Delta::Usage(usage) => self.usage = Some(*usage),
         }
     }

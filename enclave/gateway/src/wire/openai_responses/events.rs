@@ -4,9 +4,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::annotations::Annotation;
 use super::shape::{
     ContentPart, Failure, Item, Status, SummaryPart, call_seal, ended, id, reasoning_item, response,
 };
+use crate::chat::citation::{Citation, characters};
 use crate::chat::completion::Delta;
 use crate::chat::conversation::Thought;
 use crate::chat::{FinishReason, Usage};
@@ -30,6 +32,8 @@ pub(super) struct Writer {
     open: Open,
     /// All items, in the form that they have so far.
     output: Vec<Item>,
+    /// Characters of the text parts before the last one.
+    length: u64,
     /// Calls that are still open: their number and the place of their item.
     calls: Vec<(u64, usize)>,
     finish: Option<FinishReason>,
@@ -67,6 +71,7 @@ impl Writer {
             begun: false,
             open: Open::Nothing,
             output: Vec::new(),
+            length: 0,
             calls: Vec::new(),
             finish: None,
             usage: None,
@@ -155,6 +160,21 @@ impl Writer {
         self.event(kind, &payload, out);
     }
 
+    /// A source of the text in the open part; one that is closed cannot be given any more.
+    fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
+        let begins = self.length;
+        if !matches!(self.open, Open::Message) {
+            return;
+        }
+        let Some(ContentPart::OutputText { text, annotations, .. }) = self.last_part_mut() else { return };
+        let span = begins..begins.saturating_add(characters(text));
+        let Some(annotation) = Annotation::new(citation, &span) else { return };
+        let more = json!({ "annotation_index": annotations.len(), "annotation": annotation });
+        annotations.push(annotation);
+        let payload = self.part_payload(&more, 0);
+        self.event("response.output_text.annotation.added", &payload, out);
+    }
+
     fn last_part(&self) -> Option<&ContentPart> {
         let Some(Item::Message { content, .. }) = self.output.last() else { return None };
         content.last()
@@ -187,6 +207,9 @@ impl Writer {
         self.event(kind, &payload, out);
         let payload = self.part_payload(&json!({ "part": part }), 0);
         self.event("response.content_part.done", &payload, out);
+        if let ContentPart::OutputText { text, .. } = &part {
+            self.length = self.length.saturating_add(characters(text));
+        }
     }
 
     /// A piece of thought. Words go out only if the client asked for them; a seal ends the item.
@@ -327,13 +350,15 @@ impl WriteStream for Writer {
         self.begin(out);
         match delta {
             // The API has one answer.
-            Delta::Finish { choice: 1.., .. }
+            Delta::Citation { choice: 1.., .. }
+            | Delta::Finish { choice: 1.., .. }
             | Delta::Reasoning { choice: 1.., .. }
             | Delta::Refusal { choice: 1.., .. }
             | Delta::Text { choice: 1.., .. }
             | Delta::ToolArguments { choice: 1.., .. }
             | Delta::ToolCall { choice: 1.., .. }
             | Delta::Begin { .. } => {}
+            Delta::Citation { citation, .. } => self.cite(citation, out),
             Delta::Finish { reason, .. } => {
                 self.close(out);
                 self.finish = Some(*reason);

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::wire::Request;
 use crate::wire::dialect::{Expressible, Weight};
 use crate::wire::json::{TextOr, media, member, positive, report_unread};
+use crate::wire::web_search::SearchTool;
 
 /// Members that are read here or by the parser.
 const READ: &[&str] = &[
@@ -82,6 +83,8 @@ struct ToolEntry {
     description: Option<String>,
     parameters: Option<Box<RawValue>>,
     strict: Option<bool>,
+    #[serde(flatten)]
+    search: SearchTool,
 }
 
 #[derive(Deserialize)]
@@ -138,7 +141,7 @@ pub(super) fn conversation(request: &Request, expressible: &mut Expressible) -> 
             }
         }
     }
-    conversation.tools = tools(request, expressible)?;
+    tools(request, &mut conversation, expressible)?;
     conversation.tool_choice = tool_choice(request, expressible)?;
     conversation.format = format(request, expressible)?;
     conversation.reasoning = reasoning(request)?;
@@ -263,19 +266,24 @@ fn content(parts: Vec<ContentPart>, expressible: &mut Expressible) -> Result<Vec
     Ok(out)
 }
 
-fn tools(request: &Request, expressible: &mut Expressible) -> Result<Vec<Tool>, Error> {
+/// Of the tools that the provider runs, only the search of the web exists elsewhere.
+fn tools(request: &Request, into: &mut Conversation, expressible: &mut Expressible) -> Result<(), Error> {
     let entries: Vec<ToolEntry> = member(request, "tools", "a list of tools")?.unwrap_or_default();
-    let mut tools = Vec::with_capacity(entries.len());
     for entry in entries {
-        if entry.r#type != "function" {
+        let kind = entry.r#type.as_str();
+        if kind == "web_search" || kind.starts_with("web_search_") {
+            into.web_search = Some(entry.search.into_canonical("tools"));
+            continue;
+        }
+        if kind != "function" {
             expressible.cannot("tools", Weight::Meaning)?;
             continue;
         }
         let ToolEntry { name, description, parameters, strict, .. } = entry;
         let name = name.ok_or(Error::FieldMissing { param: "tools.name" })?;
-        tools.push(Tool { name, description, parameters, strict, cache: None });
+        into.tools.push(Tool { name, description, parameters, strict, cache: None });
     }
-    Ok(tools)
+    Ok(())
 }
 
 fn tool_choice(request: &Request, expressible: &mut Expressible) -> Result<Option<ToolChoice>, Error> {

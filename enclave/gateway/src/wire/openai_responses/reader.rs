@@ -1,8 +1,11 @@
 //! An upstream's stream. Kinds of events that are not translated are passed over.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use super::annotations;
 use super::upstream::{Failure, Item, Response};
+use crate::chat::citation::characters;
 use crate::chat::completion::Delta;
 use crate::chat::conversation::Thought;
 use crate::wire::dialect::{ReadStream, StreamFailure};
@@ -19,6 +22,7 @@ struct Payload {
     output_index: u64,
     summary_index: u64,
     delta: Option<String>,
+    annotation: Option<Box<RawValue>>,
     code: Option<String>,
     error: Option<Failure>,
 }
@@ -29,12 +33,22 @@ pub(super) struct Reader {
     joined: Vec<u8>,
     /// Places of the calls in the output, in order: their index is the call's number.
     calls: Vec<u64>,
+    /// Characters of text so far, and of those before the part that is open.
+    length: u64,
+    begins: u64,
     over: bool,
 }
 
 impl Reader {
     pub(super) const fn new() -> Self {
-        Self { splitter: Splitter::new(), joined: Vec::new(), calls: Vec::new(), over: false }
+        Self {
+            splitter: Splitter::new(),
+            joined: Vec::new(),
+            calls: Vec::new(),
+            length: 0,
+            begins: 0,
+            over: false,
+        }
     }
 
     fn event(&mut self, event: Event<'_>, deltas: &mut Vec<Delta>) -> Result<(), StreamFailure> {
@@ -55,7 +69,15 @@ impl Reader {
                 let response = payload.response.unwrap_or_default();
                 deltas.push(Delta::Begin { id: response.id, model: response.model });
             }
-            "response.output_text.delta" => deltas.push(Delta::Text { choice: 0, text }),
+            "response.content_part.added" => self.begins = self.length,
+            "response.output_text.delta" => {
+                self.length = self.length.saturating_add(characters(&text));
+                deltas.push(Delta::Text { choice: 0, text });
+            }
+            "response.output_text.annotation.added" => {
+                let cited = payload.annotation.as_deref().and_then(|own| annotations::read(own, self.begins));
+                deltas.extend(cited.map(|citation| Delta::Citation { choice: 0, citation }));
+            }
             "response.refusal.delta" => deltas.push(Delta::Refusal { choice: 0, text }),
             "response.reasoning_summary_part.added" if payload.summary_index > 0 => {
                 deltas.push(think("\n\n".to_owned()));

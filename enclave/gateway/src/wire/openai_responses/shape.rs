@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::annotations::Annotation;
 use super::seal;
+use crate::chat::citation::{Citation, characters};
 use crate::chat::completion::{Completion, Output};
 use crate::chat::conversation::{Thought, ToolCall};
 use crate::chat::{FinishReason, Usage};
@@ -125,7 +127,7 @@ pub(super) enum Item {
 #[derive(Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ContentPart {
-    OutputText { text: String, annotations: [(); 0], logprobs: [(); 0] },
+    OutputText { text: String, annotations: Vec<Annotation>, logprobs: [(); 0] },
     Refusal { refusal: String },
 }
 
@@ -138,7 +140,7 @@ pub(super) enum SummaryPart {
 
 impl ContentPart {
     pub(super) const fn text(text: String) -> Self {
-        Self::OutputText { text, annotations: [], logprobs: [] }
+        Self::OutputText { text, annotations: Vec::new(), logprobs: [] }
     }
 }
 
@@ -218,6 +220,8 @@ pub(super) fn call_seal(id: String, signature: Option<&str>) -> Option<Item> {
 pub(super) fn whole(completion: &Completion, shown: &Shown) -> Vec<u8> {
     let mut items: Vec<Item> = Vec::new();
     let choice = completion.choices.first();
+    let cited: &[Citation] = choice.map(|choice| choice.citations.as_slice()).unwrap_or_default();
+    let mut length = 0_u64;
     for output in choice.into_iter().flat_map(|choice| &choice.output) {
         let place = items.len().saturating_add(1);
         match output {
@@ -227,7 +231,14 @@ pub(super) fn whole(completion: &Completion, shown: &Shown) -> Vec<u8> {
             Output::Refusal(text) => {
                 push_content(ContentPart::Refusal { refusal: text.clone() }, shown, &mut items);
             }
-            Output::Text(text) => push_content(ContentPart::text(text.clone()), shown, &mut items),
+            Output::Text(text) => {
+                let end = length.saturating_add(characters(text));
+                let annotations = cited.iter().filter_map(|own| Annotation::new(own, &(length..end)));
+                let (text, annotations) = (text.clone(), annotations.collect());
+                let part = ContentPart::OutputText { text, annotations, logprobs: [] };
+                push_content(part, shown, &mut items);
+                length = end;
+            }
             Output::ToolCall(call) => push_call(call, shown, &mut items),
         }
     }

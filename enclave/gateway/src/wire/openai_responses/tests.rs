@@ -89,7 +89,7 @@ fn items_become_turns() {
 
 #[test]
 fn what_other_vendors_lack_is_refused() {
-    assert_eq!(refused(&json!({"model": "m", "input": "x", "tools": [{"type": "web_search"}]})), "tools");
+    assert_eq!(refused(&json!({"model": "m", "input": "x", "tools": [{"type": "file_search"}]})), "tools");
     assert_eq!(refused(&json!({"model": "m", "input": [{"type": "item_reference", "id": "x"}]})), "input");
     assert_eq!(refused(&json!({"model": "m", "input": "x", "top_logprobs": 2})), "top_logprobs");
 }
@@ -142,7 +142,7 @@ fn completion() -> Completion {
         choices: vec![Choice {
             output: vec![Output::Reasoning(thought), Output::Text("hi".to_owned()), Output::ToolCall(call)],
             finish: Some(FinishReason::ToolCalls),
-            stop_sequence: None,
+            ..Choice::default()
         }],
         usage: Some(Usage { input_tokens: 3, output_tokens: 5, total_tokens: 8, ..Usage::default() }),
         ..Completion::default()
@@ -313,6 +313,7 @@ fn thoughts_nobody_asked_for_are_not_told_but_come_back() {
 fn show(deltas: &[Delta]) -> String {
     let one = |delta: &Delta| match delta {
         Delta::Begin { .. } => "begin ".to_owned(),
+        Delta::Citation { citation, .. } => format!(" cites {} {:?}", citation.url, citation.span),
         Delta::Finish { reason, .. } => format!(" {reason:?}"),
         Delta::Reasoning { thought, .. } => {
             format!("({}{})", thought.text, thought.signature.as_deref().unwrap_or_default())

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::seal;
+use super::{annotations, seal};
+use crate::chat::citation::characters;
 use crate::chat::completion::{Choice, Completion, Output};
 use crate::chat::conversation::{
     Conversation, Effort, Media, MediaSource, OutputFormat, Part, Role, Thought, ToolCall, ToolChoice,
@@ -16,6 +17,7 @@ use crate::wire::Malformed;
 use crate::wire::dialect::{Expressible, Weight};
 use crate::wire::json::media_url;
 use crate::wire::openai_shape::nano_usd_of_ticks;
+use crate::wire::web_search;
 
 /// The body of a request.
 #[derive(Serialize)]
@@ -32,8 +34,16 @@ pub(super) struct Body<'a> {
     settings: Map<String, Value>,
 }
 
+/// The client's tool, or one that the provider runs.
 #[derive(Serialize)]
-struct ToolEntry<'a> {
+#[serde(untagged)]
+enum ToolEntry<'a> {
+    Function(Function<'a>),
+    Server(Value),
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
     r#type: &'static str,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,18 +85,22 @@ pub(super) fn body<'a>(
         }
         flush(turn.role, &mut said, &mut input);
     }
-    let tools = conversation.tools.iter().map(|tool| ToolEntry {
+    let functions = conversation.tools.iter().map(|tool| Function {
         r#type: "function",
         name: &tool.name,
         description: tool.description.as_deref(),
         parameters: tool.parameters.as_deref(),
         strict: tool.strict.unwrap_or(false),
     });
+    let mut tools: Vec<_> = functions.map(ToolEntry::Function).collect();
+    if let Some(search) = &conversation.web_search {
+        tools.push(ToolEntry::Server(web_search::for_responses(search, expressible)?));
+    }
     Ok(Body {
         model,
         instructions: (!texts.is_empty()).then(|| texts.join("\n\n")),
         input,
-        tools: tools.collect(),
+        tools,
         text: format(&conversation.format),
         settings: settings(conversation, expressible)?,
     })
@@ -308,6 +322,7 @@ struct ContentPart {
     r#type: String,
     text: String,
     refusal: String,
+    annotations: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -393,14 +408,16 @@ pub(super) fn read(body: &[u8]) -> Result<Completion, Malformed> {
         return Err(Malformed);
     }
     let usage = response.usage();
-    let mut output = Vec::new();
+    let mut choice = Choice::default();
+    let mut length = 0;
     for item in std::mem::take(&mut response.output) {
-        push_item(item, &mut output);
+        push_item(item, &mut length, &mut choice);
     }
+    let Choice { output, citations, .. } = choice;
     let calls = output.iter().any(|own| matches!(own, Output::ToolCall(_)));
     let finish = Some(response.finish(calls));
     Ok(Completion {
-        choices: vec![Choice { output, finish, stop_sequence: None }],
+        choices: vec![Choice { output, finish, stop_sequence: None, citations }],
         usage,
         id: response.id,
         model: response.model,
@@ -408,12 +425,17 @@ pub(super) fn read(body: &[u8]) -> Result<Completion, Malformed> {
 }
 
 /// Items that do not exist yet are passed over.
-fn push_item(item: Item, output: &mut Vec<Output>) {
+fn push_item(item: Item, length: &mut u64, choice: &mut Choice) {
+    let Choice { output, citations, .. } = choice;
     match item.r#type.as_str() {
         "message" => {
             for part in item.content {
                 match part.r#type.as_str() {
-                    "output_text" => output.push(Output::Text(part.text)),
+                    "output_text" => {
+                        citations.extend(annotations::of_text(part.annotations.as_deref(), *length));
+                        *length = length.saturating_add(characters(&part.text));
+                        output.push(Output::Text(part.text));
+                    }
                     "refusal" => output.push(Output::Refusal(part.refusal)),
                     _ => {}
                 }
