@@ -59,7 +59,7 @@ pub struct Wishes {
     pub affinity: Option<String>,
     /// `postern-metadata`: pairs such as `team=red, tier=1`.
     pub metadata: BTreeMap<String, String>,
-    /// `postern-tags`: words between commas.
+    /// `postern-tags`: words between commas; also the `tags` in a body's `metadata`.
     pub tags: Vec<String>,
     /// The gateways that it has come by.
     pub hops: Hops,

@@ -89,10 +89,19 @@ fn world(budget: u64, policy: &str) -> World {
 
 impl World {
     fn ask(&self, upstream: &FakeUpstream, body: &str) -> Result<gateway::Answer<FakeBody>, Refused> {
+        self.ask_at(CHAT, upstream, body)
+    }
+
+    fn ask_at(
+        &self,
+        path: &str,
+        upstream: &FakeUpstream,
+        body: &str,
+    ) -> Result<gateway::Answer<FakeBody>, Refused> {
         let credential = format!("Bearer {}", self.secret);
         let clock = TestClock::default();
         let headers: &[(&str, &[u8])] = &[("authorization", credential.as_bytes())];
-        let opened = gateway::open(&head("POST", CHAT, headers), &self.gateway, gateway::Clock::now(&clock))?;
+        let opened = gateway::open(&head("POST", path, headers), &self.gateway, gateway::Clock::now(&clock))?;
         let body = Plaintext::new(bytes::Bytes::copy_from_slice(body.as_bytes()));
         run(gateway::handle(opened, body, &self.gateway, upstream, &clock))
     }
@@ -327,6 +336,7 @@ fn headers_tell_what_is_left_of_the_tightest_limit() {
         |name: &str| answer.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
     assert_eq!(header("x-ratelimit-limit-requests"), Some("2"));
     assert_eq!(header("x-ratelimit-remaining-requests"), Some("1"));
+    assert_eq!(header("anthropic-ratelimit-requests-limit"), None);
     drop(world.ask(&FakeUpstream::new([whole(1)]), &request("", "b")).expect("an answer"));
     let refused = world.ask(&FakeUpstream::new([]), &request("", "c")).err().expect("refused");
     assert_eq!((refused.code(), refused.retry_after_ms()), ("rate_limit_exceeded", Some(30_000)));
@@ -397,4 +407,22 @@ fn answers_are_shared_as_far_as_configured_and_no_further() {
             .collect();
         assert_eq!(states, expected, "{sharing}");
     }
+}
+
+#[test]
+fn clients_of_anthropics_read_limits_in_its_names() {
+    let world = world(
+        10_000_000,
+        r#"{"allowed_models":["*"],"rate_limits":[{"unit":"requests","limit":2},{"unit":"tokens","limit":5000}]}"#,
+    );
+    let body = r#"{"model":"priced","max_tokens":10,"messages":[{"role":"user","content":"a"}]}"#;
+    let answer = world.ask_at("/v1/messages", &FakeUpstream::new([whole(1)]), body).expect("an answer");
+    let header =
+        |name: &str| answer.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
+    assert_eq!(header("anthropic-ratelimit-requests-limit"), Some("2"));
+    assert_eq!(header("anthropic-ratelimit-requests-remaining"), Some("1"));
+    assert_eq!(header("anthropic-ratelimit-tokens-limit"), Some("5000"));
+    assert_eq!(header("x-ratelimit-limit-tokens"), Some("5000"), "LiteLLM's clients read these");
+    let reset = header("anthropic-ratelimit-requests-reset").expect("a time");
+    assert!(reset.ends_with('Z') && reset.len() == "2026-01-31T23:59:59Z".len(), "{reset}");
 }

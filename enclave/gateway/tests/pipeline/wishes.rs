@@ -90,6 +90,35 @@ fn an_order_counts_where_any_would_do() {
 }
 
 #[test]
+fn tags_in_metadata_count_and_stay_here() {
+    let gateway = priced(
+        "[models.tagged]\nstrategy = 'conditional'\nmembers = [{ use = 'cheap', when = \"'batch' in tags && metadata.team == 'red'\" }, 'dear']\n",
+    );
+    let ask = |more: &str| {
+        let upstream = FakeUpstream::new([Reply::json(200, ANSWER)]);
+        ask(&gateway, &upstream, CHAT, body("tagged", more))
+            .unwrap_or_else(|error| panic!("{more}: {error}"));
+        let sent = upstream.sent.borrow();
+        (sent[0].deployment.clone(), text(&sent[0].body).to_owned())
+    };
+    let tagged = r#","metadata":{"tags":["x","b\u0061tch"],"team":"red","rank":1}"#;
+    let (served, sent) = ask(tagged);
+    assert_eq!(served, "cheap");
+    assert!(!sent.contains("metadata") && !sent.contains("red"), "{sent}");
+    // Without tags it is the provider's own field.
+    let (served, sent) = ask(r#","metadata":{"team":"red"}"#);
+    assert_eq!(served, "dear");
+    assert!(sent.contains(r#""metadata":{"team":"red"}"#), "{sent}");
+    for wrong in [
+        r#","metadata":{"tags":[1]}"#.to_owned(),
+        format!(r#","metadata":{{"tags":[{}"x"]}}"#, r#""x","#.repeat(64)),
+    ] {
+        let refused = crate::fake::ask(&gateway, &FakeUpstream::default(), CHAT, body("tagged", &wrong));
+        assert_eq!(refused.err().map(|error| error.code()), Some("invalid_value"), "{wrong}");
+    }
+}
+
+#[test]
 fn a_body_can_ask_for_less_exposure() {
     for more in [r#","provider":{"data_collection":"deny"}"#, r#","provider":{"zdr":true}"#] {
         let refused = ask(&gateway(), &FakeUpstream::default(), CHAT, body("gpt-x", more)).err().expect(more);

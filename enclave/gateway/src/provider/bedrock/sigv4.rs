@@ -5,6 +5,7 @@ use ring::digest::{SHA256, digest};
 use ring::hmac;
 use zeroize::Zeroizing;
 
+use crate::clock::Civil;
 use crate::deployment::AwsKeys;
 use crate::provider::path::push_encoded;
 
@@ -69,27 +70,10 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(digest(&SHA256, bytes).as_ref())
 }
 
-/// `YYYYMMDDTHHMMSSZ` for seconds since 1970; the civil calendar from days as in Howard Hinnant's `civil_from_days`.
+/// `YYYYMMDDTHHMMSSZ` for seconds since 1970.
 pub(super) fn timestamp(unix_seconds: u64) -> String {
-    let (days, rest) = (unix_seconds.wrapping_div(86_400), unix_seconds.wrapping_rem(86_400));
-    let shifted = days.saturating_add(719_468);
-    let (era, of_era) = (shifted.wrapping_div(146_097), shifted.wrapping_rem(146_097));
-    let leap_days = of_era.wrapping_div(1460).wrapping_add(of_era.wrapping_div(146_096));
-    let year_of_era =
-        of_era.wrapping_sub(leap_days).wrapping_add(of_era.wrapping_div(36_524)).wrapping_div(365);
-    let before = year_of_era
-        .wrapping_mul(365)
-        .wrapping_add(year_of_era.wrapping_div(4))
-        .wrapping_sub(year_of_era.wrapping_div(100));
-    let of_year = of_era.wrapping_sub(before);
-    // Months from March.
-    let month = of_year.wrapping_mul(5).wrapping_add(2).wrapping_div(153);
-    let day = of_year.wrapping_sub(month.wrapping_mul(153).wrapping_add(2).wrapping_div(5)).wrapping_add(1);
-    let civil = if month < 10 { month.wrapping_add(3) } else { month.wrapping_sub(9) };
-    let year = era.saturating_mul(400).saturating_add(year_of_era).saturating_add(u64::from(civil <= 2));
-    let (hour, minute, second) =
-        (rest.wrapping_div(3600), rest.wrapping_div(60).wrapping_rem(60), rest.wrapping_rem(60));
-    format!("{year:04}{civil:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    let Civil { year, month, day, hour, minute, second } = Civil::at(unix_seconds);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
 /// The path encoded once more, as every service but S3 wants it signed.

@@ -5,6 +5,7 @@
 //! use.
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use super::{MAX_NAMESPACE, Sort, Wishes};
 use crate::cache::wanted::CacheUse;
@@ -20,8 +21,11 @@ const MOST_MODELS: u32 = 8;
 /// Most guardrails that a request may name.
 const MOST_GUARDRAILS: u32 = 32;
 /// Members that are the gateway's business alone: `OpenRouter`'s list of models and its only way to use it, `LiteLLM`'s
-/// list, its wishes for the cache and its guardrails.
-const OURS: [&str; 5] = ["cache", "fallbacks", "guardrails", "models", "route"];
+/// list, its wishes for the cache and its guardrails. `metadata` is, if it has a list of `tags`: what goes to a provider has
+/// texts only (`LiteLLM`, "Request tags").
+const OURS: [&str; 6] = ["cache", "fallbacks", "guardrails", "metadata", "models", "route"];
+/// Most tags that a request may have.
+const MOST_TAGS: u32 = 64;
 
 impl Wishes {
     /// Takes what the body asks of routing, and gives back the request with the name of a configured model and without
@@ -66,6 +70,7 @@ impl Wishes {
             (_, Kind::Null) | ("route", _) => {}
             ("cache", Kind::Object) => self.use_of_cache(field.value(document))?,
             ("cache", _) => return Err(Error::FieldInvalid { param, expected: "an object" }),
+            ("metadata", _) => self.tag(field.value(document))?,
             ("guardrails", _) => {
                 let expected = "an array of at most 32 names";
                 let names = texts(field, document, MOST_GUARDRAILS);
@@ -112,6 +117,21 @@ impl Wishes {
         Ok(())
     }
 
+    /// `LiteLLM`'s `metadata`: tags, and beside them pairs of texts.
+    fn tag(&mut self, object: &[u8]) -> Result<(), Error> {
+        let mut inner = Fields::new();
+        let expected = "an object without duplicate fields, with at most 64 tags";
+        let wrong = || Error::FieldInvalid { param: "metadata", expected };
+        inner.scan_utf8(object).map_err(|_| wrong())?;
+        if let Some(tags) = inner.find(object, "tags") {
+            self.tags.extend(texts(tags, object, MOST_TAGS).ok_or_else(wrong)?);
+        }
+        let members: Map<String, Value> = serde_json::from_slice(object).map_err(|_| wrong())?;
+        let texts = members.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())));
+        self.metadata.extend(texts);
+        Ok(())
+    }
+
     /// What `provider` says that means the same whoever serves; the rest is for `OpenRouter` itself.
     fn prefer(&mut self, object: &[u8]) -> Result<(), Error> {
         let mut inner = Fields::new();
@@ -154,7 +174,18 @@ fn texts(field: &Field, document: &[u8], most: u32) -> Option<Vec<String>> {
 
 fn ours(request: &Request) -> Option<(&'static str, &Field)> {
     let document = request.body.expose();
-    request.fields.iter().find_map(|field| Some((field.known(document, &OURS)?, field)))
+    request.fields.iter().find_map(|field| {
+        let name = field.known(document, &OURS)?;
+        (name != "metadata" || has_tags(field, document)).then_some((name, field))
+    })
+}
+
+fn has_tags(metadata: &Field, document: &[u8]) -> bool {
+    let object = metadata.value(document);
+    let mut inner = Fields::new();
+    metadata.kind == Kind::Object
+        && inner.scan_utf8(object).is_ok()
+        && inner.find(object, "tags").is_some_and(|own| own.kind == Kind::Array)
 }
 
 fn without(document: &[u8], span: std::ops::Range<usize>) -> Bytes {
