@@ -1,6 +1,7 @@
 """The official Anthropic SDK for Python, through `postern proxy`. Prints one line per promise kept."""
 
 import hashlib
+import json
 import os
 
 import anthropic
@@ -22,8 +23,8 @@ def sent(request):
         print("sent:", hashlib.sha256(request.read()).hexdigest(), request.headers.get("anthropic-beta", ""))
 
 
-def client(token=TOKEN):
-    hooked = anthropic.DefaultHttpxClient(event_hooks={"request": [sent]}, timeout=20)
+def client(token=TOKEN, timeout=20):
+    hooked = anthropic.DefaultHttpxClient(event_hooks={"request": [sent]}, timeout=timeout)
     return anthropic.Anthropic(base_url=BASE_URL, api_key=token, max_retries=0, http_client=hooked)
 
 
@@ -87,12 +88,18 @@ def parts(good, model):
     system = [{"type": "text", "text": "First block."}, {"type": "text", "text": "Second block."}]
     whole = good.messages.create(**ask(good, model, messages=messages, system=system))
     kept(f"{model}: image and system", whole.content[0].text == "Hello!")
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+    form = {"format": {"type": "json_schema", "schema": schema}}
+    structured = good.messages.create(**ask(good, model, output_config=form))
+    kept(f"{model}: structured output", json.loads(structured.content[0].text) == {"city": "Bonn"})
 
 
 def refusals(good, model):
     refused(anthropic.NotFoundError, lambda: good.messages.create(**ask(good, "absent")))
     refused(anthropic.BadRequestError, lambda: good.messages.create(**ask(good, model, messages="not a list")))
     refused(anthropic.AuthenticationError, lambda: client("wrong").messages.create(**ask(good, model)))
+    late = [{"role": "user", "content": "Never answer"}]
+    refused(anthropic.APITimeoutError, lambda: client(timeout=1).messages.create(**ask(good, model, messages=late)))
 
 
 def main():

@@ -134,7 +134,7 @@ fn openai_for_python() {
     let Some(python) = python() else { return };
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("openai_python.py"))).unwrap();
-    assert_eq!(kept(&succeeded(&output)), 55);
+    assert_eq!(kept(&succeeded(&output)), 60);
     let received = stack.enclave.upstream.received();
     let failed = received.iter().filter(|own| String::from_utf8_lossy(&own.body).contains("failing-model"));
     assert!(failed.count() >= 2, "the deployment that fails was asked first");
@@ -168,10 +168,10 @@ async fn anthropic_for_python() {
     let stack = stack();
     let output = through(&stack, Command::new(python).arg(source("anthropic_python.py"))).unwrap();
     let said = succeeded(&output);
-    assert_eq!(kept(&said), 47);
+    assert_eq!(kept(&said), 51);
     // byte for byte but for the padding, with the beta field as it was
     let seen = seen_by_anthropic(&stack);
-    assert_eq!(seen.len(), 9);
+    assert_eq!(seen.len(), 11);
     for request in &seen {
         assert!(said.lines().any(|line| line.trim_end() == request), "{request}\n{said}");
     }
@@ -191,7 +191,7 @@ async fn anthropic_for_node() {
     let Some(folder) = node_folder() else { return };
     let stack = stack();
     let Some(output) = node(&stack, &folder, "anthropic_node.mjs") else { return };
-    assert_eq!(kept(&succeeded(&output)), 20);
+    assert_eq!(kept(&succeeded(&output)), 28);
     assert!(stack.enclave.upstream.wait_for_cancellations(2, Duration::from_secs(10)).await);
 }
 
