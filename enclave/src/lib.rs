@@ -68,6 +68,8 @@ pub mod provisioning;
 
 pub mod worker;
 
+pub mod probe;
+
 pub mod ingress;
 
 pub mod admin;

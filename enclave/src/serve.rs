@@ -20,6 +20,7 @@ use crate::config::{Drain, KeyExchange};
 use crate::host_link::HostLink;
 use crate::ingress::{accept_loop, metrics};
 use crate::kept::AtWork;
+use crate::probe::keep_probing;
 use crate::telemetry::{Event, emit};
 use crate::tls::Acceptors;
 use crate::transport::{Address, Listener, Listening};
@@ -231,6 +232,9 @@ impl Seat {
         });
         tokio::task::spawn_local(sweep(Rc::clone(&worker)));
         tokio::task::spawn_local(shadow(Rc::clone(&worker)));
+        if self.index == 0 {
+            tokio::task::spawn_local(keep_probing(Rc::clone(&worker)));
+        }
         match self.metrics.map(|listening| listening.on_worker(0)).transpose() {
             Ok(listener) => spawn_metrics(listener.flatten(), &worker),
             Err(error) => return drop(self.accepting.send(Err(error))),

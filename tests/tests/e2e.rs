@@ -28,6 +28,7 @@ mod e2e {
     mod limits;
     mod load;
     mod metrics;
+    mod probes;
     mod provisioning;
     mod replicas;
     mod services;

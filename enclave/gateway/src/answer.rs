@@ -17,9 +17,10 @@ use crate::plaintext::Plaintext;
 use crate::provider::{self, Reading, Refusal};
 use crate::race::race;
 use crate::route::Routed;
+use crate::route::throughput::ThroughputSettings;
 use crate::screening::report;
 use crate::screening::stream::StreamGuard;
-use crate::settle::{Attempted, EXPLANATION, Exchange};
+use crate::settle::{Attempted, EXPLANATION, Exchange, tokens};
 use crate::upstream::{Progress, UpstreamBody, UpstreamResponse};
 use crate::wire::dialect::Shown;
 use crate::wire::embedding::write_answer;
@@ -113,6 +114,8 @@ pub(crate) enum Received<B> {
         relay: Relay<B>,
         held: Plaintext<Vec<u8>>,
         dropped: Vec<&'static str>,
+        /// When its first content came.
+        reached: Now,
     },
     Whole {
         body: Plaintext<Bytes>,
@@ -380,7 +383,8 @@ pub(crate) async fn receive<B: UpstreamBody>(
         }
     };
     let held = hold_back(&mut relay, at, sent, clock).await?;
-    Ok(Received::Stream { relay, held, dropped })
+    let reached = clock.now();
+    Ok(Received::Stream { relay, held, dropped, reached })
 }
 
 /// A whole answer in the client's own dialect.
@@ -459,7 +463,7 @@ pub(crate) fn deliver<B>(
         headers.push((Attempted::HEADER, Attempted::list(exchange.attempted())));
     }
     headers.extend(exchange.explanation().map(|text| (EXPLANATION, text.to_owned())));
-    headers.extend(exchange.allowance_headers(now));
+    headers.extend(exchange.allowance_headers(shape, now));
     if !exchange.is_priced() {
         headers.push((PRICE_UNKNOWN, "true".to_owned()));
     }
@@ -523,7 +527,7 @@ pub(crate) fn replay<B>(hit: Hit, mut exchange: Exchange, now: Now) -> Answer<B>
     headers.push(("postern-cache-ttl", left.as_secs().to_string()));
     headers.push(("postern-cache-entry", entry));
     headers.extend(similarity.map(|own| ("postern-cache-similarity", format!("{own:.4}"))));
-    headers.extend(exchange.allowance_headers(now));
+    headers.extend(exchange.allowance_headers(shape, now));
     exchange.reported(usage, finish);
     exchange.first_content(now);
     if stream {
@@ -610,6 +614,29 @@ async fn hold_back<B: UpstreamBody>(
         relay.advance(held.expose_mut()).await;
     }
     if relay.has_content() { Ok(held) } else { relay.take_early_failure().map_or(Ok(held), Err) }
+}
+
+/// Holds a stream back after its first content until it is known to be fast enough, or has ended. What fails meanwhile has
+/// reached nobody.
+pub(crate) async fn keeps_pace<B: UpstreamBody>(
+    received: &mut Received<B>,
+    pace: ThroughputSettings,
+    clock: &impl Clock,
+) -> Result<(), Error> {
+    let Received::Stream { relay, held, reached: began, .. } = received else { return Ok(()) };
+    let (events, bytes) = (relay.events(), held.expose().len());
+    while relay.end().is_none() && held.expose().len() < MAX_HELD {
+        let after = clock.now().since(*began);
+        let events = relay.events().saturating_sub(events);
+        match pace.judge(tokens(events, held.expose().len().saturating_sub(bytes)), after) {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(Error::UpstreamTimeout),
+            None => {}
+        }
+        // Whatever the wait ends with, it is judged again.
+        race(relay.advance(held.expose_mut()), clock.sleep(pace.within.saturating_sub(after))).await;
+    }
+    relay.take_early_failure().map_or(Ok(()), Err)
 }
 
 async fn refusal<B: UpstreamBody>(response: UpstreamResponse<B>, at: &Deployment, now: Now) -> Error {

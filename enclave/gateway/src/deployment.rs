@@ -67,8 +67,19 @@ pub struct Deployment {
     pub tags: Vec<Arc<str>>,
     /// How much may be sent there.
     pub limits: Limits,
+    /// How its health is looked into besides the calls of clients; not at all if absent.
+    pub probe: Option<Probe>,
     /// For the built-in model: events per second, unlimited if absent.
     pub tokens_per_second: Option<u32>,
+}
+
+/// A call that costs nothing and that a deployment which is well answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// How often.
+    pub interval: Duration,
+    /// How long what it says counts.
+    pub counts: Duration,
 }
 
 impl Deployment {
@@ -98,6 +109,7 @@ impl Deployment {
             region: None,
             tags: Vec::new(),
             limits: Limits::default(),
+            probe: None,
             tokens_per_second: None,
         }
     }

@@ -36,6 +36,8 @@ mod refused;
 
 mod shadow;
 
+mod probe;
+
 mod guarded;
 
 mod cached;
@@ -43,6 +45,7 @@ mod cached;
 mod inquiry;
 
 use attempt::Committed;
+pub use probe::{probe, probed};
 pub use refused::Refused;
 pub use shadow::shadow;
 

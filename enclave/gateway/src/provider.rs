@@ -100,10 +100,22 @@ pub trait Provider: Sync {
     fn reports_cost(&self) -> bool {
         false
     }
+    /// Where its list of models is, which costs nothing to ask for; nothing if there is none behind the same credential.
+    fn listing(&self, _: &Deployment) -> Option<Listing> {
+        None
+    }
     /// Encodes a planned request for one deployment.
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error>;
     /// Understands an answer with an error status.
     fn explain(&self, refusal: Refusal<'_>, at: &Deployment) -> Error;
+}
+
+/// Where a vendor's list of models is.
+pub struct Listing {
+    /// The path.
+    pub path: String,
+    /// A header that it wants besides the credential.
+    pub header: Option<(&'static str, &'static str)>,
 }
 
 /// What a deployment's addresses may be made of.
@@ -381,6 +393,27 @@ fn credential(at: &Deployment) -> Result<Option<(&'static str, HeaderValue)>, Er
     }
     let credential = at.credential.as_ref();
     Ok(credential.map(|own| (own.header, HeaderValue::Secret(Arc::clone(&own.value)))))
+}
+
+/// A call for the list of models of a deployment's vendor; nothing if there is none, or no credential for it yet.
+pub fn listing(at: &Arc<Deployment>) -> Option<UpstreamCall> {
+    let Listing { path, header } = find(at.provider)?.listing(at)?;
+    let mut headers = vec![
+        ("accept", HeaderValue::Static("application/json")),
+        ("accept-encoding", HeaderValue::Static("identity")),
+        ("user-agent", HeaderValue::Static("postern")),
+    ];
+    headers.extend(header.map(|(name, value)| (name, HeaderValue::Static(value))));
+    headers.extend(credential(at).ok()?);
+    Some(UpstreamCall {
+        deployment: Arc::clone(at),
+        method: "GET",
+        path,
+        headers,
+        passed_on: Vec::new(),
+        body: Plaintext::default(),
+        timeouts: at.timeouts,
+    })
 }
 
 /// An estimate of the prompt's tokens, if that was the question and the provider of the first choice cannot answer it.

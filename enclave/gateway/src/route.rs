@@ -46,11 +46,14 @@ pub mod hedge;
 
 pub mod shadow;
 
+pub mod throughput;
+
 use filter::Filter;
 use hedge::{HedgeBudget, HedgeSettings};
 use queue::{Queue, QueueSettings};
 use retry::{RetryBudget, RetrySettings};
 use shadow::Shadow;
+use throughput::ThroughputSettings;
 use trace::Trace;
 use tree::{Ceilings, Dice, FeaturesOnce, Leaf, Node, Order, Question};
 use wishes::Wishes;
@@ -86,6 +89,8 @@ pub struct ModelSettings {
     pub queue: QueueSettings,
     /// A second deployment at the same time; none if absent.
     pub hedge: Option<HedgeSettings>,
+    /// How fast streams have to begin; however they do if absent.
+    pub throughput: Option<ThroughputSettings>,
     /// With these models, in order, where the prompt is too long for this one.
     pub context_window: Vec<Arc<str>>,
     /// With these models, in order, where the provider's rules are against the content.

@@ -6,9 +6,9 @@ use crate::admission::{Authenticated, Hold};
 use crate::audit::{AuditRecord, Commitments, FORMAT, Journal, Outcome, RequestId, finished, micros};
 use crate::cache::CacheState;
 use crate::chat::{FinishReason, Usage};
-use crate::clock::Now;
+use crate::clock::{Civil, Now};
 use crate::deployment::Deployment;
-use crate::error::Error;
+use crate::error::{Error, Shape};
 use crate::governance::meters::Amounts;
 use crate::governance::{Actual, LiveKey, Reservation, ScopeKind};
 use crate::metrics::Metrics;
@@ -228,19 +228,22 @@ impl Exchange {
         self.input_tokens = input_tokens;
     }
 
-    /// Headers that say what is left of the tightest rate limits.
-    pub fn allowance_headers(&self, now: Now) -> Vec<(&'static str, String)> {
+    /// Headers that say what is left of the tightest rate limits: in `OpenAI`'s names, and in Anthropic's for its clients.
+    pub fn allowance_headers(&self, shape: Shape, now: Now) -> Vec<(&'static str, String)> {
         let Some(reservation) = &self.reservation else { return Vec::new() };
-        let names = [
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
-            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
-        ];
         let mut headers = Vec::new();
-        for (standing, [limit, remaining, reset]) in reservation.standings(now).into_iter().zip(names) {
+        for (standing, (openai, anthropic)) in reservation.standings(now).into_iter().zip(ALLOWANCES) {
             let Some(own) = standing else { continue };
-            headers.push((limit, own.limit.to_string()));
-            headers.push((remaining, own.remaining.to_string()));
-            headers.push((reset, format!("{}ms", own.reset_ms)));
+            let mut put = |[limit, remaining, reset]: [&'static str; 3], at: String| {
+                headers.push((limit, own.limit.to_string()));
+                headers.push((remaining, own.remaining.to_string()));
+                headers.push((reset, at));
+            };
+            put(openai, format!("{}ms", own.reset_ms));
+            if shape == Shape::Anthropic {
+                let at = now.unix_ms.saturating_add(own.reset_ms).div_ceil(1000);
+                put(anthropic, Civil::at(at).to_string());
+            }
         }
         headers
     }
@@ -260,8 +263,7 @@ impl Exchange {
         if reservation.is_revoked(now) {
             return Err(Error::CredentialUnknown);
         }
-        let text = self.record.answer_bytes.saturating_sub(count(events).saturating_mul(FRAME_BYTES));
-        self.output_tokens = count(events).saturating_add(text.wrapping_div(BYTES_PER_TOKEN));
+        self.output_tokens = tokens(events, usize::try_from(self.record.answer_bytes).unwrap_or(usize::MAX));
         let nano_usd =
             self.price.as_ref().map_or(0, |own| own.estimate(self.input_tokens, self.output_tokens).0);
         let taken = Amounts { nano_usd, input_tokens: self.input_tokens, output_tokens: self.output_tokens };
@@ -449,10 +451,36 @@ impl Drop for Exchange {
     }
 }
 
+/// Names of headers for requests and for tokens: limit, what remains, and when it is whole again; as a duration where they
+/// are `OpenAI`'s, as a time where they are Anthropic's (API references of both, "Rate limits").
+const ALLOWANCES: [([&str; 3], [&str; 3]); 2] = [
+    (
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+        [
+            "anthropic-ratelimit-requests-limit",
+            "anthropic-ratelimit-requests-remaining",
+            "anthropic-ratelimit-requests-reset",
+        ],
+    ),
+    (
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+        [
+            "anthropic-ratelimit-tokens-limit",
+            "anthropic-ratelimit-tokens-remaining",
+            "anthropic-ratelimit-tokens-reset",
+        ],
+    ),
+];
 /// Bytes of an event that are no text, roughly.
 const FRAME_BYTES: u64 = 250;
 /// Bytes of text that make one token, roughly.
 const BYTES_PER_TOKEN: u64 = 4;
+
+/// How many tokens so many events of so many bytes carry, roughly.
+pub(crate) fn tokens(events: usize, bytes: usize) -> u64 {
+    let text = count(bytes).saturating_sub(count(events).saturating_mul(FRAME_BYTES));
+    count(events).saturating_add(text.wrapping_div(BYTES_PER_TOKEN))
+}
 
 fn count(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)

@@ -17,6 +17,8 @@ mod json;
 
 mod openai_shape;
 
+mod web_search;
+
 pub mod anthropic_messages;
 
 pub mod anthropic_count_tokens;

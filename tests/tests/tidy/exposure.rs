@@ -36,6 +36,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("enclave/gateway/src/pipeline/cached.rs", "sends questions to the attested embedder"),
     ("enclave/gateway/src/pipeline/guarded.rs", "hands answers to the guard"),
     ("enclave/gateway/src/pipeline/inquiry.rs", "sends what guardrails ask services, reads what they say"),
+    ("enclave/gateway/src/pipeline/probe.rs", "reads and drops lists of models"),
     ("enclave/gateway/src/screening.rs", "reads what is to be screened"),
     ("enclave/gateway/src/screening/inquiry.rs", "takes out what services are asked about"),
     ("enclave/gateway/src/provider.rs", "reads a vendor's refusal"),

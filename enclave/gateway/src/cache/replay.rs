@@ -73,7 +73,8 @@ fn written(
         let delta = match delta {
             Delta::Begin { model, .. } => Delta::Begin { id: String::new(), model },
             Delta::Usage(_) => continue,
-            own @ (Delta::Finish { .. }
+            own @ (Delta::Citation { .. }
+            | Delta::Finish { .. }
             | Delta::Reasoning { .. }
             | Delta::Refusal { .. }
             | Delta::Text { .. }
@@ -159,6 +160,9 @@ fn assembled(deltas: Vec<Delta>) -> Completion {
         match delta {
             Delta::Begin { id, model } => (completion.id, completion.model) = (id, model),
             Delta::Usage(usage) => completion.usage = Some(usage),
+            Delta::Citation { choice, citation } => {
+                choices.entry(choice).or_default().choice.citations.push(citation);
+            }
             Delta::Finish { choice, reason, stop_sequence } => {
                 let own = &mut choices.entry(choice).or_default().choice;
                 (own.finish, own.stop_sequence) = (Some(reason), stop_sequence);
@@ -212,6 +216,8 @@ fn taken_apart(completion: Completion) -> Vec<Delta> {
                 }
             }
         }
+        let cited = own.citations.into_iter();
+        deltas.extend(cited.map(|citation| Delta::Citation { choice, citation }));
         if let Some(reason) = own.finish {
             deltas.push(Delta::Finish { choice, reason, stop_sequence: own.stop_sequence });
         }

@@ -88,6 +88,10 @@ pub struct DeploymentConfig {
     /// When it is taken out because it fails.
     #[serde(default)]
     pub breaker: BreakerConfig,
+    /// Asks for the provider's list of models from time to time, which costs nothing, and takes the deployment out while that
+    /// fails; only clients' calls tell unless stated.
+    #[serde(default)]
+    pub probe: Option<ProbeConfig>,
     /// Built-in model only: events per second.
     #[serde(default)]
     pub tokens_per_second: Option<u32>,
@@ -214,6 +218,16 @@ pub struct LongContextConfig {
     /// As [`PriceConfig::reasoning`].
     #[serde(default)]
     pub reasoning: Option<String>,
+}
+
+/// Looking into a deployment's health, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeConfig {
+    /// How often; 30,000 unless stated, 1,000 at least.
+    pub interval_ms: Option<u64>,
+    /// How long what a probe says counts; three intervals unless stated.
+    pub counts_ms: Option<u64>,
 }
 
 /// How much may be sent to one deployment.

@@ -33,6 +33,9 @@ pub struct ModelConfig {
     /// Asking a second deployment while the first is slow; never unless stated.
     #[serde(default)]
     pub hedge: Option<HedgeConfig>,
+    /// How fast streams have to begin; however they do unless stated.
+    #[serde(default)]
+    pub throughput: Option<ThroughputConfig>,
     /// A deployment on trial, which gets copies of requests; none unless stated.
     #[serde(default)]
     pub shadow: Option<ShadowConfig>,
@@ -54,6 +57,18 @@ pub struct ShadowConfig {
     /// Most copies in a minute; 60 unless stated.
     #[serde(default)]
     pub requests_per_minute: Option<u64>,
+}
+
+/// A stream that begins slower than this is given up for another deployment, while one is left to try. Its beginning is held
+/// back until that is known.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThroughputConfig {
+    /// Tokens a second, guessed from events and bytes; 1 to 10,000.
+    pub tokens_per_second: u32,
+    /// Judged at the latest so long after the first content, in milliseconds; 5,000 unless stated.
+    #[serde(default)]
+    pub within_ms: Option<u64>,
 }
 
 /// Waiting where everything is busy.

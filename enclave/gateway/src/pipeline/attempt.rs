@@ -61,7 +61,7 @@ pub(super) async fn attempt<U: Upstream, C: Clock>(
         }
         one.entry = exchange.attempt(&leaf.deployment);
         let id = exchange.id().clone();
-        let fight = Fight { routed, id: &id, by, means };
+        let fight = Fight { routed, id: &id, by, paced: course.has_another(), means };
         let ended = fight.run(one, &mut course, exchange).await;
         let mut won = None;
         for (own, outcome) in ended {
@@ -109,7 +109,8 @@ impl<'r> Try<'r> {
     /// Tells the deployment's health that the call went well; the call goes on.
     fn land<B>(mut self, received: &Received<B>, now: Now) -> Flight {
         let took = now.since(self.began);
-        self.flight.reached(took, now);
+        let first = if let Received::Stream { reached, .. } = received { *reached } else { now };
+        self.flight.reached(first.since(self.began), now);
         if let Received::Whole { usage: Some(usage), .. } = received {
             self.flight.answered(usage.output_tokens, took, now);
         }
@@ -133,14 +134,24 @@ impl<'r> Try<'r> {
     }
 }
 
+/// What bounds one attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    /// Time until the request's deadline.
+    pub(super) left: Duration,
+    /// Its stream has to begin as fast as the model says, since another deployment could be tried.
+    pub(super) paced: bool,
+}
+
 /// One attempt, from sending to the commit point.
 pub(super) async fn once<U: Upstream, C: Clock>(
     routed: &Routed,
     leaf: &Leaf,
     id: &RequestId,
-    left: Duration,
+    limit: Limit,
     means: &Means<'_, U, C>,
 ) -> Result<Received<U::Body>, Error> {
+    let Limit { left, paced } = limit;
     let Means { gateway, upstream, clock } = *means;
     let at = &leaf.deployment;
     let timeouts = limits(routed, leaf, left);
@@ -164,11 +175,15 @@ pub(super) async fn once<U: Upstream, C: Clock>(
         }
     };
     let given_up = pin!(race(clock.sleep(limit), revoked));
-    match race(answering, given_up).await {
-        Won::First(outcome) => outcome,
-        Won::Second(Won::First(())) => Err(Error::UpstreamTimeout),
-        Won::Second(Won::Second(())) => Err(Error::CredentialUnknown),
+    let mut received = match race(answering, given_up).await {
+        Won::First(outcome) => outcome?,
+        Won::Second(Won::First(())) => return Err(Error::UpstreamTimeout),
+        Won::Second(Won::Second(())) => return Err(Error::CredentialUnknown),
+    };
+    if let Some(pace) = routed.model().settings.throughput.filter(|_| paced) {
+        answer::keeps_pace(&mut received, pace, clock).await?;
     }
+    Ok(received)
 }
 
 /// How long all attempts may take together.

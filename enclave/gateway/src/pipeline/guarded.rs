@@ -147,7 +147,7 @@ pub(super) async fn check<U: Upstream, C: Clock>(
             routed.keep_guard(guard);
             Received::Whole { body, usage, finish, dropped }
         }
-        Received::Stream { mut relay, held, dropped } if guard.holds_streams() => {
+        Received::Stream { mut relay, held, dropped, reached } if guard.holds_streams() => {
             let held = collect(&mut relay, held, gateway.max_answer_bytes()).await?;
             exchange.reported(relay.usage(), relay.finish());
             Box::pin(ask_of_stream(&mut guard, held.expose(), &routed, exchange, means)).await?;
@@ -156,7 +156,7 @@ pub(super) async fn check<U: Upstream, C: Clock>(
             let fed = stream.feed(held.expose(), true, out.expose_mut());
             exchange.screened(stream.guard().report());
             fed?;
-            Received::Stream { relay, held: out, dropped }
+            Received::Stream { relay, held: out, dropped, reached }
         }
         received @ Received::Stream { .. } => {
             routed.keep_guard(guard);

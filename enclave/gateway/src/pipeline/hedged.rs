@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::Means;
-use super::attempt::{Try, once};
+use super::attempt::{Limit, Try, once};
 use crate::answer::Received;
 use crate::audit::RequestId;
 use crate::clock::Clock;
@@ -44,6 +44,8 @@ pub(super) struct Fight<'f, 'r, U, C> {
     pub(super) routed: &'r Routed,
     pub(super) id: &'f RequestId,
     pub(super) by: Duration,
+    /// Another deployment could be tried besides.
+    pub(super) paced: bool,
     pub(super) means: &'f Means<'f, U, C>,
 }
 
@@ -116,6 +118,6 @@ impl<'r, U: Upstream, C: Clock> Fight<'_, 'r, U, C> {
 
     async fn answer(&self, leaf: &Leaf) -> Result<Received<U::Body>, Error> {
         let left = self.by.saturating_sub(self.means.clock.now().monotonic);
-        once(self.routed, leaf, self.id, left, self.means).await
+        once(self.routed, leaf, self.id, Limit { left, paced: self.paced }, self.means).await
     }
 }

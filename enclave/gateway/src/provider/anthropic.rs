@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::splice::{rename, spliced};
-use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_any};
+use super::{Access, Authentication, Listing, Outgoing, Provider, Refusal, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
@@ -38,6 +38,13 @@ impl Provider for Anthropic {
 
     fn counts(&self, wire: &dyn Wire, _: &Deployment) -> bool {
         wire.name() == Wire::name(&AnthropicCountTokens)
+    }
+
+    fn listing(&self, at: &Deployment) -> Option<Listing> {
+        Some(Listing {
+            path: format!("{}/models", at.base_path),
+            header: Some(("anthropic-version", VERSION)),
+        })
     }
 
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::openai_compatible::scanned;
 use super::path::segment;
 use super::splice::{Edit, spliced};
-use super::{Access, Authentication, Outgoing, Provider, Refusal, explain_any};
+use super::{Access, Authentication, Listing, Outgoing, Provider, Refusal, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
@@ -44,6 +44,10 @@ impl Provider for Gemini {
 
     fn counts(&self, wire: &dyn Wire, _: &Deployment) -> bool {
         wire.name() == Wire::name(&GeminiCountTokens)
+    }
+
+    fn listing(&self, at: &Deployment) -> Option<Listing> {
+        Some(Listing { path: format!("{}/models", at.base_path), header: None })
     }
 
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {

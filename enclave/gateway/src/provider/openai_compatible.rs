@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::splice::{Edit, rename, spliced};
-use super::{Access, Outgoing, Provider, Refusal, explain_any};
+use super::{Access, Listing, Outgoing, Provider, Refusal, explain_any};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
@@ -64,6 +64,10 @@ impl Provider for Vendor {
 
     fn reports_cost(&self) -> bool {
         self.reports_cost
+    }
+
+    fn listing(&self, at: &Deployment) -> Option<Listing> {
+        Some(Listing { path: format!("{}/models", at.base_path), header: None })
     }
 
     fn encode(&self, outgoing: Outgoing<'_>, at: &Arc<Deployment>) -> Result<UpstreamCall, Error> {

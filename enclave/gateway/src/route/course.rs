@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::retry::{LONGEST_WAITING, Meaning};
+use super::tree::MAX_LEAVES;
 use super::{Leaf, Routed};
 use crate::clock::Now;
 use crate::error::Error;
@@ -80,6 +81,15 @@ impl<'r> Course<'r> {
     pub fn may_hedge(&self, turn: usize) -> bool {
         let fresh = self.tries.get(turn).is_none_or(|own| !own.begun);
         fresh && self.attempts < self.most && !self.routed.wishes().no_fallback
+    }
+
+    /// Whether another deployment could be tried if the one under way failed.
+    pub fn has_another(&self) -> bool {
+        let fresh = |turn: usize| self.tries.get(turn).is_none_or(|own| !own.begun);
+        let another =
+            (self.cursor..MAX_LEAVES).take_while(|turn| self.routed.leaf(*turn).is_some()).any(fresh);
+        let may = self.attempts < self.most && !self.routed.wishes().no_fallback;
+        another && may && !self.must_run_once()
     }
 
     /// A second call begins; it has a budget of its own.

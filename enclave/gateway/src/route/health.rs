@@ -44,6 +44,8 @@ pub struct Health {
     recovered: AtomicU64,
     /// Until when the provider asked to be left alone.
     paused_until: AtomicU64,
+    /// Until when the word of a probe counts that found it ill; zero if the last one found it well.
+    ill_until: AtomicU64,
     breaker: Mutex<Breaker>,
     minute: Mutex<SlidingMinute>,
     first_content: PeakEwma,
@@ -61,7 +63,7 @@ pub const ENOUGH_SAMPLES: usize = 10;
 pub enum Standing {
     /// It may.
     Ready,
-    /// Its breaker is open.
+    /// Its breaker is open, or a probe found it ill.
     Ejected,
     /// The provider asked to be left alone.
     Paused,
@@ -80,6 +82,7 @@ impl Health {
             open_until: AtomicU64::new(0),
             recovered: AtomicU64::new(0),
             paused_until: AtomicU64::new(0),
+            ill_until: AtomicU64::new(0),
             breaker: Mutex::new(Breaker::new(settings)),
             minute: Mutex::default(),
             first_content: PeakEwma::default(),
@@ -96,7 +99,7 @@ impl Health {
     /// Whether it may be asked now.
     pub fn standing(&self, now: Now) -> Standing {
         let time = micros(now.monotonic);
-        if self.open_until.load(Ordering::Relaxed) > time {
+        if self.ejected_until() > time {
             return Standing::Ejected;
         }
         if self.paused_until.load(Ordering::Relaxed) > time { Standing::Paused } else { Standing::Ready }
@@ -213,6 +216,19 @@ impl Health {
         self.paused_until.fetch_max(until, Ordering::Relaxed);
     }
 
+    /// A probe found it well or ill, which counts for so long.
+    pub fn probed(&self, is_well: bool, counts: Duration, now: Now) {
+        let until = if is_well { 0 } else { micros(now.monotonic.saturating_add(counts)) };
+        self.ill_until.store(until, Ordering::Relaxed);
+        if is_well {
+            self.bell.ring();
+        }
+    }
+
+    fn ejected_until(&self) -> u64 {
+        self.open_until.load(Ordering::Relaxed).max(self.ill_until.load(Ordering::Relaxed))
+    }
+
     /// It has refused a call because it has too many, or was too slow to begin one.
     pub fn crowded(&self, now: Now) {
         if let Some(most) = self.limits.max_in_flight {
@@ -222,7 +238,7 @@ impl Health {
 
     /// How long it still wants to be left alone, or its breaker is open.
     pub fn wait(&self, now: Now) -> Duration {
-        let until = self.paused_until.load(Ordering::Relaxed).max(self.open_until.load(Ordering::Relaxed));
+        let until = self.paused_until.load(Ordering::Relaxed).max(self.ejected_until());
         Duration::from_micros(until).saturating_sub(now.monotonic)
     }
 

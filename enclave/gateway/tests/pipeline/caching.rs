@@ -303,6 +303,7 @@ fn said(
             Delta::Finish { .. } => finished = true,
             Delta::Usage(usage) => tokens = usage.output_tokens,
             Delta::Begin { .. }
+            | Delta::Citation { .. }
             | Delta::Reasoning { .. }
             | Delta::Refusal { .. }
             | Delta::ToolArguments { .. }

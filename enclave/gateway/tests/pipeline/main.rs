@@ -28,6 +28,8 @@ mod governed;
 mod guardrails;
 mod head;
 mod hedging;
+mod pace;
+mod probing;
 mod retries;
 mod security;
 mod services;

@@ -99,7 +99,7 @@ fn tags_in_metadata_count_and_stay_here() {
         ask(&gateway, &upstream, CHAT, body("tagged", more))
             .unwrap_or_else(|error| panic!("{more}: {error}"));
         let sent = upstream.sent.borrow();
-        (sent[0].deployment.clone(), text(&sent[0].body).to_owned())
+        (sent[0].deployment.clone(), text(&sent[0].body))
     };
     let tagged = r#","metadata":{"tags":["x","b\u0061tch"],"team":"red","rank":1}"#;
     let (served, sent) = ask(tagged);

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::models::States;
 use super::{Deployments, read, unknown, value};
+use crate::config::deployment::ProbeConfig;
 use crate::config::parse::closest;
 use crate::config::routing::BreakerConfig;
 use crate::config::{AuthenticationConfig, ConfigError, DeploymentConfig, SecretSource, TimeoutsConfig};
 use crate::deployment::{
-    Confidentiality, Deployment, Endpoint, Exposure, Limits, OwnRoots, Timeouts, TlsRoots,
+    Confidentiality, Deployment, Endpoint, Exposure, Limits, OwnRoots, Probe, Timeouts, TlsRoots,
 };
 use crate::price::CostSource;
 use crate::price::catalogue::Catalogue;
@@ -75,10 +76,6 @@ fn one(
     let address = place(name, own, access, usual.as_deref())?;
     let confidentiality = Confidentiality::of(&address.endpoint);
     let internal = confidentiality == Confidentiality::Internal;
-    if own.tokens_per_second.is_some_and(|rate| !internal || rate == 0 || rate > 100_000) {
-        let expected = "1 to 100000, for provider 'builtin' only";
-        return Err(value(path("tokens_per_second"), expected.to_owned()));
-    }
     let exposure = exposure(name, own, internal)?;
     let base_path = provider.base_path(address.path, &naming).map_err(wanted)?;
     let proof = credential::proof(name, own, access, secrets)?;
@@ -114,10 +111,45 @@ fn one(
         region: own.region.as_deref().map(Into::into),
         tags: own.tags.iter().map(|tag| tag.as_str().into()).collect(),
         limits: limits(name, own)?,
-        tokens_per_second: own.tokens_per_second,
+        probe: probe(name, own.probe)?,
+        tokens_per_second: pace(name, own, internal)?,
     };
     provider.check(&deployment).map_err(wanted)?;
+    may_be_probed(&deployment, provider)?;
     Ok(deployment)
+}
+
+/// Events per second of the built-in model.
+fn pace(name: &str, own: &DeploymentConfig, internal: bool) -> Result<Option<u32>, ConfigError> {
+    if own.tokens_per_second.is_some_and(|rate| !internal || rate == 0 || rate > 100_000) {
+        let expected = "1 to 100000, for provider 'builtin' only";
+        return Err(value(format!("deployments.{name}.tokens_per_second"), expected.to_owned()));
+    }
+    Ok(own.tokens_per_second)
+}
+
+fn may_be_probed(deployment: &Deployment, provider: &dyn Provider) -> Result<(), ConfigError> {
+    if deployment.probe.is_none() || provider.listing(deployment).is_some() {
+        return Ok(());
+    }
+    let expected = "nothing: this provider has no list of models that could be asked for".to_owned();
+    Err(value(format!("deployments.{}.probe", deployment.name), expected))
+}
+
+fn probe(name: &str, own: Option<ProbeConfig>) -> Result<Option<Probe>, ConfigError> {
+    let Some(own) = own else { return Ok(None) };
+    let time = |key: &str, given: Option<u64>, usual: Duration| match given {
+        None => Ok(usual),
+        Some(ms) if (1000..=3_600_000).contains(&ms) => Ok(Duration::from_millis(ms)),
+        Some(_) => Err(value(format!("deployments.{name}.probe.{key}"), "1000 to 3600000".to_owned())),
+    };
+    let interval = time("interval_ms", own.interval_ms, Duration::from_secs(30))?;
+    let counts = time("counts_ms", own.counts_ms, interval.saturating_mul(3))?;
+    if counts < interval {
+        let expected = "at least interval_ms: between two probes nothing would be known".to_owned();
+        return Err(value(format!("deployments.{name}.probe.counts_ms"), expected));
+    }
+    Ok(Some(Probe { interval, counts }))
 }
 
 fn naming(own: &DeploymentConfig) -> Naming<'_> {

@@ -9,12 +9,13 @@ use crate::config::build::{unknown, value};
 use crate::config::parse::closest;
 use crate::config::routing::{
     HedgeConfig, HedgeMode, HedgeScope, ModelConfig, ModelTimeoutsConfig, QueueConfig, RetryConfig,
-    ShadowConfig,
+    ShadowConfig, ThroughputConfig,
 };
 use crate::route::hedge::{HedgeSettings, Start};
 use crate::route::queue::{MAX_WAITING, QueueSettings};
 use crate::route::retry::RetrySettings;
 use crate::route::shadow::ShadowSettings;
+use crate::route::throughput::ThroughputSettings;
 use crate::route::{ModelSettings, ModelTimeouts};
 
 /// Checks the settings of one model.
@@ -38,6 +39,11 @@ pub(super) fn build(
         timeouts: timeouts(&own.timeouts, &format!("{path}.timeouts"))?,
         queue: queue(&own.queue, &format!("{path}.queue"))?,
         hedge: own.hedge.as_ref().map(|own| hedge(own, &format!("{path}.hedge"))).transpose()?,
+        throughput: own
+            .throughput
+            .as_ref()
+            .map(|own| throughput(own, &format!("{path}.throughput")))
+            .transpose()?,
         context_window: fallbacks("context_window", &own.fallbacks.context_window)?,
         content_policy: fallbacks("content_policy", &own.fallbacks.content_policy)?,
     })
@@ -105,6 +111,15 @@ fn hedge(own: &HedgeConfig, path: &str) -> Result<HedgeSettings, ConfigError> {
         streams: own.scope != HedgeScope::Buffered,
         buffered: own.scope != HedgeScope::Stream,
     })
+}
+
+fn throughput(own: &ThroughputConfig, path: &str) -> Result<ThroughputSettings, ConfigError> {
+    if !(1..=10_000).contains(&own.tokens_per_second) {
+        return Err(value(format!("{path}.tokens_per_second"), "1 to 10000".to_owned()));
+    }
+    let within = milliseconds(&format!("{path}.within_ms"), own.within_ms)?;
+    let within = within.unwrap_or(Duration::from_secs(5));
+    Ok(ThroughputSettings { tokens_per_second: own.tokens_per_second, within })
 }
 
 fn timeouts(own: &ModelTimeoutsConfig, path: &str) -> Result<ModelTimeouts, ConfigError> {
