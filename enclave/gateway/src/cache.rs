@@ -135,7 +135,7 @@ pub struct Missed {
     screened: Screened,
     state: Option<CacheState>,
     keep: Option<Box<Keep>>,
-    sampled: Option<Sampled>,
+    sampled: Option<Box<Sampled>>,
 }
 
 /// An answer that is not given again but compared with a fresh one.
@@ -167,7 +167,7 @@ impl Missed {
     }
 
     /// Gives out the answer that is to be compared with the fresh one.
-    pub const fn take_sampled(&mut self) -> Option<Sampled> {
+    pub const fn take_sampled(&mut self) -> Option<Box<Sampled>> {
         self.sampled.take()
     }
 
@@ -260,7 +260,7 @@ pub struct Asking {
     ttl: Option<Duration>,
     exposure_max: Exposure,
     leader: Option<Leader>,
-    sampled: Option<Sampled>,
+    sampled: Option<Box<Sampled>>,
 }
 
 /// Begins to look for an earlier answer. Without caches (the default) nothing is looked for and nothing is stored.
@@ -355,7 +355,7 @@ impl Asking {
         let replay = self.replay(&nearest.found, &nearest.fingerprint, renewal, Some(nearest.similarity))?;
         if sampled && !replay.stream {
             let semantic::Nearest { found, fingerprint, .. } = nearest;
-            self.sampled = Some(Sampled { kept: found.kept, fingerprint, partition: self.at.1 });
+            self.sampled = Some(Box::new(Sampled { kept: found.kept, fingerprint, partition: self.at.1 }));
             return None;
         }
         Some(replay)

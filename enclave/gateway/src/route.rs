@@ -238,7 +238,7 @@ impl Routed {
     }
 
     /// Gives out the guard, to be used up on the answer.
-    pub(crate) const fn take_sampled(&mut self) -> Option<Sampled> {
+    pub(crate) const fn take_sampled(&mut self) -> Option<Box<Sampled>> {
         self.missed.take_sampled()
     }
 

@@ -122,7 +122,7 @@ async fn embed<U: Upstream, C: Clock>(
 
 /// Compares a fresh answer with the one that the semantic cache would have given, and counts what comes of it.
 pub(super) async fn compare<U: Upstream, C: Clock>(
-    sampled: Sampled,
+    sampled: Box<Sampled>,
     committed: &Committed<U::Body>,
     routed: &Routed,
     exchange: &mut Exchange,

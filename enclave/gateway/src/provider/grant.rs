@@ -39,7 +39,8 @@ pub async fn ready<U: Upstream, C: Clock>(at: &Deployment, upstream: &U, clock: 
     let turn = poll_fn(|context| source.poll_turn(clock.now().monotonic, context)).await;
     let Turn::Fetch(fetch) = turn else { return Ok(()) };
     let now = clock.now();
-    match ask(source, upstream, now).await {
+    // Apart, because it is rare and takes much room.
+    match Box::pin(ask(source, upstream, now)).await {
         Ok(token) => {
             fetch.got(token);
             Ok(())
