@@ -172,7 +172,10 @@ impl Active {
         let networked = |deployment: &gateway::config::DeploymentConfig| deployment.provider != "builtin";
         let shared = config.state.as_ref().is_some_and(State::is_on_a_server);
         let services = config.admin.as_ref().is_some_and(AdminConfig::is_networked);
-        let leaves = shared || services || config.gateway.deployments.values().any(networked);
+        let leaves = shared
+            || services
+            || gateway.asks_services()
+            || config.gateway.deployments.values().any(networked);
         if config.host.egress.is_none() && leaves {
             return Err(Unusable::NoEgress);
         }
@@ -252,6 +255,11 @@ impl Active {
             return Err(ReloadError::Restart(fixed));
         }
         let next = Self::build(config, &given.references()).map_err(ReloadError::Unusable)?;
+        if let (Some(gateway), Some(before)) = (&next.gateway, &self.gateway)
+            && let Some(error) = gateway.contradicts(before)
+        {
+            return Err(ReloadError::Unusable(Unusable::Gateway(error)));
+        }
         // Whoever writes the file must not be able to send the operator's secrets elsewhere.
         if given.number() > 0 && next.digest != self.digest {
             return Err(ReloadError::Provisioned);

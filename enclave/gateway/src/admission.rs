@@ -253,6 +253,11 @@ impl Admitted {
         &self.key
     }
 
+    /// Who asks, for what is asked on the way.
+    pub(crate) fn authenticated(&self) -> Authenticated {
+        Authenticated { key: Arc::clone(&self.key) }
+    }
+
     /// The same admission for the same request with other content.
     pub(crate) fn rewritten(self, body: Vec<u8>) -> Result<Self, Error> {
         let Self { request, key, hold } = self;
@@ -357,6 +362,23 @@ pub fn admit(request: Request, authenticated: Authenticated, reserved: Reserved)
     permit(&request, &authenticated)?;
     let Authenticated { key } = authenticated;
     let hold = key.hold(reserved)?;
+    Ok(Admitted { request, key, hold })
+}
+
+/// Admits a guardrail's question to a model about what somebody's request says. That model is the operator's choice, so
+/// the key need not be allowed it; where its content may go still holds, and no further than `most`. It takes nothing of
+/// budgets by itself: what it costs is charged to the request.
+pub(crate) fn admit_for_guardrail(
+    request: Request,
+    caller: &Authenticated,
+    most: Exposure,
+) -> Result<Admitted, Error> {
+    let own = caller.key();
+    let issued = own.issued.as_ref().map(|own| Issued { key: Arc::clone(&own.key), version: own.version });
+    let rules = KeyRules { exposure_max: most, ..own.rules.clone() };
+    let key = Key { issued, ..Key::new(Arc::clone(&own.id), AllowedModels::Every, None) };
+    let key = Arc::new(key.with_rules(rules));
+    let hold = key.hold(Reserved { reservation: None })?;
     Ok(Admitted { request, key, hold })
 }
 

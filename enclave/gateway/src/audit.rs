@@ -43,6 +43,10 @@ pub struct AuditRecord {
     pub wire: &'static str,
     /// The configured model name; absent if the request named none.
     pub model: Option<Arc<str>>,
+    /// `gen_ai.prompt.name`: the stored prompt in the request.
+    pub prompt: Option<Arc<str>>,
+    /// `gen_ai.prompt.version`: its version.
+    pub prompt_version: Option<u32>,
     /// The deployment that answered, or was tried last.
     pub deployment: Option<Arc<str>>,
     /// Its provider.
@@ -69,6 +73,9 @@ pub struct AuditRecord {
     pub error: Option<&'static str>,
     /// The guardrail that refused.
     pub guardrail: Option<Arc<str>>,
+    /// The guardrail whose question to a model this is; the request that it is about has the same id and a record of its
+    /// own, in which the cost is charged.
+    pub asked_by: Option<Arc<str>>,
     /// What each guardrail said.
     pub guardrails: Report,
     /// Tokens, if the upstream reported them.

@@ -16,6 +16,8 @@ mod deployment;
 
 pub mod routing;
 
+mod prompts;
+
 mod gateway;
 
 mod build;
@@ -30,6 +32,10 @@ pub use deployment::{
 pub use gateway::Gateway;
 use parse::parse_table;
 pub use parse::{Invalid, parse};
+pub use prompts::{
+    DecorationConfig, MessageConfig, ParametersConfig, PromptConfig, PromptFile, ToolConfig, VariableConfig,
+    VersionConfig,
+};
 pub use routing::ModelConfig;
 
 use routing::KeyRoutingConfig;
@@ -57,6 +63,15 @@ pub struct GatewayConfig {
     /// Content checks by name; all of them apply to every request unless they say otherwise.
     #[serde(default)]
     pub guardrails: BTreeMap<String, GuardrailConfig>,
+    /// Stored prompts by name, which clients refer to.
+    #[serde(default)]
+    pub prompts: BTreeMap<String, PromptConfig>,
+    /// Messages that are added to requests, by name; no client can leave them out.
+    #[serde(default)]
+    pub decorations: BTreeMap<String, DecorationConfig>,
+    /// Reference to a TOML file with more `[prompts]` and `[decorations]`, for texts that are nobody else's business.
+    #[serde(default)]
+    pub prompt_file: Option<SecretReference>,
     /// Caches; none unless configured.
     #[serde(default)]
     pub cache: CacheConfig,

@@ -19,7 +19,7 @@ pub mod mask;
 
 pub mod plain;
 
-pub use write::{Change, Splice, escaped};
+pub use write::{Change, Splice, escaped, spliced};
 
 /// What a piece of content is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -99,6 +99,13 @@ pub enum Error {
     ParameterTooLarge,
     /// A budget of money applies, and nobody has said what the model costs.
     PriceUnknown,
+    /// No stored prompt, or no version or label of it, as the request refers to; or it is not for this key and model.
+    PromptUnknown,
+    /// A variable of a stored prompt is missing, is not one of it, or has a value that does not fit.
+    PromptVariable {
+        /// What would be right, in the configuration's words.
+        expected: Arc<str>,
+    },
     /// The key may not use any provider of this model.
     ProviderNotAllowed,
     /// The key, or whom it belongs to, has asked too much in too short a time.
@@ -250,14 +257,17 @@ impl Error {
             | Self::ContextTooLong
             | Self::JsonInvalid { .. }
             | Self::NoCapableDeployment { .. }
-            | Self::ParameterTooLarge => 400,
+            | Self::ParameterTooLarge
+            | Self::PromptVariable { .. } => 400,
             Self::AmbiguousCredentials | Self::CredentialUnknown | Self::MissingCredentials => 401,
             Self::ModelNotAllowed
             | Self::NoCompliantDeployment
             | Self::PriceUnknown
             | Self::ProviderNotAllowed
             | Self::RouteNotAllowed => 403,
-            Self::EndpointUnknown | Self::ModelUnknown | Self::OperationUnsupported => 404,
+            Self::EndpointUnknown | Self::ModelUnknown | Self::OperationUnsupported | Self::PromptUnknown => {
+                404
+            }
             Self::MethodUnsupported { .. } => 405,
             Self::BodyTooLarge { .. } => 413,
             Self::ContentEncoding => 415,
@@ -301,6 +311,8 @@ impl Error {
             Self::Overloaded { .. } => "overloaded",
             Self::ParameterTooLarge => "parameter_too_large",
             Self::PriceUnknown => "price_unknown",
+            Self::PromptUnknown => "prompt_not_found",
+            Self::PromptVariable { .. } => "invalid_prompt_variable",
             Self::ProviderNotAllowed => "provider_not_allowed",
             Self::RateLimited { .. } => "rate_limit_exceeded",
             Self::RouteNotAllowed => "route_not_allowed",
@@ -337,7 +349,9 @@ impl Error {
             | Self::MethodUnsupported { .. }
             | Self::MissingCredentials
             | Self::ModelUnknown
-            | Self::NoCapableDeployment { .. } => Fault::Client,
+            | Self::NoCapableDeployment { .. }
+            | Self::PromptUnknown
+            | Self::PromptVariable { .. } => Fault::Client,
             Self::BudgetExceeded
             | Self::ContentRefused { .. }
             | Self::ModelNotAllowed
@@ -395,6 +409,8 @@ impl Error {
             | Self::BudgetExceeded
             | Self::ParameterTooLarge
             | Self::PriceUnknown
+            | Self::PromptUnknown
+            | Self::PromptVariable { .. }
             | Self::ProviderNotAllowed
             | Self::RateLimited { .. }
             | Self::RouteNotAllowed
@@ -446,6 +462,8 @@ impl Error {
             | Self::BudgetExceeded
             | Self::ParameterTooLarge
             | Self::PriceUnknown
+            | Self::PromptUnknown
+            | Self::PromptVariable { .. }
             | Self::RequestLoop
             | Self::ProviderNotAllowed
             | Self::RouteNotAllowed

@@ -3,10 +3,11 @@
 //!
 //! A kind of check is one file in `guardrail/` and one line in [`GUARDRAILS`]. It is one of two things: something that
 //! finds places in a text ([`Spans`]: these can be masked, and work on streams), something that judges content as a
-//! whole ([`Judge`]), or something that asks a service outside ([`Service`]).
+//! whole ([`Judge`]), or something that asks a service outside or a model of this gateway ([`Service`]).
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::content::{Kind, Segment};
 use crate::deployment::{Deployment, Exposure};
@@ -30,6 +31,8 @@ pub mod lakera;
 pub mod language;
 
 pub mod length;
+
+pub mod moderation;
 
 pub mod openai_moderation;
 
@@ -64,6 +67,7 @@ pub const GUARDRAILS: &[&dyn GuardrailKind] = &[
     &lakera::KIND,
     &language::KIND,
     &length::KIND,
+    &moderation::KIND,
     &openai_moderation::KIND,
     &pii::KIND,
     &presidio::KIND,
@@ -85,26 +89,51 @@ pub trait GuardrailKind: Sync {
     fn hooks(&self) -> &'static [Hook];
     /// Makes a check from its settings; the error says what was expected, without quoting them.
     fn configure(&self, settings: &Settings) -> Result<Detector, &'static str>;
-    /// What a kind that asks a service needs to know of it.
+    /// What a kind that asks somebody needs to know of them.
     fn needs(&self) -> Option<Needs> {
         None
     }
 }
 
-/// What has to be configured of a service.
+/// What has to be configured of whom a kind asks.
 #[derive(Clone, Copy, Debug)]
-pub struct Needs {
-    /// Where it is unless the configuration says otherwise.
-    pub url: Option<&'static str>,
-    /// Whether it cannot be asked without a secret.
-    pub secret: bool,
+pub enum Needs {
+    /// A model of this gateway.
+    Model,
+    /// A service outside.
+    Service {
+        /// Where it is unless the configuration says otherwise.
+        url: Option<&'static str>,
+        /// Whether it cannot be asked without a secret.
+        secret: bool,
+    },
+}
+
+/// Whom a check asks.
+#[derive(Clone)]
+pub enum Asks {
+    /// A model of this gateway: the check's question is a request in OpenAI's chat format, its answer a whole answer.
+    Model(JudgeModel),
+    /// A service outside.
+    Service(Arc<Deployment>),
+}
+
+/// A model that judges content.
+#[derive(Clone, Debug)]
+pub struct JudgeModel {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How far content that it sees is exposed: by the widest of its deployments.
+    pub exposure: Exposure,
+    /// How long it may take, all attempts together.
+    pub total: Duration,
 }
 
 /// What a configured check does.
 pub enum Detector {
     /// Judges content as a whole.
     Judge(Box<dyn Judge>),
-    /// Asks a service.
+    /// Asks a service, or a model of this gateway.
     Service(Box<dyn Service>),
     /// Finds places in a text.
     Spans(Box<dyn Spans>),
@@ -137,7 +166,7 @@ pub trait Judge: Send + Sync {
     fn objects(&self, subject: &Subject<'_>) -> bool;
 }
 
-/// A service outside of this program: what to send it, and what its answers mean. It does not send anything itself.
+/// Somebody who is asked about content: what to send, and what the answers mean. It does not send anything itself.
 pub trait Service: Send + Sync {
     /// What to send. `secret` is what the configuration refers to.
     fn ask(&self, question: &Question<'_>, secret: &[u8]) -> Asked;
@@ -270,8 +299,8 @@ pub struct Check {
     pub replacement: Option<String>,
     /// What it does.
     pub detector: Detector,
-    /// Who sees the content, for checks that ask a service.
-    pub service: Option<Arc<Deployment>>,
+    /// Who sees the content, for checks that ask somebody.
+    pub asks: Option<Asks>,
 }
 
 /// The label by which [`Action::RequireAttested`] narrows the exposure.
@@ -296,7 +325,10 @@ impl Check {
 
     /// How far it exposes what it looks at; nothing if that stays in here.
     pub fn exposes(&self) -> Option<Exposure> {
-        self.service.as_ref().map(|own| own.exposure)
+        self.asks.as_ref().map(|own| match own {
+            Asks::Model(model) => model.exposure,
+            Asks::Service(service) => service.exposure,
+        })
     }
 
     /// Finds places, if that is what it does.
@@ -307,10 +339,10 @@ impl Check {
         }
     }
 
-    /// Asks a service, if that is what it does, and where.
-    pub fn asks(&self) -> Option<(&dyn Service, &Arc<Deployment>)> {
+    /// Asks somebody, if that is what it does, and whom.
+    pub fn asks(&self) -> Option<(&dyn Service, &Asks)> {
         match &self.detector {
-            Detector::Service(service) => Some((&**service, self.service.as_ref()?)),
+            Detector::Service(service) => Some((&**service, self.asks.as_ref()?)),
             Detector::Judge(_) | Detector::Spans(_) => None,
         }
     }
@@ -344,6 +376,11 @@ impl Guardrails {
     /// Those that apply to a request.
     pub fn of(&self, model: &str, named: &[&str]) -> Vec<Arc<Check>> {
         self.checks.iter().filter(|own| own.applies_to(model, named)).map(Arc::clone).collect()
+    }
+
+    /// Whether one of them asks a service outside.
+    pub fn ask_services(&self) -> bool {
+        self.checks.iter().any(|own| matches!(own.asks, Some(Asks::Service(_))))
     }
 
     /// Whether there are none.

@@ -5,7 +5,7 @@
 //! hands in bytes and the time, and implements one port ([`upstream::Upstream`]).
 //!
 //! ```text
-//! open: path, credential            handle: parse -> admit -> screen -> look up -> plan -> encode -> send -> answer
+//! open: path, credential            handle: prompt -> parse -> admit -> screen -> look up -> plan -> encode -> send -> answer
 //! ```
 //!
 //! Start reading at [`pipeline`].
@@ -46,6 +46,8 @@ pub mod governance;
 pub mod admission;
 
 pub mod guardrail;
+
+pub mod prompt;
 
 pub mod screening;
 

@@ -13,6 +13,7 @@ use crate::config::Gateway;
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::plaintext::Plaintext;
+use crate::prompt::{self, Filled, Reference};
 use crate::provider;
 use crate::route::trace::Trace;
 use crate::route::wishes::Wishes;
@@ -58,6 +59,8 @@ pub struct Opened {
     max_body: usize,
     /// Guardrails that the client asks for, by name.
     named: Vec<String>,
+    /// A stored prompt that the head refers to.
+    prompt: Option<Reference>,
 }
 
 impl Opened {
@@ -79,7 +82,15 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opene
     if matches!(operation, Operation::Probe) {
         let wishes = Wishes::default();
         let named = Vec::new();
-        return Ok(Opened { operation, wishes, authenticated: None, request_id, max_body: 0, named });
+        return Ok(Opened {
+            operation,
+            wishes,
+            authenticated: None,
+            request_id,
+            max_body: 0,
+            named,
+            prompt: None,
+        });
     }
     let authenticated =
         Some(admission::authenticate(head, gateway.keys(), gateway.governance().map(Arc::as_ref), now)?);
@@ -91,7 +102,8 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opene
     let mut wishes = Wishes::read(head, gateway.models().headers())?;
     wishes.hops = Hops::read(head, gateway.number())?;
     let named = guarded::named(head, gateway)?;
-    Ok(Opened { operation, wishes, authenticated, request_id, max_body, named })
+    let prompt = Reference::of_head(head)?;
+    Ok(Opened { operation, wishes, authenticated, request_id, max_body, named, prompt })
 }
 
 /// Answers an opened request.
@@ -105,7 +117,7 @@ pub async fn handle<U: Upstream>(
     upstream: &U,
     clock: &impl Clock,
 ) -> Result<Answer<U::Body>, Refused> {
-    let Opened { operation, wishes, authenticated, request_id, max_body, named } = opened;
+    let Opened { operation, wishes, authenticated, request_id, max_body, named, prompt } = opened;
     if body.expose().len() > max_body {
         return Err(Error::BodyTooLarge { limit: max_body }.into());
     }
@@ -127,7 +139,7 @@ pub async fn handle<U: Upstream>(
         exchange.withhold_explanation();
     }
     let means = Means { gateway, upstream, clock };
-    let asking = Asking { wire, asked, body, wishes, named };
+    let asking = Asking { wire, asked, body, wishes, named, prompt };
     let mut reached = match infer(asking, who, &mut exchange, &means).await {
         Ok(Reached::Fresh { committed, routed }) => {
             guarded::check(committed, routed, &mut exchange, &means).await
@@ -161,11 +173,15 @@ pub fn dry_run(
 ) -> Result<Trace, Error> {
     let key = gateway.keys().with_id(key).ok_or(Error::CredentialUnknown)?;
     let mut wishes = wishes.clone();
+    let prompts = gateway.prompts();
+    let Filled { body, version } = prompt::fill(prompts, wire, None, body, key, gateway.max_body_bytes())?;
     let request = wishes.take_body(wire::read(wire, Asked::default(), body)?, gateway.models())?;
+    let request = prompt::decorate(prompts, request, version.as_deref(), key)?.into_request();
     if !key.may_use(&request.model) {
         return Err(Error::ModelNotAllowed);
     }
-    let beside = Beside { metadata: wishes.metadata.clone(), ..Beside::default() };
+    let named = version.iter().flat_map(|own| &own.guardrails).map(String::as_str).collect();
+    let beside = Beside { metadata: wishes.metadata.clone(), named };
     let labels = screening::labels(&request, beside, gateway.guardrails())?;
     route::dry_run(&request, key, &labels, &wishes, gateway.models(), gateway.draw(), now)
 }
@@ -177,6 +193,7 @@ struct Asking {
     body: Plaintext<Bytes>,
     wishes: Wishes,
     named: Vec<String>,
+    prompt: Option<Reference>,
 }
 
 /// What the stages work with: the configuration, the way out, the time.
@@ -194,11 +211,19 @@ async fn infer<U: Upstream, C: Clock>(
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
     let gateway = means.gateway;
-    let Asking { wire, asked, body, mut wishes, mut named } = asking;
+    let Asking { wire, asked, body, mut wishes, mut named, prompt } = asking;
+    let prompts = gateway.prompts();
+    let Filled { body, version } =
+        prompt::fill(prompts, wire, prompt, body, who.key(), gateway.max_body_bytes())?;
     let request = wishes.take_body(wire::read(wire, asked, body)?, gateway.models())?;
-    guarded::add_named(&wishes, &mut named, gateway)?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
-    let (request, reserved) = allowance::take(request, &who, exchange, means).await?;
+    let prompted = prompt::decorate(prompts, request, version.as_deref(), who.key())?;
+    guarded::add_named(&wishes, &mut named, gateway)?;
+    if let Some(version) = &version {
+        exchange.prompted(version);
+        named.extend(version.guardrails.iter().cloned());
+    }
+    let (request, reserved) = allowance::take(prompted, &who, exchange, means).await?;
     let admitted = admission::admit(request, who, reserved)?;
     let guarded::Passed { screened, beside } =
         guarded::screen(admitted, &wishes, &named, exchange, means).await?;

@@ -13,6 +13,7 @@ use crate::governance::meters::Amounts;
 use crate::governance::{Actual, LiveKey, Reservation, ScopeKind};
 use crate::metrics::Metrics;
 use crate::price::{CostSource, NanoUsd, Price};
+use crate::prompt::Version;
 use crate::route::Model;
 use crate::route::health::Flight;
 use crate::route::trace::Trace;
@@ -48,6 +49,8 @@ pub struct Exchange {
     attempted: Vec<Attempted>,
     explanation: Option<String>,
     answer_hash: Option<ring::hmac::Context>,
+    /// What guardrails' questions to models have cost, in nano-dollars.
+    besides: u64,
     settled: bool,
 }
 
@@ -96,6 +99,8 @@ impl Exchange {
             operation: wire.operation(),
             wire: wire.name(),
             model: None,
+            prompt: None,
+            prompt_version: None,
             deployment: None,
             provider: None,
             region: None,
@@ -109,6 +114,7 @@ impl Exchange {
             outcome: Outcome::Cancelled,
             error: None,
             guardrail: None,
+            asked_by: None,
             guardrails: Report::default(),
             usage: None,
             cost_nano_usd: None,
@@ -138,6 +144,7 @@ impl Exchange {
             attempted: Vec::new(),
             explanation: None,
             answer_hash: books.commitments.begin(),
+            besides: 0,
             settled: false,
         }
     }
@@ -156,6 +163,12 @@ impl Exchange {
     pub fn asked(&mut self, model: Option<&Model>, stream: bool) {
         self.record.model = model.map(|model| Arc::clone(&model.name));
         self.record.stream = stream;
+    }
+
+    /// The stored prompt that the request refers to.
+    pub fn prompted(&mut self, version: &Version) {
+        self.record.prompt = Some(Arc::clone(&version.name));
+        self.record.prompt_version = Some(version.number);
     }
 
     /// A deployment is being tried.
@@ -292,7 +305,12 @@ impl Exchange {
             }
             None => 0,
         };
-        Actual { nano_usd: cost.saturating_add(hedges), input_tokens, output_tokens, counts }
+        Actual {
+            nano_usd: cost.saturating_add(hedges).saturating_add(self.besides),
+            input_tokens,
+            output_tokens,
+            counts,
+        }
     }
 
     /// Keeps what admission held until the end.
@@ -334,6 +352,16 @@ impl Exchange {
     /// What the guardrails have said, for the client.
     pub const fn guardrails(&self) -> &Report {
         &self.record.guardrails
+    }
+
+    /// It is a question of this guardrail about the content of the request with the same id.
+    pub fn asks_for(&mut self, guardrail: &Arc<str>) {
+        self.record.asked_by = Some(Arc::clone(guardrail));
+    }
+
+    /// A guardrail's question about its content has cost so much.
+    pub const fn costs_besides(&mut self, cost: NanoUsd) {
+        self.besides = self.besides.saturating_add(cost.0);
     }
 
     /// The first content has arrived.

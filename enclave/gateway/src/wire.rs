@@ -96,6 +96,23 @@ pub struct Asked {
     pub passed_on: Vec<(String, Plaintext<Vec<u8>>)>,
 }
 
+/// Where a format keeps what is said, for what the gateway says by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `system` beside `messages`: Anthropic's.
+    Anthropic,
+    /// `messages` with roles: OpenAI's chat.
+    Chat,
+    /// `systemInstruction` beside `contents`: Google's.
+    Gemini,
+    /// Nothing is said in it.
+    None,
+    /// `instructions` beside `input`: OpenAI's Responses.
+    Responses,
+    /// One `prompt` without roles.
+    Text,
+}
+
 /// What a request wants, from its head alone.
 pub enum Operation {
     /// Something an upstream answers.
@@ -140,6 +157,8 @@ pub trait Wire: Sync {
     fn name(&self) -> &'static str;
     /// `gen_ai.operation.name`.
     fn operation(&self) -> OperationName;
+    /// Where it keeps what is said.
+    fn layout(&self) -> Layout;
     /// The path clients post to, as far as it is fixed.
     fn path(&self) -> &'static str;
     /// How errors look in this format.

@@ -31,6 +31,8 @@ mod guardrails;
 
 mod caches;
 
+mod prompts;
+
 /// Checks everything and builds the gateway; the first problem ends it.
 pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gateway, ConfigError> {
     if config.version != VERSION {
@@ -46,6 +48,8 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
     let keys = keys(&config.admission, &models, secrets)?;
     let guardrails = guardrails::build(&config.guardrails, &models, secrets)?;
     let caches = caches::build(&config.cache, &models, &deployments)?;
+    let known = prompts::Known { models: &models, guardrails: &guardrails, keys: &keys };
+    let prompts = prompts::build(config, &known, secrets)?;
     let public = public(config, &deployments);
     Ok(Gateway {
         keys,
@@ -53,6 +57,7 @@ pub fn build(config: &GatewayConfig, secrets: &dyn SecretSource) -> Result<Gatew
         models,
         guardrails,
         caches,
+        prompts,
         books: Arc::new(Books::default()),
         shadows: Arc::default(),
         max_body_bytes,
@@ -213,6 +218,7 @@ fn public(config: &GatewayConfig, deployments: &Deployments) -> serde_json::Valu
         "deployments": deployments,
         "models": config.models,
         "guardrails": guardrails,
+        "prompts": prompts::public(config),
         "cache": config.cache,
         "sensitivity": config.sensitivity,
     })

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::hmac;
 
+use super::{ConfigError, Invalid};
 use crate::admission::key_file::KeyTable;
 use crate::audit::RequestId;
 use crate::cache::Caches;
 use crate::governance::Governance;
 use crate::guardrail::Guardrails;
+use crate::prompt::Prompts;
 use crate::route::Models;
 use crate::settle::Books;
 use crate::shadow::Shadows;
@@ -21,6 +23,7 @@ pub struct Gateway {
     pub(super) models: Models,
     pub(super) guardrails: Guardrails,
     pub(super) caches: Option<Arc<Caches>>,
+    pub(super) prompts: Prompts,
     pub(super) books: Arc<Books>,
     pub(super) shadows: Arc<Shadows>,
     pub(super) max_body_bytes: usize,
@@ -108,6 +111,11 @@ impl Gateway {
         &self.models
     }
 
+    /// Whether a guardrail asks a service outside, so that there must be a way out.
+    pub fn asks_services(&self) -> bool {
+        self.guardrails.ask_services()
+    }
+
     /// What tells this process from others of its kind.
     pub(crate) const fn number(&self) -> u64 {
         crate::provider::builtin::mix(self.seed)
@@ -115,6 +123,17 @@ impl Gateway {
 
     pub(crate) const fn keys(&self) -> &KeyTable {
         &self.keys
+    }
+
+    pub(crate) const fn prompts(&self) -> &Prompts {
+        &self.prompts
+    }
+
+    /// What is wrong with taking the place of `before`: versions of stored prompts never change.
+    pub fn contradicts(&self, before: &Self) -> Option<ConfigError> {
+        let expected = "versions that say what they said: what changes is another version".to_owned();
+        let problem = Invalid::Value { expected };
+        self.prompts.rewritten_since(&before.prompts).map(|path| ConfigError { path, problem })
     }
 
     pub(crate) const fn guardrails(&self) -> &Guardrails {

@@ -94,6 +94,12 @@ fn repair(config: &mut GatewayConfig, keys_taken: &mut Vec<usize>, error: &mut C
     if let Some(name) = named("guardrails.", &mut config.guardrails.keys()) {
         return config.guardrails.remove(&name).is_some();
     }
+    if let Some(name) = named("prompts.", &mut config.prompts.keys()) {
+        return config.prompts.remove(&name).is_some();
+    }
+    if let Some(name) = named("decorations.", &mut config.decorations.keys()) {
+        return config.decorations.remove(&name).is_some();
+    }
     if let Some(rest) = path.strip_prefix("admission.keys[") {
         let Some((digits, after)) = rest.split_once(']') else { return false };
         let Some(place) = digits.parse().ok().filter(|place| *place < config.admission.keys.len()) else {
@@ -169,12 +175,13 @@ fn join(path: &str, key: &str) -> String {
 /// Stands in for secrets where a configuration is checked without them: every reference leads to something.
 pub struct NoSecrets {
     key_file: Option<SecretReference>,
+    prompt_file: Option<SecretReference>,
 }
 
 impl NoSecrets {
     /// For one configuration.
     pub fn of(config: &GatewayConfig) -> Self {
-        Self { key_file: config.admission.key_file.clone() }
+        Self { key_file: config.admission.key_file.clone(), prompt_file: config.prompt_file.clone() }
     }
 }
 
@@ -183,7 +190,13 @@ impl SecretSource for NoSecrets {
         reference.parts().ok_or(SecretError::UnknownScheme)?;
         let digest = "0".repeat(64);
         let keys = format!("[[keys]]\nid = \"unchecked\"\nsha256 = \"{digest}\"\nmodels = [\"*\"]\n");
-        let text = if self.key_file.as_ref() == Some(reference) { keys } else { "unchecked".to_owned() };
+        let text = if self.key_file.as_ref() == Some(reference) {
+            keys
+        } else if self.prompt_file.as_ref() == Some(reference) {
+            String::new()
+        } else {
+            "unchecked".to_owned()
+        };
         Ok(Secret::new(text.into_bytes()))
     }
 

@@ -86,7 +86,7 @@ impl Segment {
 }
 
 /// The bytes with these edits, which do not overlap.
-fn spliced(bytes: &[u8], mut edits: Vec<Splice>) -> Vec<u8> {
+pub fn spliced(bytes: &[u8], mut edits: Vec<Splice>) -> Vec<u8> {
     edits.sort_by_key(|(at, _)| at.start);
     let mut out = Vec::with_capacity(bytes.len().saturating_add(64));
     let mut done = 0;

@@ -124,6 +124,12 @@ pub(super) fn words(error: &Error) -> (String, Option<&'static str>) {
         Error::Overloaded { .. } => "everything that may serve this request is busy; come back later",
         Error::ParameterTooLarge => "a number in the request is larger than this API key allows",
         Error::PriceUnknown => "a budget of money applies, and the price of that model is not known",
+        Error::PromptUnknown => {
+            return ("that prompt, version or label does not exist here".to_owned(), Some("prompt"));
+        }
+        Error::PromptVariable { expected } => {
+            return (format!("invalid variables of the prompt: expected {expected}"), Some("prompt"));
+        }
         Error::ProviderNotAllowed => "this API key may not use the providers of that model",
         Error::RateLimited { .. } => "this API key has asked too much in too short a time",
         Error::RouteNotAllowed => "this API key may not use this API",

@@ -27,6 +27,8 @@ fn all() -> Vec<Error> {
         | Error::Overloaded { .. }
         | Error::ParameterTooLarge
         | Error::PriceUnknown
+        | Error::PromptUnknown
+        | Error::PromptVariable { .. }
         | Error::ProviderNotAllowed
         | Error::RateLimited { .. }
         | Error::RouteNotAllowed
@@ -68,6 +70,8 @@ fn all() -> Vec<Error> {
         Error::Overloaded { retry_after_ms: 2500 },
         Error::ParameterTooLarge,
         Error::PriceUnknown,
+        Error::PromptUnknown,
+        Error::PromptVariable { expected: "a value for 'x'".into() },
         Error::ProviderNotAllowed,
         Error::RateLimited { retry_after_ms: 1500 },
         Error::RouteNotAllowed,

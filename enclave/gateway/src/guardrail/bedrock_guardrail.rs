@@ -38,7 +38,7 @@ impl GuardrailKind for BedrockGuardrailKind {
     }
 
     fn needs(&self) -> Option<Needs> {
-        Some(Needs { url: None, secret: true })
+        Some(Needs::Service { url: None, secret: true })
     }
 }
 

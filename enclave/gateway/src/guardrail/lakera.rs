@@ -31,7 +31,7 @@ impl GuardrailKind for LakeraKind {
     }
 
     fn needs(&self) -> Option<Needs> {
-        Some(Needs { url: Some("https://api.lakera.ai"), secret: true })
+        Some(Needs::Service { url: Some("https://api.lakera.ai"), secret: true })
     }
 }
 

@@ -32,7 +32,7 @@ impl GuardrailKind for OpenAiModerationKind {
     }
 
     fn needs(&self) -> Option<Needs> {
-        Some(Needs { url: Some("https://api.openai.com/v1"), secret: false })
+        Some(Needs::Service { url: Some("https://api.openai.com/v1"), secret: false })
     }
 }
 

@@ -33,7 +33,7 @@ impl GuardrailKind for PresidioKind {
     }
 
     fn needs(&self) -> Option<Needs> {
-        Some(Needs { url: None, secret: false })
+        Some(Needs::Service { url: None, secret: false })
     }
 }
 

@@ -88,7 +88,7 @@ pub struct Settings {
     /// For those that ask a service: how far content sent there is exposed; `provider_visible` unless stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<Exposure>,
-    /// For those that ask a service: how long it may take; 10 to 30,000, 2,000 unless stated.
+    /// For those that ask: how long it may take; 10 to 30,000; for services 2,000 and for models 10,000 unless stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     /// For those that ask a service: allows plain HTTP to an address that is not loopback.
@@ -98,6 +98,12 @@ pub struct Settings {
     /// `openai_moderation`: the model. For `presidio`: the language of the texts, `en` unless stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// For `moderation`: the model of this gateway that judges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// For `moderation`: what it shall flag, in words; threats, hatred, violence and the like unless stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criteria: Option<String>,
     /// For `required_metadata`: names that `postern-metadata` must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Vec<String>>,

@@ -36,7 +36,7 @@ impl GuardrailKind for WebhookKind {
     }
 
     fn needs(&self) -> Option<Needs> {
-        Some(Needs { url: None, secret: true })
+        Some(Needs::Service { url: None, secret: true })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::governance::Estimate;
 use crate::price::Price;
+use crate::prompt::Prompted;
 use crate::route::features::Features;
 use crate::settle::Exchange;
 use crate::upstream::Upstream;
@@ -25,11 +26,12 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// Takes it, or says why the request may not go on. The request comes back with a shorter longest answer if its key, or
 /// what is left of a budget, demands it.
 pub(super) async fn take<U: Upstream, C: Clock>(
-    request: Request,
+    prompted: Prompted,
     who: &Authenticated,
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Result<(Request, Reserved), Error> {
+    let request = prompted.into_request();
     admission::permit(&request, who)?;
     let Some(key) = who.key().issued() else {
         let reserved = reserve(&request, who, &Estimate::default(), means)?;

@@ -1,7 +1,5 @@
 //! Where the guardrails come into the life of a request: before it is routed, and between the commit point and the client.
 
-use std::sync::Arc;
-
 use super::attempt::Committed;
 use super::inquiry::{self, Asker};
 use super::{Means, Reached, reach};
@@ -80,17 +78,10 @@ pub(super) async fn screen<U: Upstream, C: Clock>(
     let looked = screening::screen(admitted, beside, guardrails, &mut || gateway.secret_draw());
     let mut looked = looked.map_err(|own| refused(exchange, own))?;
     while let Some(inquiry) = looked.inquire()? {
-        let admitted = looked.admitted();
-        let most = inquiry::most(admitted.key(), wishes, looked.labels(), gateway.models().ceilings());
-        let request_id = exchange.id().as_str().to_owned();
-        let asker = Asker {
-            request_id: &request_id,
-            key_id: &admitted.key().id,
-            model: &admitted.request().model,
-            most,
-        };
+        let asker = Asker::of(looked.admitted(), wishes, looked.labels(), exchange, gateway);
         let heard = inquiry::ask(&inquiry, &asker, false, means).await;
-        looked = looked.heard(&inquiry, heard).map_err(|own| refused(exchange, own))?;
+        exchange.costs_besides(heard.cost);
+        looked = looked.heard(&inquiry, heard.verdict).map_err(|own| refused(exchange, own))?;
     }
     if let Some(report) = looked.report() {
         exchange.screened(report);
@@ -108,15 +99,12 @@ pub(super) async fn beside<U: Upstream, C: Clock>(
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Result<Reached<U::Body>, Error> {
-    let admitted = screened.admitted();
-    let most = inquiry::most(admitted.key(), &wishes, screened.labels(), means.gateway.models().ceilings());
-    let request_id = exchange.id().as_str().to_owned();
-    let (key_id, model) = (Arc::clone(&admitted.key().id), admitted.request().model.clone());
-    let asker = Asker { request_id: &request_id, key_id: &key_id, model: &model, most };
+    let asker = Asker::of(screened.admitted(), &wishes, screened.labels(), exchange, means.gateway);
     let asking = inquiry::beside(&inquiries, &asker, means);
     let reaching = reach(screened, wishes, exchange, means);
-    let (reached, report, agreed) = accompanied(reaching, asking, |(_, agreed)| agreed.is_ok()).await;
+    let (reached, (report, cost), agreed) = accompanied(reaching, asking, |(_, agreed)| agreed.is_ok()).await;
     exchange.screened(&report);
+    exchange.costs_besides(cost);
     match (agreed, reached) {
         (Err(error), _) => Err(error),
         (Ok(()), Some(reached)) => reached,
@@ -167,29 +155,9 @@ pub(super) async fn check<U: Upstream, C: Clock>(
 }
 
 /// Who asks about an answer.
-struct OfAnswer {
-    request_id: String,
-    key_id: Arc<str>,
-    model: String,
-    most: crate::deployment::Exposure,
-}
-
-impl OfAnswer {
-    fn of(routed: &Routed, exchange: &Exchange, gateway: &Gateway) -> Self {
-        let screened = routed.missed().screened();
-        let admitted = screened.admitted();
-        let ceilings = gateway.models().ceilings();
-        Self {
-            request_id: exchange.id().as_str().to_owned(),
-            key_id: Arc::clone(&admitted.key().id),
-            model: admitted.request().model.clone(),
-            most: inquiry::most(admitted.key(), routed.wishes(), screened.labels(), ceilings),
-        }
-    }
-
-    fn asker(&self) -> Asker<'_> {
-        Asker { request_id: &self.request_id, key_id: &self.key_id, model: &self.model, most: self.most }
-    }
+fn of_answer(routed: &Routed, exchange: &Exchange, gateway: &Gateway) -> Asker {
+    let screened = routed.missed().screened();
+    Asker::of(screened.admitted(), routed.wishes(), screened.labels(), exchange, gateway)
 }
 
 /// Asks services about a whole answer; its body as they let it go on.
@@ -200,11 +168,12 @@ async fn ask_of_whole<U: Upstream, C: Clock>(
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Result<Body, Error> {
-    let who = OfAnswer::of(routed, exchange, means.gateway);
+    let asker = of_answer(routed, exchange, means.gateway);
     for number in guard.services_of_answers() {
         let Some(inquiry) = guard.inquiry_of_answer(number, body.expose())? else { continue };
-        let heard = inquiry::ask(&inquiry, &who.asker(), true, means).await;
-        let changed = guard.heard_of_answer(&inquiry, heard, body.expose());
+        let heard = inquiry::ask(&inquiry, &asker, true, means).await;
+        exchange.costs_besides(heard.cost);
+        let changed = guard.heard_of_answer(&inquiry, heard.verdict, body.expose());
         exchange.screened(guard.report());
         if let Some(changed) = changed? {
             body = Plaintext::new(changed.into());
@@ -221,11 +190,12 @@ async fn ask_of_stream<U: Upstream, C: Clock>(
     exchange: &mut Exchange,
     means: &Means<'_, U, C>,
 ) -> Result<(), Error> {
-    let who = OfAnswer::of(routed, exchange, means.gateway);
+    let asker = of_answer(routed, exchange, means.gateway);
     for number in guard.services_of_answers() {
         let Some(inquiry) = guard.inquiry_of_stream(number, held)? else { continue };
-        let heard = inquiry::ask(&inquiry, &who.asker(), true, means).await;
-        let agreed = guard.heard_at_last(&inquiry, heard.as_ref());
+        let heard = inquiry::ask(&inquiry, &asker, true, means).await;
+        exchange.costs_besides(heard.cost);
+        let agreed = guard.heard_at_last(&inquiry, heard.verdict.as_ref());
         exchange.screened(guard.report());
         agreed?;
     }

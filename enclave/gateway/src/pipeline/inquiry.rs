@@ -1,5 +1,5 @@
-//! Asks the services that guardrails need, through the same way out as upstreams: bounded in time and size, and closed where
-//! an answer is not understood.
+//! Asks whom guardrails need to ask: services, through the same way out as upstreams, and models of this gateway. Bounded in
+//! time and size, and closed where an answer is not understood.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,31 +7,64 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Means;
-use crate::admission::Key;
+use crate::admission::{Admitted, Authenticated, Key};
+use crate::audit::RequestId;
 use crate::clock::Clock;
-use crate::deployment::Exposure;
+use crate::config::Gateway;
+use crate::deployment::{Deployment, Exposure};
 use crate::error::Error;
-use crate::guardrail::{Answered, Question, Unclear, Verdict};
+use crate::guardrail::{Answered, Asks, Question, Service, Unclear, Verdict};
 use crate::plaintext::{Plaintext, Secret};
+use crate::price::NanoUsd;
 use crate::race::{Won, race};
 use crate::route::wishes::Wishes;
 use crate::screening::inquiry::Inquiry;
 use crate::screening::report::Report;
+use crate::settle::Exchange;
 use crate::upstream::{BodyParts, HeaderValue, Progress, Upstream, UpstreamBody, UpstreamCall};
+
+mod judge;
 
 /// Most bytes of a service's answer besides what it was asked about.
 const MAX_ANSWER: usize = 256 * 1024;
 
 /// Whose content it is, and how far it may be exposed.
-pub(super) struct Asker<'a> {
-    pub(super) request_id: &'a str,
-    pub(super) key_id: &'a str,
-    pub(super) model: &'a str,
+pub(super) struct Asker {
+    pub(super) request_id: RequestId,
+    pub(super) who: Authenticated,
+    pub(super) model: String,
     pub(super) most: Exposure,
 }
 
+impl Asker {
+    /// For content of that request, or of its answer.
+    pub(super) fn of(
+        admitted: &Admitted,
+        wishes: &Wishes,
+        labels: &[Arc<str>],
+        exchange: &Exchange,
+        gateway: &Gateway,
+    ) -> Self {
+        Self {
+            request_id: exchange.id().clone(),
+            who: admitted.authenticated(),
+            model: admitted.request().model.clone(),
+            most: most(admitted.key(), wishes, labels, gateway.models().ceilings()),
+        }
+    }
+}
+
+/// What came of an inquiry.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// A word; nothing if there is none, it is too late, says too much, or whoever was asked must not see this content.
+    pub(super) verdict: Option<Verdict>,
+    /// What asking cost, if anything.
+    pub(super) cost: NanoUsd,
+}
+
 /// How far content may be exposed: the narrowest of what key, request and labels say.
-pub(super) fn most(
+fn most(
     key: &Key,
     wishes: &Wishes,
     labels: &[Arc<str>],
@@ -41,26 +74,56 @@ pub(super) fn most(
     [wishes.exposure_max, labelled].into_iter().flatten().fold(key.rules.exposure_max, Exposure::min)
 }
 
-/// A service's word; nothing if it has none, is too late, says too much, or must not see this content.
+/// Asks whoever the check asks.
 pub(super) async fn ask<U: Upstream, C: Clock>(
     inquiry: &Inquiry,
-    asker: &Asker<'_>,
+    asker: &Asker,
     answer: bool,
     means: &Means<'_, U, C>,
-) -> Option<Verdict> {
-    let (service, at) = inquiry.check.asks()?;
-    if at.exposure > asker.most {
-        return None;
+) -> Heard {
+    match inquiry.check.asks() {
+        // Apart, so that the usual request does not carry the room that this takes.
+        Some((service, Asks::Model(model))) => {
+            Box::pin(judge::ask(inquiry, service, model, asker, answer, means)).await
+        }
+        Some((service, Asks::Service(at))) => {
+            let verdict = outside(inquiry, service, at, asker, answer, means).await;
+            Heard { verdict, ..Heard::default() }
+        }
+        None => Heard::default(),
     }
-    let question = Question {
+}
+
+fn question<'q, U, C: Clock>(
+    inquiry: &'q Inquiry,
+    asker: &'q Asker,
+    answer: bool,
+    means: &Means<'_, U, C>,
+) -> Question<'q> {
+    Question {
         answer,
-        request_id: asker.request_id,
-        key_id: asker.key_id,
-        model: asker.model,
+        request_id: asker.request_id.as_str(),
+        key_id: &asker.who.key().id,
+        model: &asker.model,
         guardrail: &inquiry.check.name,
         unix_seconds: means.clock.now().unix_ms.wrapping_div(1000),
         texts: &inquiry.texts,
-    };
+    }
+}
+
+/// A service's word.
+async fn outside<U: Upstream, C: Clock>(
+    inquiry: &Inquiry,
+    service: &dyn Service,
+    at: &Arc<Deployment>,
+    asker: &Asker,
+    answer: bool,
+    means: &Means<'_, U, C>,
+) -> Option<Verdict> {
+    if at.exposure > asker.most {
+        return None;
+    }
+    let question = question(inquiry, asker, answer, means);
     let secret = at.credential.as_ref().map_or(&[][..], |own| own.bare());
     let mut asked = service.ask(&question, secret);
     let body = Bytes::from(std::mem::take(&mut asked.body));
@@ -104,17 +167,18 @@ pub(super) async fn ask<U: Upstream, C: Clock>(
 /// Asks what is asked beside the call upstream, one service after the other; what all said, or the first refusal.
 pub(super) async fn beside<U: Upstream, C: Clock>(
     inquiries: &[Inquiry],
-    asker: &Asker<'_>,
+    asker: &Asker,
     means: &Means<'_, U, C>,
-) -> (Report, Result<(), Error>) {
-    let mut report = Report::default();
+) -> ((Report, NanoUsd), Result<(), Error>) {
+    let (mut report, mut cost) = (Report::default(), NanoUsd::default());
     for inquiry in inquiries {
         let heard = ask(inquiry, asker, false, means).await;
-        let status = inquiry.status(heard.as_ref());
+        cost = NanoUsd(cost.0.saturating_add(heard.cost.0));
+        let status = inquiry.status(heard.verdict.as_ref());
         report.set(&inquiry.check.name, status);
         if let Some(error) = inquiry.refuses(status) {
-            return (report, Err(error));
+            return ((report, cost), Err(error));
         }
     }
-    (report, Ok(()))
+    ((report, cost), Ok(()))
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::openai_shape::{check_messages, check_tools, model, scan_request};
-use super::{Asked, Frame, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
+use super::{Asked, Frame, Layout, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 
@@ -17,6 +17,10 @@ impl Wire for AnthropicCountTokens {
 
     fn operation(&self) -> OperationName {
         OperationName::CountTokens
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Anthropic
     }
 
     fn path(&self) -> &'static str {

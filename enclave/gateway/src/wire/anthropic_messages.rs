@@ -5,7 +5,9 @@ use bytes::Bytes;
 
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
 use super::openai_shape::{boolean, check_messages, check_tools, model, scan_request};
-use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
+use super::{
+    Asked, Chunk, Frame, Layout, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire,
+};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation, FinishReason};
 use crate::error::Error;
@@ -42,6 +44,10 @@ impl Wire for AnthropicMessages {
 
     fn operation(&self) -> OperationName {
         OperationName::Chat
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Anthropic
     }
 
     fn path(&self) -> &'static str {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
 use super::openai_shape::scan_request;
-use super::{Asked, Frame, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
+use super::{Asked, Frame, Layout, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation};
 use crate::error::Error;
@@ -43,6 +43,10 @@ impl Wire for Gemini {
 
     fn operation(&self) -> OperationName {
         OperationName::Chat
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Gemini
     }
 
     fn path(&self) -> &'static str {
@@ -85,6 +89,10 @@ impl Wire for GeminiArray {
 
     fn operation(&self) -> OperationName {
         OperationName::Chat
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Gemini
     }
 
     fn path(&self) -> &'static str {

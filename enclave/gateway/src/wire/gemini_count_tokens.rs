@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::gemini::{PREFIX, asked, check_contents};
 use super::openai_shape::scan_request;
-use super::{Asked, Frame, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
+use super::{Asked, Frame, Layout, Malformed, OperationName, Request, RequestHead, Scratch, Whole, Wire};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::{Fields, Kind};
@@ -23,6 +23,10 @@ impl Wire for GeminiCountTokens {
 
     fn operation(&self) -> OperationName {
         OperationName::CountTokens
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Gemini
     }
 
     fn path(&self) -> &'static str {

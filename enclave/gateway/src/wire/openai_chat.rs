@@ -8,7 +8,7 @@ use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Targ
 use super::openai_shape::{
     boolean, check_messages, check_tools, error_status, is_error, model, scan_request, tier, usage,
 };
-use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use super::{Asked, Chunk, Frame, Layout, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation, FinishReason, Usage};
 use crate::error::Error;
@@ -41,6 +41,10 @@ impl Wire for OpenAiChat {
 
     fn operation(&self) -> OperationName {
         OperationName::Chat
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Chat
     }
 
     fn path(&self) -> &'static str {

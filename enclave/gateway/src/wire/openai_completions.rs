@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
 use super::openai_chat::{choices, include_usage};
 use super::openai_shape::{boolean, error_status, is_error, model, scan_request, usage};
-use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use super::{Asked, Chunk, Frame, Layout, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation, FinishReason};
 use crate::error::Error;
@@ -30,6 +30,10 @@ impl Wire for OpenAiCompletions {
 
     fn operation(&self) -> OperationName {
         OperationName::TextCompletion
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Text
     }
 
     fn path(&self) -> &'static str {

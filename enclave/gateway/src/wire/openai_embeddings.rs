@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::openai_shape::{is_error, model, scan_request, usage};
-use super::{Asked, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use super::{Asked, Frame, Layout, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 use crate::scan::Kind;
@@ -18,6 +18,10 @@ impl Wire for OpenAiEmbeddings {
 
     fn operation(&self) -> OperationName {
         OperationName::Embeddings
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::None
     }
 
     fn path(&self) -> &'static str {

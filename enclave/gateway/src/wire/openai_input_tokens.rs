@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::openai_responses::check_request;
-use super::{Asked, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use super::{Asked, Frame, Layout, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::error::Error;
 use crate::plaintext::Plaintext;
 
@@ -17,6 +17,10 @@ impl Wire for OpenAiInputTokens {
 
     fn operation(&self) -> OperationName {
         OperationName::CountTokens
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Responses
     }
 
     fn path(&self) -> &'static str {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::dialect::{Dialect, Expressible, FrontDialect, ReadStream, Shown, Target, WriteStream, Written};
 use super::openai_shape::{boolean, check_tools, model, scan_request, status_of_code};
-use super::{Asked, Chunk, Frame, Malformed, OperationName, Request, Scratch, Whole, Wire};
+use super::{Asked, Chunk, Frame, Layout, Malformed, OperationName, Request, Scratch, Whole, Wire};
 use crate::chat::tool_names::ToolNames;
 use crate::chat::{Completion, Conversation};
 use crate::error::Error;
@@ -37,6 +37,10 @@ impl Wire for OpenAiResponses {
 
     fn operation(&self) -> OperationName {
         OperationName::Chat
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Responses
     }
 
     fn path(&self) -> &'static str {

@@ -98,11 +98,17 @@ pub const NARROW_KEY: &str = "sk-narrow-0123456789abcdef";
 
 /// A gateway from [`CONFIG`] and more TOML.
 pub fn gateway_with(more: &str) -> Gateway {
+    gateway_from("", more)
+}
+
+/// The same with keys before the first table.
+pub fn gateway_from(first: &str, more: &str) -> Gateway {
     let hex = |key: &str| {
         let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let text = format!("{}{more}", CONFIG.replace("@KEY@", &hex(KEY)).replace("@NARROW@", &hex(NARROW_KEY)));
+    let text =
+        format!("{first}{}{more}", CONFIG.replace("@KEY@", &hex(KEY)).replace("@NARROW@", &hex(NARROW_KEY)));
     let config: GatewayConfig = gateway::config::parse(&text).expect("the test configuration parses");
     gateway::config::build(&config, &Secrets).expect("the test configuration builds").seeded(7)
 }
@@ -122,7 +128,18 @@ pub const ENTRA_APPLICATION: &str = r#"{"appId":"app-1","tenant":"tenant-1","pas
 /// What the token services of [`FakeUpstream`] give unless told otherwise.
 pub const ACCESS_TOKEN: &str = "ya29.access-token-1";
 
-/// Knows `test:main`, `test:aws`, `test:google` and `test:entra`.
+/// A prompt file, `test:prompts`.
+pub const PROMPTS: &str = r#"
+[prompts.quiet]
+labels = { production = 1 }
+[[prompts.quiet.versions]]
+version = 1
+messages = [{ text = "Unseen words." }]
+[decorations.rule]
+prepend = [{ text = "Unseen rule." }]
+"#;
+
+/// Knows `test:main`, `test:aws`, `test:google`, `test:prompts` and `test:entra`.
 pub struct Secrets;
 
 impl SecretSource for Secrets {
@@ -131,6 +148,7 @@ impl SecretSource for Secrets {
             Some(("test", "main")) => Ok(Secret::new(format!("{CREDENTIAL}\n").into_bytes())),
             Some(("test", "aws")) => Ok(Secret::new(AWS_KEYS.as_bytes().to_vec())),
             Some(("test", "google")) => Ok(Secret::new(GOOGLE_ACCOUNT.as_bytes().to_vec())),
+            Some(("test", "prompts")) => Ok(Secret::new(PROMPTS.as_bytes().to_vec())),
             Some(("test", "entra")) => Ok(Secret::new(ENTRA_APPLICATION.as_bytes().to_vec())),
             Some(("test", _)) => Err(SecretError::Missing),
             _ => Err(SecretError::UnknownScheme),

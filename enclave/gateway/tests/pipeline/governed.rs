@@ -44,6 +44,10 @@ struct World {
 }
 
 fn world(budget: u64, policy: &str) -> World {
+    world_with(budget, policy, PRICED)
+}
+
+fn world_with(budget: u64, policy: &str, configured: &str) -> World {
     let governance = Arc::new(Governance::new(&Secret::new([7; 32]), false));
     let (id, secret) = mint(Purpose::Inference, None, [9; ENTROPY]);
     let presented = Presented::parse(Purpose::Inference, secret.expose().as_bytes()).expect("its form");
@@ -83,7 +87,7 @@ fn world(budget: u64, policy: &str) -> World {
         },
     );
     governance.put_key(&record);
-    let gateway = gateway_with(PRICED).governed(Arc::clone(&governance));
+    let gateway = gateway_with(configured).governed(Arc::clone(&governance));
     World { gateway, governance, record, secret: secret.expose().clone() }
 }
 
@@ -174,6 +178,30 @@ fn every_way_to_end_gives_back_what_was_held() {
     let charged = world.charged();
     assert_eq!(world.books(), (before + charged, 0), "the client left");
     assert!(charged > 0, "what had come is paid");
+}
+
+#[test]
+fn what_a_judge_costs_is_charged_to_the_request() {
+    let judge =
+        "[guardrails.a-judge]\nkind = \"moderation\"\nmodel = \"priced\"\nmodels = [\"priced\", \"gpt-x\"]\n";
+    let word = |says: &str| {
+        let Reply::Response { pieces, .. } = whole(7) else { panic!("an answer") };
+        let [Piece::Bytes(bytes)] = pieces.as_slice() else { panic!("in one piece") };
+        let text = text(bytes);
+        Reply::json(200, text.replace("\"x\"", &format!("\"{says}\"")))
+    };
+    let priced = r#"{"allowed_models":["priced"]}"#;
+    let world = world_with(10_000_000, priced, &format!("{PRICED}{judge}"));
+    let upstream = FakeUpstream::default().of("priced", [word("safe"), whole(5)]);
+    drop(world.ask(&upstream, &request("", "a")).expect("passes"));
+    assert_eq!(
+        (world.books(), world.charged()),
+        ((12_000, 0), 12_000),
+        "seven tokens of the judge, five of the answer"
+    );
+    let upstream = FakeUpstream::default().of("priced", [word("unsafe")]);
+    assert!(world.ask(&upstream, &request("", "b")).is_err());
+    assert_eq!((world.books(), world.charged()), ((19_000, 0), 7000), "refused, and the judge is paid");
 }
 
 #[test]

@@ -14,11 +14,10 @@
 use gateway::guardrail::GUARDRAILS;
 use gateway::wire::{OperationName, WIRES, Wire};
 use gateway::{Answer, Gateway, Step};
-use proptest::prelude::*;
 
 use crate::fake::{FakeBody, FakeUpstream, Reply, ask, ask_with, collect, gateway_with, head, text};
 
-const VENDORS: &str = r#"
+pub const VENDORS: &str = r#"
 [deployments.google]
 provider = "gemini"
 model = "gemini-2.5-flash"
@@ -28,19 +27,19 @@ deployments = ["google"]
 retry = { max_attempts = 1 }
 "#;
 
-const MAIL: &str = "jane.doe@bank.example";
-const MASKING: &str = "[guardrails.pii]\nkind = \"pii\"\naction = \"mask\"\n";
+pub const MAIL: &str = "jane.doe@bank.example";
+pub const MASKING: &str = "[guardrails.pii]\nkind = \"pii\"\naction = \"mask\"\n";
 
 /// A model, and the dialect that its provider answers in.
-const UPSTREAMS: [(&str, &str); 3] =
+pub const UPSTREAMS: [(&str, &str); 3] =
     [("gpt-x", "openai_chat"), ("claude", "anthropic_messages"), ("google", "gemini")];
 
-fn guarded(more: &str) -> Gateway {
+pub fn guarded(more: &str) -> Gateway {
     gateway_with(&format!("{VENDORS}{more}"))
 }
 
 /// Where and how a dialect is asked. A dialect without its fixture here fails the matrix.
-fn request(wire: &dyn Wire, model: &str, says: &str, stream: bool) -> (String, String) {
+pub fn request(wire: &dyn Wire, model: &str, says: &str, stream: bool) -> (String, String) {
     let says = serde_json::to_string(says).unwrap();
     let body = match wire.name() {
         "openai_chat" => format!(
@@ -81,7 +80,7 @@ fn request(wire: &dyn Wire, model: &str, says: &str, stream: bool) -> (String, S
 }
 
 /// What an upstream answers in its dialect: these pieces of text, and a call of `mail` with these pieces of arguments.
-fn answer(dialect: &str, pieces: &[&str], arguments: &[&str], stream: bool) -> Reply {
+pub fn answer(dialect: &str, pieces: &[&str], arguments: &[&str], stream: bool) -> Reply {
     let json = |text: &str| serde_json::to_string(text).unwrap();
     let (all, call) = (json(&pieces.concat()), json(&arguments.concat()));
     let object = if arguments.is_empty() { "{}".to_owned() } else { arguments.concat() };
@@ -262,7 +261,7 @@ fn exchanges() -> Vec<(&'static dyn Wire, &'static str, &'static str, bool)> {
     all
 }
 
-fn send(
+pub fn send(
     gateway: &Gateway,
     upstream: &FakeUpstream,
     path: &str,
@@ -272,7 +271,7 @@ fn send(
 }
 
 /// The text and the arguments that an answer says, whatever its dialect, read as a client reads it.
-fn said(body: &str) -> (String, String) {
+pub fn said(body: &str) -> (String, String) {
     let (mut texts, mut arguments) = (String::new(), String::new());
     let mut read =
         |value: &serde_json::Value, stream: bool| collect_said(value, stream, &mut texts, &mut arguments);
@@ -606,67 +605,4 @@ fn without_guardrails_the_bytes_are_the_clients_own() {
     assert!(got.headers.iter().all(|(name, _)| *name != "postern-guardrails"));
     assert_eq!(text(&upstream.sent.borrow()[0].body), body);
     assert!(GUARDRAILS.len() >= 13);
-}
-
-/// Fragments of which texts are made: plain words, entities, halves of entities, and what is like them.
-fn fragment() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-z]{1,9}",
-        Just(" ".to_owned()),
-        Just(" and ".to_owned()),
-        Just(MAIL.to_owned()),
-        Just("4111 1111 1111 1111".to_owned()),
-        Just("4111 1111 1111 1112".to_owned()),
-        Just("GB29 NWBK 6016 1331 9268 19".to_owned()),
-        Just("+1 (415) 555-2671".to_owned()),
-        Just("AKIAIOSFODNN7EXAMPLE".to_owned()),
-        Just("password: Tr0ub4dor&3x".to_owned()),
-        Just("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----".to_owned()),
-        Just("-----BEGIN PRIV".to_owned()),
-        Just("2001:db8::1".to_owned()),
-        Just("[[EMAIL_1_".to_owned()),
-        Just("jane@".to_owned()),
-        Just("\u{e9}\u{1f600}".to_owned()),
-        Just("\"\\\n".to_owned()),
-        "[0-9 .-]{1,8}",
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
-
-    /// For every text and every cut of it and of the bytes: a streamed answer says what the same answer buffered says.
-    #[test]
-    fn a_stream_says_what_the_buffered_answer_says(
-        parts in proptest::collection::vec(fragment(), 1..14),
-        cuts in proptest::collection::vec(1..12_usize, 1..6),
-        packets in 1..90_usize,
-        which in 0..3_usize,
-    ) {
-        let says = parts.concat();
-        let gateway = guarded("[guardrails.pii]\nkind = \"pii\"\naction = \"redact\"\nhooks = [\"output\"]\n[guardrails.secrets]\nkind = \"secrets\"\naction = \"redact\"\n[guardrails.words]\nkind = \"regex\"\npatterns = [\"a+nd?\", \"x.*y\"]\nwindow_bytes = 16\naction = \"redact\"\nhooks = [\"output\"]\n");
-        let (model, dialect) = UPSTREAMS[which];
-        let wire = WIRES.iter().copied().find(|own| own.name() == dialect).unwrap();
-        let (path, body) = request(wire, model, "hi", false);
-        let upstream = FakeUpstream::new([answer(dialect, &[&says], &[], false)]);
-        let whole = said(&text(&collect(send(&gateway, &upstream, &path, body).expect("an answer")).0)).0;
-        let letters: Vec<char> = says.chars().collect();
-        let (mut pieces, mut at) = (Vec::new(), 0);
-        for cut in cuts.iter().cycle() {
-            if at >= letters.len() { break; }
-            let end = (at + cut).min(letters.len());
-            pieces.push(letters[at..end].iter().collect::<String>());
-            at = end;
-        }
-        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-        let Reply::Response { headers, pieces: events, status } = answer(dialect, &pieces, &[], true) else { panic!("a response") };
-        let bytes: Vec<u8> = events.into_iter().flat_map(|own| match own { crate::fake::Piece::Bytes(bytes) => bytes, _ => Vec::new() }).collect();
-        let pieces = bytes.chunks(packets).map(|own| crate::fake::Piece::Bytes(own.to_vec())).collect();
-        let upstream = FakeUpstream::new([Reply::Response { headers, pieces, status }]);
-        let (path, body) = request(wire, model, "hi", true);
-        let (got, step) = collect(send(&gateway, &upstream, &path, body).expect("an answer"));
-        let got = text(&got);
-        prop_assert_eq!(step, Step::Complete, "{}", got);
-        prop_assert_eq!(said(&got).0, whole);
-    }
 }

@@ -9,10 +9,10 @@ use super::{ConfigError, GatewayConfig, closest, read, unknown, value};
 use crate::config::{GuardrailConfig, SecretReference, SecretSource};
 use crate::deployment::{Confidentiality, Credential, Deployment, Exposure, Timeouts};
 use crate::guardrail::{
-    Action, Check, Detector, GUARDRAILS, GuardrailKind, Guardrails, Hook, Mode, Needs, REQUIRE_ATTESTED,
-    StreamMode,
+    Action, Asks, Check, Detector, GUARDRAILS, GuardrailKind, Guardrails, Hook, JudgeModel, Mode, Needs,
+    REQUIRE_ATTESTED, StreamMode,
 };
-use crate::route::Models;
+use crate::route::{Model, Models, widest_exposure};
 
 /// Keys that all kinds have.
 const COMMON: [&str; 10] =
@@ -22,6 +22,8 @@ const COMMON: [&str; 10] =
 const SERVICE: [&str; 5] = ["url", "secret", "exposure", "timeout_ms", "allow_plain_http"];
 /// How long a service may take unless the configuration says otherwise, in milliseconds.
 const SERVICE_MS: u64 = 2000;
+/// How long a model may take unless the configuration says otherwise, in milliseconds.
+const MODEL_MS: u64 = 10_000;
 
 /// How far labelled content may be exposed, the label of [`Action::RequireAttested`] included.
 pub(super) fn sensitivity(config: &GatewayConfig) -> BTreeMap<String, Exposure> {
@@ -71,8 +73,11 @@ fn check(
     }
     let detector =
         kind.configure(own).map_err(|what| value(format!("guardrails.{name}"), what.to_owned()))?;
-    let service = match kind.needs() {
-        Some(needs) => Some(Arc::new(service(name, own, needs, models, secrets)?)),
+    let asks = match kind.needs() {
+        Some(Needs::Model) => Some(Asks::Model(judge(name, own, models)?)),
+        Some(Needs::Service { url, secret }) => {
+            Some(Asks::Service(Arc::new(service(name, own, (url, secret), models, secrets)?)))
+        }
         None => None,
     };
     let usual = if own.label.is_some() { Action::Label } else { Action::Block };
@@ -88,7 +93,7 @@ fn check(
         stream: own.stream.unwrap_or_default(),
         replacement: own.replacement.clone(),
         detector,
-        service,
+        asks,
     };
     match contradiction(&check) {
         Some((key, expected)) => Err(value(at(key), expected.to_owned())),
@@ -100,38 +105,22 @@ fn check(
 fn service(
     name: &str,
     own: &GuardrailConfig,
-    needs: Needs,
+    (usual_url, needs_secret): (Option<&'static str>, bool),
     models: &Models,
     secrets: &dyn SecretSource,
 ) -> Result<Deployment, ConfigError> {
     let at = |key: &str| format!("guardrails.{name}.{key}");
-    let url = own.url.as_deref().or(needs.url);
+    let url = own.url.as_deref().or(usual_url);
     let url = url.ok_or_else(|| value(at("url"), "the address of the service".to_owned()))?;
     let (endpoint, path) = service_address(url, own.allow_plain_http == Some(true))
         .map_err(|expected| value(at("url"), expected.to_owned()))?;
-    let timeout = own.timeout_ms.unwrap_or(SERVICE_MS);
-    if !(10..=30_000).contains(&timeout) {
-        return Err(value(at("timeout_ms"), "10 to 30000".to_owned()));
-    }
+    let time = time(name, own, SERVICE_MS)?;
     let exposure = own.exposure.unwrap_or(Exposure::ProviderVisible);
     // Nothing that is not built in has a way to prove itself yet.
     if exposure == Exposure::Attested {
         return Err(value(at("exposure"), "'contract_zdr' or 'provider_visible'".to_owned()));
     }
-    // What a route says of itself must stay true with the service beside it.
-    let concerned = |model: &&Arc<crate::route::Model>| {
-        own.models.as_ref().is_none_or(|names| names.iter().any(|own| **own == *model.name))
-    };
-    for model in models.iter().filter(concerned) {
-        if model.deployments().any(|deployment| deployment.exposure < exposure) {
-            let expected = format!(
-                "not wider than '{}' exposes: leave that model out of 'models', or ask a service that is as confidential",
-                model.name
-            );
-            return Err(value(at("exposure"), expected));
-        }
-    }
-    let time = Duration::from_millis(timeout);
+    no_wider(name, own, exposure, models)?;
     let usual = Timeouts::default();
     let timeouts = Timeouts {
         connect: usual.connect.min(time),
@@ -144,7 +133,7 @@ fn service(
         Some(reference) => {
             let secret = read(secrets, &SecretReference::new(reference.as_str()), &at("secret"))?;
             let bare = secret.expose().trim_ascii();
-            let short = secrets.are_real() && bare.len() < 16 && needs.url.is_none();
+            let short = secrets.are_real() && bare.len() < 16 && usual_url.is_none();
             if bare.is_empty() || short || !bare.iter().all(u8::is_ascii_graphic) {
                 let expected = "a secret of visible ASCII characters; for signatures, 16 or more";
                 return Err(value(at("secret"), expected.to_owned()));
@@ -152,7 +141,7 @@ fn service(
             let value = Arc::new(crate::plaintext::Secret::new(bare.to_vec()));
             Some(Credential { header: "authorization", value, scheme_length: 0 })
         }
-        None if needs.secret => {
+        None if needs_secret => {
             return Err(value(at("secret"), "a reference to the service's secret".to_owned()));
         }
         None => None,
@@ -162,13 +151,60 @@ fn service(
     Ok(Deployment { credential, confidentiality, exposure, timeouts, ..service })
 }
 
+/// The model that judges.
+fn judge(name: &str, own: &GuardrailConfig, models: &Models) -> Result<JudgeModel, ConfigError> {
+    let model = own.model.as_deref().unwrap_or_default();
+    let Some(found) = models.find(model) else {
+        let meant = closest(model, models.iter().map(|model| model.name.as_ref()));
+        return Err(unknown(format!("guardrails.{name}.model"), "model", meant));
+    };
+    let exposure = widest_exposure(found);
+    no_wider(name, own, exposure, models)?;
+    Ok(JudgeModel { name: Arc::clone(&found.name), exposure, total: time(name, own, MODEL_MS)? })
+}
+
+fn time(name: &str, own: &GuardrailConfig, usual: u64) -> Result<Duration, ConfigError> {
+    let timeout = own.timeout_ms.unwrap_or(usual);
+    if (10..=30_000).contains(&timeout) {
+        return Ok(Duration::from_millis(timeout));
+    }
+    Err(value(format!("guardrails.{name}.timeout_ms"), "10 to 30000".to_owned()))
+}
+
+/// What a route says of itself must stay true with whoever is asked beside it.
+fn no_wider(
+    name: &str,
+    own: &GuardrailConfig,
+    exposure: Exposure,
+    models: &Models,
+) -> Result<(), ConfigError> {
+    let key = if own.model.is_some() { "model" } else { "exposure" };
+    let concerned = |model: &&Arc<Model>| {
+        own.models.as_ref().is_none_or(|names| names.iter().any(|own| **own == *model.name))
+    };
+    for model in models.iter().filter(concerned) {
+        if model.deployments().any(|deployment| deployment.exposure < exposure) {
+            let expected = format!(
+                "not wider than '{}' exposes: leave that model out of 'models', or ask somebody who is as confidential",
+                model.name
+            );
+            return Err(value(format!("guardrails.{name}.{key}"), expected));
+        }
+    }
+    Ok(())
+}
+
 /// A key that is set and that this kind does not read.
 fn foreign_key(own: &GuardrailConfig, kind: &dyn GuardrailKind) -> Option<String> {
     let set = serde_json::to_value(own).ok()?;
-    let asks = kind.needs().is_some();
+    let needs: &[&str] = match kind.needs() {
+        None => &[],
+        Some(Needs::Model) => &["timeout_ms"],
+        Some(Needs::Service { .. }) => &SERVICE,
+    };
     let reads = |key: &String| {
         let key = key.as_str();
-        COMMON.contains(&key) || kind.keys().contains(&key) || asks && SERVICE.contains(&key)
+        COMMON.contains(&key) || kind.keys().contains(&key) || needs.contains(&key)
     };
     set.as_object()?.keys().find(|key| !reads(key)).cloned()
 }
@@ -184,6 +220,9 @@ fn service_contradiction(
     }
     if check.looks_at(Hook::Log) {
         return Some(("hooks", "no 'log': what is kept is not sent to services"));
+    }
+    if changes && matches!(check.asks, Some(Asks::Model(_))) {
+        return Some(("action", "'block', 'label' or 'require_attested', since a model names no places"));
     }
     if check.looks_at(Hook::InputParallel) && (changes || check.looks_at(Hook::Input)) {
         return Some(("hooks", "'input' alone, or 'input_parallel' where nothing is to be changed"));
