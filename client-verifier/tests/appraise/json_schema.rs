@@ -87,7 +87,6 @@ fn is(name: &Value, value: &Value) -> bool {
         "integer" => value.is_u64() || value.is_i64(),
         "number" => value.is_number(),
         "null" => value.is_null(),
-        "number" => value.is_number(),
         other => panic!("no type {other}"),
     }
 }
