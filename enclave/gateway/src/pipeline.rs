@@ -60,7 +60,7 @@ pub struct Opened {
     /// Guardrails that the client asks for, by name.
     named: Vec<String>,
     /// A stored prompt that the head refers to.
-    prompt: Option<Reference>,
+    prompt: Option<Box<Reference>>,
 }
 
 impl Opened {
@@ -102,7 +102,7 @@ pub fn open(head: &RequestHead<'_>, gateway: &Gateway, now: Now) -> Result<Opene
     let mut wishes = Wishes::read(head, gateway.models().headers())?;
     wishes.hops = Hops::read(head, gateway.number())?;
     let named = guarded::named(head, gateway)?;
-    let prompt = Reference::of_head(head)?;
+    let prompt = Reference::of_head(head)?.map(Box::new);
     Ok(Opened { operation, wishes, authenticated, request_id, max_body, named, prompt })
 }
 
@@ -193,7 +193,7 @@ struct Asking {
     body: Plaintext<Bytes>,
     wishes: Wishes,
     named: Vec<String>,
-    prompt: Option<Reference>,
+    prompt: Option<Box<Reference>>,
 }
 
 /// What the stages work with: the configuration, the way out, the time.
@@ -214,7 +214,7 @@ async fn infer<U: Upstream, C: Clock>(
     let Asking { wire, asked, body, mut wishes, mut named, prompt } = asking;
     let prompts = gateway.prompts();
     let Filled { body, version } =
-        prompt::fill(prompts, wire, prompt, body, who.key(), gateway.max_body_bytes())?;
+        prompt::fill(prompts, wire, prompt.map(|own| *own), body, who.key(), gateway.max_body_bytes())?;
     let request = wishes.take_body(wire::read(wire, asked, body)?, gateway.models())?;
     exchange.asked(gateway.models().find(&request.model).map(Arc::as_ref), request.stream);
     let prompted = prompt::decorate(prompts, request, version.as_deref(), who.key())?;
