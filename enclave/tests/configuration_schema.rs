@@ -214,9 +214,17 @@ fn complaint(document: &Value) -> Option<String> {
 fn the_bounds_of_the_schema_are_those_of_the_checks() {
     let root = schema();
     let mut bounds = 0;
-    // Which settings a strategy or a guardrail reads, and keys, caches and prompts, depend on more than one value.
-    let apart =
-        ["/strategy", "/members", "/deployments/0", "/admission", "/cache", "/guardrails", "/prompts"];
+    // Which settings a strategy or a guardrail reads, and keys, caches, prompts and probes, depend on more than one value.
+    let apart = [
+        "/strategy",
+        "/members",
+        "/deployments/0",
+        "/admission",
+        "/cache",
+        "/guardrails",
+        "/prompts",
+        "/probe",
+    ];
     for level in levels(&root).iter().filter(|level| !apart.iter().any(|own| level.at.contains(own))) {
         let (mut parent, numbers) = (level.at.rsplit('/').next().unwrap_or_default(), level.keys());
         if parent == "0" {
