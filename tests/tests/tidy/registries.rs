@@ -45,6 +45,7 @@ const FOLDERS: &[Folder] = &[
             ("event_stream", "framing of Bedrock's streams"),
             ("ordered_json", "JSON that keeps the order of members"),
             ("sse", "framing, used by every format that streams"),
+            ("web_search", "what each format can say of a search of the web"),
         ],
     },
 ];
