@@ -31,21 +31,21 @@ use gateway::cache::semantic::{SemanticCache, SemanticSettings};
 use gateway::chat::FinishReason;
 use gateway::deployment::{Deployment, Endpoint};
 use gateway::wire::openai_chat::OpenAiChat;
-use gateway::{AnswerBody, Clock, Gateway, Now, Plaintext, Step};
+use gateway::{AnswerBody, Gateway, Now, Plaintext, Step};
 
+#[path = "pipeline/client.rs"]
+mod client;
 #[path = "../tests/pipeline/fake.rs"]
 mod fake;
 #[path = "pipeline/instant.rs"]
 mod instant;
 
-use fake::{CHAT, KEY, TestClock, gateway, gateway_with, head, run};
+use fake::{KEY, TestClock, gateway, gateway_with, run};
 use instant::{ANSWER, Instant, request};
 
 fn exchange(gateway: &Gateway, upstream: &Instant, body: &Bytes, clock: &TestClock) -> usize {
     let headers: &[(&str, &[u8])] = &[("x-api-key", KEY.as_bytes())];
-    let opened = gateway::open(&head("POST", CHAT, headers), gateway, clock.now()).expect("opens");
-    let handled = gateway::handle(opened, Plaintext::new(body.clone()), gateway, upstream, clock);
-    match run(handled).expect("answers").body {
+    match client::ask(gateway, upstream, headers, body, clock) {
         AnswerBody::Whole(body) => body.expose().len(),
         AnswerBody::Stream(mut stream) => {
             let mut out = Plaintext::new(Vec::with_capacity(4096));

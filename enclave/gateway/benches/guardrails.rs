@@ -18,15 +18,16 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gateway::content::Segment;
 use gateway::guardrail::{Detector, GUARDRAILS, Hook, Judge, Settings, Spans, Subject};
-use gateway::{AnswerBody, Clock, Plaintext, Step};
 
+#[path = "pipeline/client.rs"]
+mod client;
 #[path = "../tests/pipeline/fake.rs"]
 mod fake;
 #[path = "pipeline/instant.rs"]
 mod instant;
 
-use fake::{CHAT, KEY, TestClock, gateway_with, head, run};
-use instant::{ANSWER, Instant, Pieces};
+use fake::{KEY, TestClock, gateway_with};
+use instant::{ANSWER, Instant};
 
 const PROSE: &str = "The quarterly review of the programme was moved to 14 March, and Anna Müller (anna.mueller@bank.example) will send the 23 pages of the draft. Please call her before you sign; invoice 2024-00183 over 1,204.50 EUR is still open. Ihre Rückfragen beantworten wir gern unter der bekannten Nummer. let total = items.iter().map(|own| own.price).sum::<u64>(); ";
 const SIZE: usize = 16 * 1024;
@@ -108,16 +109,7 @@ fn requests(criterion: &mut Criterion) {
         {
             let (gateway, clock) = (gateway_with(checks), TestClock::default());
             group.bench_function(name, |bencher| {
-                bencher.iter(|| {
-                    let opened =
-                        gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
-                    let handled =
-                        gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
-                    let AnswerBody::Whole(body) = run(handled).expect("answers").body else {
-                        panic!("buffered")
-                    };
-                    body.expose().len()
-                });
+                bencher.iter(|| client::whole(&client::ask(&gateway, &upstream, headers, &body, &clock)));
             });
             gateway.books().journal.take();
         }
@@ -145,22 +137,9 @@ fn streamed(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             let begin = || {
                 let headers: &[(&str, &[u8])] = &[("x-api-key", KEY.as_bytes())];
-                let opened =
-                    gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
-                let handled =
-                    gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
-                let AnswerBody::Stream(stream) = run(handled).expect("answers").body else {
-                    panic!("streamed")
-                };
-                stream
+                client::streamed(client::ask(&gateway, &upstream, headers, &body, &clock))
             };
-            let drain = |mut stream: Box<gateway::AnswerStream<Pieces>>| {
-                let mut out = Plaintext::new(Vec::with_capacity(4096));
-                while run(stream.next(&mut out, &clock)) == Step::More {
-                    out.expose_mut().clear();
-                }
-            };
-            bencher.iter_batched(begin, drain, BatchSize::SmallInput);
+            bencher.iter_batched(begin, |stream| client::drain(stream, &clock), BatchSize::SmallInput);
         });
         gateway.books().journal.take();
     }

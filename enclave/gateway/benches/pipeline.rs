@@ -25,15 +25,17 @@ use gateway::route::decide;
 use gateway::route::tree::{Dice, FeaturesOnce, Question};
 use gateway::route::wishes::Wishes;
 use gateway::wire::{Asked, Wire};
-use gateway::{AnswerBody, Clock, Now, Plaintext, Step};
+use gateway::{AnswerBody, Clock, Now, Plaintext};
 
+#[path = "pipeline/client.rs"]
+mod client;
 #[path = "../tests/pipeline/fake.rs"]
 mod fake;
 #[path = "pipeline/instant.rs"]
 mod instant;
 
-use fake::{CHAT, KEY, TestClock, gateway, gateway_with, head, run};
-use instant::{ANSWER, CHUNK, Instant, MESSAGE, MESSAGE_DELTA, MESSAGE_START, Pieces, request};
+use fake::{CHAT, KEY, TestClock, gateway, gateway_with, head};
+use instant::{ANSWER, CHUNK, Instant, MESSAGE, MESSAGE_DELTA, MESSAGE_START, request};
 
 fn buffered(criterion: &mut Criterion) {
     let (gateway, clock) = (gateway(), TestClock::default());
@@ -53,14 +55,7 @@ fn buffered(criterion: &mut Criterion) {
         let body = request(model, "");
         group.throughput(Throughput::Elements(1));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                let opened =
-                    gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
-                let handled =
-                    gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
-                let AnswerBody::Whole(body) = run(handled).expect("answers").body else { panic!("buffered") };
-                body.expose().len()
-            });
+            bencher.iter(|| client::whole(&client::ask(&gateway, &upstream, headers, &body, &clock)));
         });
     }
     group.bench_function("open_only", |bencher| {
@@ -83,23 +78,8 @@ fn streamed(criterion: &mut Criterion) {
     for (name, options) in [("per_chunk_forwarded", asked), ("per_chunk_usage_cut", r#","stream":true"#)] {
         let body = request("gpt-x", options);
         group.bench_function(name, |bencher| {
-            let begin = || {
-                let opened =
-                    gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
-                let handled =
-                    gateway::handle(opened, Plaintext::new(body.clone()), &gateway, &upstream, &clock);
-                let AnswerBody::Stream(stream) = run(handled).expect("answers").body else {
-                    panic!("streamed")
-                };
-                stream
-            };
-            let drain = |mut stream: Box<gateway::AnswerStream<Pieces>>| {
-                let mut out = Plaintext::new(Vec::with_capacity(4096));
-                while run(stream.next(&mut out, &clock)) == Step::More {
-                    out.expose_mut().clear();
-                }
-            };
-            bencher.iter_batched(begin, drain, BatchSize::SmallInput);
+            let begin = || client::streamed(client::ask(&gateway, &upstream, headers, &body, &clock));
+            bencher.iter_batched(begin, |stream| client::drain(stream, &clock), BatchSize::SmallInput);
         });
     }
     group.finish();
@@ -169,14 +149,9 @@ fn translated(criterion: &mut Criterion) {
         let body = request("claude", options);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let opened =
-                    gateway::open(&head("POST", CHAT, headers), &gateway, clock.now()).expect("opens");
-                let handled =
-                    gateway::handle(opened, Plaintext::new(body.clone()), &gateway, upstream, &clock);
-                let AnswerBody::Stream(mut stream) = run(handled).expect("answers").body else { return };
-                let mut out = Plaintext::new(Vec::with_capacity(4096));
-                while run(stream.next(&mut out, &clock)) == Step::More {
-                    out.expose_mut().clear();
+                let answer = client::ask(&gateway, upstream, headers, &body, &clock);
+                if let AnswerBody::Stream(stream) = answer {
+                    client::drain(stream, &clock);
                 }
             });
         });

@@ -11,7 +11,7 @@ use crate::wire::dialect::OnUnsupported;
 
 mod account;
 
-mod tls_roots;
+pub(crate) mod tls_roots;
 
 mod token;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::deployment::tls_roots::tests::ONE as AUTHORITY;
 
 const GOOD: &str = r#"
 version = 1
@@ -261,20 +262,6 @@ fn the_public_part_has_no_keys_and_no_references() {
             && !text.contains("admission")
     );
 }
-
-const AUTHORITY: &str = "\
------BEGIN CERTIFICATE-----
-MIIBhjCCAS2gAwIBAgIUbTZRAl0LcU8zrG8iCWAF29u2WngwCgYIKoZIzj0EAwIw
-GDEWMBQGA1UEAwwNYXV0aG9yaXR5IG9uZTAgFw0yNjExMjEyMDUyMTlaGA8yMTI2
-MTAyODIwNTIxOVowGDEWMBQGA1UEAwwNYXV0aG9yaXR5IG9uZTBZMBMGByqGSM49
-AgEGCCqGSM49AwEHA0IABK0i2OLRjCfF/FhCt4w98yQz7ChtVasH75WmS76B45dH
-BICxNxEkfsVsDSCxo5J3o/n8y3/ZGVymn0UbKk2fGXqjUzBRMB0GA1UdDgQWBBTj
-Q0Z11wijmmNzB8/07h7HrIipLjAfBgNVHSMEGDAWgBTjQ0Z11wijmmNzB8/07h7H
-rIipLjAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIAmLxtOXn9Rw
-1Gm4VjEaeRelfZpRRdSwD/oeyWxbTJQiAiABx64D4E1D2Lmx9k8c1K99I/S/yONe
-4qYCqjQWDWs+3w==
------END CERTIFICATE-----
-";
 
 #[test]
 fn an_upstream_can_have_authorities_of_its_own_and_clients_see_which() {

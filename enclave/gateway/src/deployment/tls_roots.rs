@@ -85,10 +85,10 @@ const WHOLE: &str = "whole certificates in PEM";
 const ONLY: &str = "certificates in PEM, and nothing else in PEM";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const ONE: &str = "\
+    pub(crate) const ONE: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBhjCCAS2gAwIBAgIUbTZRAl0LcU8zrG8iCWAF29u2WngwCgYIKoZIzj0EAwIw
 GDEWMBQGA1UEAwwNYXV0aG9yaXR5IG9uZTAgFw0yNjExMjEyMDUyMTlaGA8yMTI2
