@@ -323,7 +323,7 @@ fn no_bit_of_real_azure_evidence_is_free() {
 
 /// The same for every bit.
 #[test]
-#[ignore = "minutes; run with --release -- --ignored"]
+#[ignore = "minutes unoptimised; .ci/run runs it with --release"]
 fn no_single_bit_of_real_azure_evidence_is_free() {
     sweep(1);
 }

@@ -391,7 +391,7 @@ fn no_bit_of_a_real_quote_is_free() {
 
 /// The same for every bit: some 250 000 appraisals, minutes without optimisation.
 #[test]
-#[ignore = "minutes; run with --release -- --ignored"]
+#[ignore = "minutes unoptimised; .ci/run runs it with --release"]
 fn no_single_bit_of_a_real_quote_is_free() {
     sweep(1);
 }
